@@ -1,0 +1,50 @@
+/**
+ * `npm run check`: types, style and the direction of imports, each in its own process and all at
+ * once. Prints what each found; exits 1 when any of them found something.
+ */
+import { execFile, execFileSync } from 'node:child_process'
+import { checkFiles } from './imports.ts'
+
+interface Outcome {
+  readonly name: string
+  readonly passed: boolean
+  readonly output: string
+  readonly seconds: number
+}
+
+const RUN_DEADLINE_MS = 120_000
+
+function runTool(name: string, command: string, args: string[]): Promise<Outcome> {
+  const startedMs = performance.now()
+  return new Promise((resolve) => {
+    const options = { timeout: RUN_DEADLINE_MS, maxBuffer: 64 << 20 }
+    execFile(command, args, options, (error, stdout, stderr) => {
+      const output = error === null ? '' : `${stdout}${stderr}` || error.message
+      resolve({ name, passed: error === null, output, seconds: secondsSince(startedMs) })
+    })
+  })
+}
+
+function checkDirection(): Outcome {
+  const startedMs = performance.now()
+  const listed = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.ts'])
+  const violations = checkFiles(listed.toString().split('\n').filter(Boolean))
+  const output = violations
+    .map(({ file, line, specifier, why }) => `${file}:${line} imports '${specifier}': ${why}\n`)
+    .join('')
+  const passed = violations.length === 0
+  return { name: 'imports', passed, output, seconds: secondsSince(startedMs) }
+}
+
+const secondsSince = (startedMs: number) => (performance.now() - startedMs) / 1000
+
+const outcomes = await Promise.all([
+  runTool('types', 'node_modules/.bin/tsc', ['--noEmit']),
+  runTool('style', 'node_modules/.bin/biome', ['check', '--error-on-warnings']),
+  checkDirection(),
+])
+for (const { name, passed, output, seconds } of outcomes) {
+  console.log(`${passed ? 'ok    ' : 'FAILED'} ${name} (${seconds.toFixed(1)} s)`)
+  if (output !== '') console.log(output.trimEnd())
+}
+process.exitCode = outcomes.every(({ passed }) => passed) ? 0 : 1
