@@ -1,11 +1,15 @@
+import { waitConverged } from './convergence.ts'
 import { PlanetError } from './errors.ts'
-import { createFolders, readRecord, runFolder, writeRecord } from './folders.ts'
+import { createFolders, readRecord, writeRecord } from './folders.ts'
 import { createLinks } from './links.ts'
 import { withLock } from './lock.ts'
 import { checkPlanetName, type WorldPlan } from './plan.ts'
 import { ipBatch } from './system.ts'
 import { listPlanets, teardown } from './teardown.ts'
 import { World } from './world.ts'
+
+/** BGP sessions start within a second or two; the rest is for a machine that is busy. */
+const CONVERGENCE_DEADLINE_MS = 60_000
 
 /** Told before each step of a build, for people who wait. */
 export type Progress = (step: string) => void
@@ -80,8 +84,7 @@ async function makeAll(plan: WorldPlan, progress: Progress, signal?: AbortSignal
 async function waitForRouters(world: World, signal?: AbortSignal): Promise<void> {
   const all = world.ofKind('host').map(({ name }) => name)
   const silentHosts = new Set(world.plan.announcesAtBoot ? [] : all)
-  const { waitConverged } = await import('./convergence.ts')
-  await waitConverged(world.plan, { silentHosts }, 60_000, signal)
+  await waitConverged(world.plan, { silentHosts }, CONVERGENCE_DEADLINE_MS, signal)
 }
 
 /** Removes a planet, or what is left of one. May run twice; false when there was nothing. */
@@ -93,4 +96,3 @@ export async function removePlanet(name: string, signal?: AbortSignal): Promise<
     return true
   })
 }
-void runFolder

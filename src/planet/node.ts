@@ -11,6 +11,8 @@ import { ipBatch, type RunOptions, run } from './system.ts'
 import { waitFor } from './wait.ts'
 
 const NODE_INIT = fileURLToPath(new URL('node-init.sh', import.meta.url))
+/** In the environment of every process of a planet, so that `down` also finds one that strayed. */
+export const MEMBER_MARK = 'GODWIT_PLANET_MEMBER'
 const BOOT_DEADLINE_MS = 15_000
 const DEATH_DEADLINE_MS = 10_000
 
@@ -119,9 +121,10 @@ export class PlanetNode {
     return { command: 'nsenter', args: [...target, '--', command, ...args] }
   }
 
-  /** Environment of everything that runs in the node; `down` finds stray processes by it. */
+  /** Environment of everything that runs in the node. */
   get environment(): Record<string, string> {
     return {
+      [MEMBER_MARK]: this.#world.name,
       GODWIT_PLANET: this.#world.name,
       GODWIT_NODE: this.name,
       GODWIT_REGION: this.plan.region,

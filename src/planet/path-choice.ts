@@ -4,7 +4,7 @@ import { endsOf } from './routers.ts'
 /**
  * A model of what the world's routers decide once BGP is quiet, independent of BIRD: `up` waits until
  * the kernels agree with it, and tests hold the world against it. Shortest AS path first, then the
- * lowest sum of link delays (see renderBirdConfig); equal paths are all used.
+ * lowest sum of cable lengths (see renderBirdConfig); equal paths are all used.
  */
 
 /** What is switched off in the world at the moment. */
@@ -87,7 +87,7 @@ function exchange(
       const other = endsOf(link, name)?.[1].node
       const choice = other === undefined ? undefined : heard.get(other)
       if (other === undefined || choice === undefined || isCut(link.name)) return []
-      return [{ hops: choice.hops + 1, costUs: choice.costUs + link.delayUs, via: [other] }]
+      return [{ hops: choice.hops + 1, costUs: choice.costUs + link.costUs, via: [other] }]
     })
     const best = chooseBest(own === undefined ? offers : [own, ...offers])
     if (best !== undefined) next.set(name, best)

@@ -47,7 +47,9 @@ export interface LinkEnd {
 export interface LinkPlan {
   readonly name: string
   readonly ends: readonly [LinkEnd, LinkEnd]
-  /** One way. 0: a plain veth pair. */
+  /** How long light needs for the cable, one way: what the routers prefer short paths by. */
+  readonly costUs: number
+  /** How long frames are held, one way. 0: a plain veth pair. */
   readonly delayUs: number
 }
 
@@ -275,31 +277,29 @@ function planBackbone(topology: Topology, index: number): LinkPlan {
         ipv6: addressAt(ipv6, 2),
       },
     ],
-    delayUs: effectiveDelayUs(
-      topology,
-      link.delay_ms === undefined ? cableDelayUs(a, b) : link.delay_ms * 1000,
-    ),
+    ...timesOf(topology, link.delay_ms === undefined ? cableDelayUs(a, b) : link.delay_ms * 1000),
   }
 }
 
-function effectiveDelayUs(topology: Topology, delayUs: number): number {
-  return topology.latency === false || delayUs < DELAY_US_MIN ? 0 : Math.round(delayUs)
+function timesOf({ latency }: Topology, cableUs: number): Pick<LinkPlan, 'costUs' | 'delayUs'> {
+  const costUs = Math.round(cableUs)
+  return { costUs, delayUs: latency === false || costUs < DELAY_US_MIN ? 0 : costUs }
 }
 
 /** Every host and client, with the link to the router of its region. */
 function attachAll(planet: string, topology: Topology): { node: NodePlan; link: LinkPlan }[] {
   const platformAsn = topology.platform_asn ?? PLATFORM_ASN
   return topology.regions.flatMap((region, regionIndex) => {
-    const hosts = hostNames(region).map((name) => ({ name, kind: 'host' as const, delayUs: 0 }))
+    const hosts = hostNames(region).map((name) => ({ name, kind: 'host' as const, cableUs: 0 }))
     const clients = (topology.clients ?? [])
       .filter((client) => client.region === region.code)
       .map((client) => ({
         name: client.name,
         kind: 'client' as const,
-        delayUs: effectiveDelayUs(topology, accessDelayUs(client, region)),
+        cableUs: accessCableUs(client, region),
       }))
     const prefixes = regionPrefixes(region, regionIndex)
-    return [...hosts, ...clients].map(({ name, kind, delayUs }, index) => {
+    return [...hosts, ...clients].map(({ name, kind, cableUs }, index) => {
       const ipv6 = `${addressAt(prefixes.ipv6, BigInt(index + 1) << 64n)}/64`
       const router: LinkEnd = {
         node: region.code,
@@ -323,13 +323,14 @@ function attachAll(planet: string, topology: Topology): { node: NodePlan; link: 
         ipv6: own.ipv6,
         prefixes: [],
       }
-      const link: LinkPlan = { name: `${region.code}--${name}`, ends: [router, own], delayUs }
+      const times = timesOf(topology, cableUs)
+      const link: LinkPlan = { name: `${region.code}--${name}`, ends: [router, own], ...times }
       return { node, link }
     })
   })
 }
 
-function accessDelayUs({ latitude, longitude }: Client, region: Region): number {
+function accessCableUs({ latitude, longitude }: Client, region: Region): number {
   if (latitude === undefined || longitude === undefined) return 0
   return cableDelayUs({ latitude, longitude }, region)
 }

@@ -42,7 +42,7 @@ function sessionsOf(plan: WorldPlan, node: NodePlan, link: LinkPlan): BgpNeighbo
   if (peer?.asn === undefined) return []
   const { imports, exports } = policy(plan, node, peer)
   const name = peer.name.replaceAll('-', '_')
-  const shared = { asn: peer.asn, imports, exports, cost: link.delayUs }
+  const shared = { asn: peer.asn, imports, exports, cost: link.costUs }
   return [
     { protocol: `${name}_4`, localAddress: own.ipv4, address: other.ipv4, ...shared },
     { protocol: `${name}_6`, localAddress: own.ipv6, address: other.ipv6, ...shared },

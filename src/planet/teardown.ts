@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs'
 import { listFolder, listFolders, nodeDiskFolder, removeFolders, runFolder } from './folders.ts'
+import { MEMBER_MARK } from './node.ts'
 import { NETNS_PREFIX, netnsName } from './plan.ts'
 import { findProcesses, signalPid } from './process-identity.ts'
 import { run } from './system.ts'
@@ -41,7 +42,7 @@ async function endProcesses(
 ): Promise<void> {
   const files = namespaces.map((netns) => `${NETNS_FOLDER}/${netns}`)
   const killAll = () => {
-    const pids = findProcesses(files, ['GODWIT_PLANET', planet])
+    const pids = findProcesses(files, [MEMBER_MARK, planet])
     for (const pid of pids) signalPid(pid, 'SIGKILL')
     return pids.length === 0
   }

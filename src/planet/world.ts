@@ -1,4 +1,5 @@
-import type { BirdControl } from '#bird'
+import { errorCode } from '#base'
+import type { BirdControl, ProtocolState } from '#bird'
 import { type CommandRecord, listCommands, startCommand, stopCommand } from './commands.ts'
 import { waitConverged } from './convergence.ts'
 import { PlanetError } from './errors.ts'
@@ -134,11 +135,11 @@ export class World {
     return { bird: node.bird, protocols: chosen.map(({ protocol }) => protocol) }
   }
 
-  /** Prefixes that a host announces at this moment, by its own routing daemon. */
+  /** Prefixes that a host announces at this moment; none when its routing daemon is down. */
   async announced(host: string, signal?: AbortSignal): Promise<string[]> {
     const node = this.node(host)
     if (!node.isUp) return []
-    const states = await node.bird.protocols(signal)
+    const states = await protocolsIfRunning(node.bird, signal)
     const up = new Set(states.filter(({ isUp }) => isUp).map(({ name }) => name))
     return this.plan.anycast.filter(({ protocol }) => up.has(protocol)).map(({ prefix }) => prefix)
   }
@@ -174,5 +175,19 @@ export class World {
 
   commands(node: string): CommandRecord[] {
     return listCommands(this.node(node))
+  }
+}
+
+/** The protocols of a routing daemon; none while it does not run, which is an answer, not a fault. */
+export async function protocolsIfRunning(
+  bird: BirdControl,
+  signal?: AbortSignal,
+): Promise<ProtocolState[]> {
+  try {
+    return await bird.protocols(signal)
+  } catch (error) {
+    signal?.throwIfAborted()
+    if (errorCode(error) === 'bird.unreachable') return []
+    throw error
   }
 }
