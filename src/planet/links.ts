@@ -116,7 +116,7 @@ const dropTable = (end: LinkEnd) => `cut-${end.interface}`
 /** Drops every frame that arrives at this end, ARP and neighbour discovery included. */
 function dropAll(netns: string, end: LinkEnd): string[] {
   const hook = `type filter hook ingress device "${end.interface}" priority -500; policy drop;`
-  const rules = `table netdev ${dropTable(end)} { chain ingress { ${hook} } }`
+  const rules = `table netdev ${dropTable(end)} { chain ingress { ${hook} }; }`
   return ['netns', 'exec', netns, 'nft', rules]
 }
 

@@ -132,9 +132,13 @@ export class PlanetNode {
   }
 
   /** Runs a command in the node to its end; gives its standard output. @throws planet.system */
-  run(command: string, args: readonly string[] = [], options: RunOptions = {}): Promise<string> {
+  async run(
+    command: string,
+    args: readonly string[] = [],
+    options: RunOptions = {},
+  ): Promise<string> {
     const entered = this.enter({ command, args })
-    return run(entered.command, entered.args, options)
+    return await run(entered.command, entered.args, options)
   }
 
   /** Starts a command in the node. It leads a process group of its own: signal that to end it. */

@@ -69,7 +69,7 @@ async function detachLoops(planet: string, signal?: AbortSignal): Promise<void> 
   for (const device of loopdevices) {
     const search = [...roots, '-xdev', '-inum', String(device['back-ino']), '-print', '-quit']
     const path = (await run('find', search, { signal })).trim()
-    if (path === '' || deviceOf(path) !== device['back-maj:min']) continue
+    if (path === '' || deviceOf(path) !== device['back-maj:min'].trim()) continue
     await run('losetup', ['--detach', device.name], { signal })
   }
 }
