@@ -96,6 +96,11 @@ export function lastLine(text: string): string | undefined {
   return text.trim().split('\n').at(-1)?.trim() || undefined
 }
 
+/** The first line that calls itself an error, else the last line: compilers point after it. */
+export function firstError(text: string): string | undefined {
+  return /^.*\b[Ee]rror: .*$/m.exec(text)?.[0].trim() ?? lastLine(text)
+}
+
 function killGroup(pid: number | undefined): void {
   if (pid === undefined) return
   try {

@@ -39,9 +39,11 @@ async function readDpkgStatus(needed: readonly AptPackage[], signal: AbortSignal
   const query = findCommand('dpkg-query')
   if (query === undefined || needed.length === 0) return new Map<string, string>()
   const names = needed.map(({ name }) => name)
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholders
+  const format = '--showformat=${Package}\\t${Status}\\n'
   const { stdout } = await runCommand(
     query,
-    ['--show', '--showformat=${Package}\\t${Status}\\n', ...names], // exits 1 when it misses one
+    ['--show', format, ...names], // exits 1 when it does not know one of them
     { signal, deadlineMs: QUERY_DEADLINE_MS },
   )
   return parseDpkgStatus(stdout)

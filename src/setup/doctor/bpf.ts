@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { machine } from 'node:os'
 import { join } from 'node:path'
-import { lastLine } from '../command.ts'
+import { firstError, lastLine } from '../command.ts'
 import type { Probe } from './probe.ts'
 
 /** Passes every packet and counts it, so that a map, too, is made. */
@@ -19,7 +19,7 @@ SEC("tc") int count(struct __sk_buff *packet) {
   if (seen) __sync_fetch_and_add(seen, 1);
   return 0;
 }
-char license[] SEC("license") = "Dual MIT/GPL";
+char _license[] SEC("license") = "Dual MIT/GPL";
 `
 
 /** Compiles a program, loads it and attaches it to a link, all in namespaces that end with it. */
@@ -35,16 +35,17 @@ export const bpf: Probe = {
     const headers = `-I/usr/include/${machine()}-linux-gnu` // Debian keeps <asm/types.h> there
     const flags = ['-target', 'bpf', '-O2', '-g', headers, '-c', source, '-o', object]
     const compiled = await run('clang', flags)
-    if (compiled.exitCode !== 0) return fails(`clang: ${firstError(compiled.stderr)}`)
+    if (compiled.exitCode !== 0) return fails(firstError(compiled.stderr) ?? 'clang failed')
     const loaded = await runInNamespaces(
       `set -e
+      mkdir "$2"
       mount -t bpf bpf "$2"
       mkdir "$2/maps"
       bpftool prog load "$1" "$2/count" type classifier pinmaps "$2/maps"
       ip link add near type veth peer name far
       tc qdisc add dev near clsact
       tc filter add dev near ingress bpf direct-action object-pinned "$2/count"`,
-      [object, scratchFolder],
+      [object, join(scratchFolder, 'pinned')],
     )
     if (loaded.exitCode !== 0) return fails(lastLine(loaded.stderr) ?? 'bpftool failed')
     return { state: 'ok', detail: 'a program was compiled, loaded and attached to a link' }
@@ -59,5 +60,3 @@ function fails(detail: string) {
     fix: 'npm run setup; use a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF',
   } as const
 }
-
-const firstError = (text: string) => /error: .*/.exec(text)?.[0] ?? lastLine(text) ?? 'failed'

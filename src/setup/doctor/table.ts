@@ -20,7 +20,9 @@ export function formatReport({ findings, ready }: DoctorReport, { colour }: Tabl
     if (state === 'ok') continue
     const indent = ' '.repeat(stateWidth + nameWidth + 4)
     if (consequence !== undefined) {
-      lines.push(`${indent}${required ? 'required: ' : 'so: '}${consequence}`)
+      lines.push(
+        `${indent}${required && state === 'missing' ? 'required: ' : 'so: '}${consequence}`,
+      )
     }
     if (fix !== undefined) lines.push(`${indent}fix: ${fix}`)
   }

@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { cpus, machine, release } from 'node:os'
 import { join } from 'node:path'
 import { lastLine } from '../command.ts'
@@ -32,12 +31,16 @@ export async function tryBoot(accelerator: Accelerator, context: ProbeContext): 
   const names = debianNames[machine() === 'aarch64' ? 'aarch64' : 'x86_64']
   const qemuVersion =
     /version (\S+)/.exec((await context.run(names.qemuCommand, ['--version'])).stdout)?.[1] ?? '?'
-  const key = [accelerator, release(), qemuVersion, cpus()[0]?.model, await bootId()].join('|')
-  const remembered = context.fresh ? undefined : (await readTrials(context.buildFolder))[key]
+  const guest = guestFiles(context.buildFolder)
+  const key = trialKey(accelerator, qemuVersion, guest)
+  const remembered = context.fresh ? undefined : readTrials(context.buildFolder)[key]
   if (remembered !== undefined) return { ...remembered, cached: true }
   const startedMs = performance.now()
-  const guest = guestFiles(context.buildFolder)
-  const args = qemuArguments(accelerator, guest, tscKiloHertz(await cpuInfo()))
+  const args = qemuArguments(
+    accelerator,
+    guest,
+    tscKiloHertz(readFileSync('/proc/cpuinfo', 'utf8')),
+  )
   let booted = false
   const result = await context
     .run(names.qemuCommand, args, {
@@ -51,7 +54,7 @@ export async function tryBoot(accelerator: Accelerator, context: ProbeContext): 
   const tookMs = Math.round(performance.now() - startedMs)
   const said = booted ? undefined : lastLine(result?.stderr ?? '')
   const trial: Trial = { booted, tookMs, said, qemuVersion, cached: false }
-  await rememberTrial(context.buildFolder, key, trial)
+  rememberTrial(context.buildFolder, key, trial)
   return trial
 }
 
@@ -59,6 +62,8 @@ export async function tryBoot(accelerator: Accelerator, context: ProbeContext): 
 export function hasTrialGuest(buildFolder: string): boolean {
   return Object.values(guestFiles(buildFolder)).every((path) => existsSync(path))
 }
+
+type GuestFiles = ReturnType<typeof guestFiles>
 
 function guestFiles(buildFolder: string) {
   return {
@@ -73,7 +78,7 @@ function guestFiles(buildFolder: string) {
  */
 function qemuArguments(
   accelerator: Accelerator,
-  guest: ReturnType<typeof guestFiles>,
+  guest: GuestFiles,
   tscKhz: number | undefined,
 ): string[] {
   const isArm = machine() === 'aarch64'
@@ -89,16 +94,17 @@ function qemuArguments(
   ]
 }
 
-const cpuInfo = () => readFile('/proc/cpuinfo', 'utf8')
-
 /** @param text /proc/cpuinfo. @returns undefined where it names no frequency. */
 export function tscKiloHertz(text: string): number | undefined {
   const megaHertz = /^cpu MHz\s*: ([\d.]+)$/m.exec(text)?.[1]
   return megaHertz === undefined ? undefined : Math.round(Number(megaHertz) * 1000)
 }
 
-async function bootId(): Promise<string> {
-  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
+/** All that decides whether a guest boots here. The boot id: modules and BIOS settings change. */
+function trialKey(accelerator: Accelerator, qemuVersion: string, guest: GuestFiles): string {
+  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  const built = Object.values(guest).map((path) => `${path} ${statSync(path).mtimeMs}`)
+  return [accelerator, release(), qemuVersion, cpus()[0]?.model, bootId, ...built].join('|')
 }
 
 type Trials = Record<string, Trial>
@@ -106,21 +112,18 @@ const cacheFile = (buildFolder: string) => join(buildFolder, 'trials.json')
 /** Two accelerators and a few versions of QEMU: more means old entries. */
 const TRIALS_MAX = 8
 
-async function readTrials(buildFolder: string): Promise<Trials> {
+function readTrials(buildFolder: string): Trials {
   try {
-    return JSON.parse(await readFile(cacheFile(buildFolder), 'utf8'))
+    return JSON.parse(readFileSync(cacheFile(buildFolder), 'utf8'))
   } catch {
     return {} // absent or cut short: every verdict in it can be had again
   }
 }
 
-/** The two trials end at different times, never within one write: see `virtual-machines.ts`. */
-async function rememberTrial(buildFolder: string, key: string, trial: Trial): Promise<void> {
-  const kept = Object.entries(await readTrials(buildFolder)).slice(-TRIALS_MAX)
+/** Without a pause between reading and writing: the two trials may end at the same time. */
+function rememberTrial(buildFolder: string, key: string, trial: Trial): void {
+  const kept = Object.entries(readTrials(buildFolder)).slice(1 - TRIALS_MAX)
   const fresh = `${cacheFile(buildFolder)}.${process.pid}.new`
-  await writeFile(
-    fresh,
-    JSON.stringify({ ...Object.fromEntries(kept), [key]: trial }, undefined, 2),
-  )
-  await rename(fresh, cacheFile(buildFolder))
+  writeFileSync(fresh, JSON.stringify({ ...Object.fromEntries(kept), [key]: trial }, undefined, 2))
+  renameSync(fresh, cacheFile(buildFolder))
 }

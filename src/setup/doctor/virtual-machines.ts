@@ -19,7 +19,8 @@ export const kvm: Probe = {
     const trial = await tryBoot('kvm', context)
     if (trial.booted) return { state: 'ok', detail: describe(trial) }
     return noKvm(
-      trial.said ?? `/dev/kvm is there, but a guest hangs (gave up after ${seconds(trial)})`,
+      trial.said ??
+        `/dev/kvm is there, but a guest hangs (gave up after ${seconds(trial)}${howKnown(trial)})`,
     )
   },
 }
@@ -62,9 +63,10 @@ function noTrialGuest(): Verdict {
 }
 
 function describe(trial: Trial): string {
-  const when = trial.cached ? ', remembered; --fresh tries again' : ''
-  return `QEMU ${trial.qemuVersion} boots a guest in ${seconds(trial)}${when}`
+  return `QEMU ${trial.qemuVersion} boots a guest in ${seconds(trial)}${howKnown(trial)}`
 }
+
+const howKnown = ({ cached }: Trial) => (cached ? ', remembered; --fresh tries again' : '')
 
 const seconds = ({ tookMs }: Trial) => `${(tookMs / 1000).toFixed(1)} s`
 
