@@ -16,8 +16,7 @@ shift
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 [ ! -e "$folder" ] || { echo "error: the folder exists (folder=$folder)" >&2; exit 1; }
 
-sources=$(find /etc/apt/sources.list /etc/apt/sources.list.d \
-  \( -name '*.sources' -o -name '*.list' \) -size +0 2>/dev/null)
+sources=$(find /etc/apt -maxdepth 2 \( -name '*.sources' -o -name '*.list' \) -size +0)
 echo "== a bare Debian $suite in $folder"
 # shellcheck disable=SC2086  # one argument a source
 mmdebstrap --quiet --variant=minbase --include=git,nodejs,npm,ca-certificates \

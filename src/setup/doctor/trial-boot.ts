@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { cpus, machine, release } from 'node:os'
 import { join } from 'node:path'
+import { errorCode } from '#base'
 import { lastLine } from '../command.ts'
 import { debianNames } from '../packages.ts'
 import { TRIAL_MARKER } from '../trial-guest.ts'
@@ -124,6 +125,12 @@ function readTrials(buildFolder: string): Trials {
 function rememberTrial(buildFolder: string, key: string, trial: Trial): void {
   const kept = Object.entries(readTrials(buildFolder)).slice(1 - TRIALS_MAX)
   const fresh = `${cacheFile(buildFolder)}.${process.pid}.new`
-  writeFileSync(fresh, JSON.stringify({ ...Object.fromEntries(kept), [key]: trial }, undefined, 2))
-  renameSync(fresh, cacheFile(buildFolder))
+  const text = JSON.stringify({ ...Object.fromEntries(kept), [key]: trial }, undefined, 2)
+  try {
+    writeFileSync(fresh, text)
+    renameSync(fresh, cacheFile(buildFolder))
+  } catch (error) {
+    // A user in a checkout of another one: the next doctor just tries again.
+    if (errorCode(error) !== 'EACCES' && errorCode(error) !== 'EROFS') throw error
+  }
 }
