@@ -41,7 +41,14 @@ const NODE_MAJOR_MIN = 18
 const LOCK_WAIT_SECONDS = 1_800
 const NPM_DEADLINE_MS = 900_000
 const OUTPUT_CHARS_MAX = 1 << 20
-const EXIT = { usage: 64, unavailable: 69, temporary: 75 }
+const APT_LOCK_SECONDS = 600
+const EXIT = { usage: 64, unavailable: 69, temporary: 75, noPermission: 77 }
+/**
+ * Libraries that Node is linked with, and Debian's packages of them.
+ *
+ * @type {Record<string, string | undefined>}
+ */
+const NODE_LIBRARIES = { 'libatomic.so.1': 'libatomic1', 'libstdc++.so.6': 'libstdc++6' }
 /** `flock --conflict-exit-code`: the lock is held. No step of set-up exits with it. */
 const LOCK_HELD = 99
 
@@ -116,7 +123,7 @@ function listSources(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) return entry.name === 'doctor' ? [] : listSources(path)
-    return entry.name.endsWith('.ts') && !entry.name.endsWith('.test.ts') ? [path] : []
+    return /\.(ts|json)$/.test(entry.name) && !entry.name.endsWith('.test.ts') ? [path] : []
   })
 }
 
@@ -180,17 +187,79 @@ async function installModules() {
       'fix: check that npm reaches its registry (npm ping), then run the same command again',
     ])
   }
-  const probe = await runQuietly(pinnedNode, ['--version'])
-  if (probe.exitCode !== 0) {
-    throw new Explained(EXIT.unavailable, [
-      probe.output.trimEnd(),
-      `error: the pinned Node does not start (exitCode=${probe.exitCode})`,
-      'fix: it needs glibc 2.28 or newer; musl systems are not supported',
-    ])
-  }
+  const version = await startPinnedNode()
   writeFileSync(`${modulesStamp}.new`, key)
   renameSync(`${modulesStamp}.new`, modulesStamp)
-  say(`npm packages ready, Node ${probe.output.trim()} (${secondsSince(startedMs)})`)
+  say(`npm packages ready, Node ${version} (${secondsSince(startedMs)})`)
+}
+
+/**
+ * Starts the pinned Node for the first time, and installs the one library that it needs beyond
+ * a bare Debian. All other packages are the business of src/setup, which runs on that Node.
+ *
+ * @returns {Promise<string>} its version
+ */
+async function startPinnedNode() {
+  let probe = await runQuietly(pinnedNode, ['--version'])
+  const library = /loading shared libraries: (\S+):/.exec(probe.output)?.[1] ?? ''
+  const name = NODE_LIBRARIES[library]
+  if (name !== undefined) {
+    if (!mayInstall()) throw refuseInstall(library, name)
+    const install = ['install', '--yes', '--no-install-recommends', name]
+    const options = ['--option', `DPkg::Lock::Timeout=${APT_LOCK_SECONDS}`]
+    say(`installing ${name}, which the pinned Node needs ...`)
+    const first = await runQuietly('apt-get', [...install, ...options])
+    if (first.exitCode !== 0) {
+      await runQuietly('apt-get', ['update', ...options]) // its failure shows in the next one
+      const second = await runQuietly('apt-get', [...install, ...options])
+      if (second.exitCode !== 0) process.stderr.write(second.output)
+    }
+    probe = await runQuietly(pinnedNode, ['--version'])
+  }
+  if (probe.exitCode === 0) return probe.output.trim()
+  throw new Explained(EXIT.unavailable, [
+    probe.output.trimEnd(),
+    `error: the pinned Node does not start (exitCode=${probe.exitCode})`,
+    'fix: it needs glibc 2.28 or newer and the libraries named above; musl is not supported',
+  ])
+}
+
+function mayInstall() {
+  return process.getuid?.() === 0 && findCommand('apt-get') !== undefined
+}
+
+/**
+ * Names all missing packages at once, so that one command is enough for a user without root.
+ *
+ * @param {string} library @param {string} name
+ */
+function refuseInstall(library, name) {
+  /** @type {{ name: string, proof: string, why: string, architecture?: string }[]} */
+  const listed = JSON.parse(readFileSync(join(root, 'src', 'setup', 'packages.json'), 'utf8'))
+  const architecture = process.arch === 'x64' ? 'x86_64' : 'aarch64'
+  const missing = listed
+    .filter((one) => (one.architecture ?? architecture) === architecture)
+    .filter(({ proof }) => !(proof.startsWith('/') ? pathExists(proof) : findCommand(proof)))
+  missing.unshift({ name, proof: library, why: 'a library of the pinned Node' })
+  const apt = findCommand('apt-get') !== undefined
+  return new Explained(apt ? EXIT.noPermission : EXIT.unavailable, [
+    apt
+      ? `error: packages are missing, and only root may install them (missing=${missing.length})`
+      : `error: packages are missing, and there is no apt to install them (missing=${missing.length})`,
+    'fix: run the command below, or install what these packages hold, then the same as before:',
+    ...missing.map((one) => `  ${one.name.padEnd(16)} ${one.why}`),
+    `  sudo apt-get install --no-install-recommends ${missing.map((one) => one.name).join(' ')}`,
+  ])
+}
+
+/** The same search as in src/setup/packages.ts. @param {string} command */
+function findCommand(command) {
+  const folders = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`
+  return folders
+    .split(':')
+    .filter(Boolean)
+    .map((folder) => join(folder, command))
+    .find(pathExists)
 }
 
 /**
@@ -203,7 +272,8 @@ function runQuietly(command, args) {
   return new Promise((resolve) => {
     /** @type {['ignore', 'pipe', 'pipe']} */
     const stdio = ['ignore', 'pipe', 'pipe']
-    const child = spawn(command, args, { cwd: root, stdio, timeout: NPM_DEADLINE_MS })
+    const env = { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' }
+    const child = spawn(command, args, { cwd: root, env, stdio, timeout: NPM_DEADLINE_MS })
     let output = ''
     /** @param {Buffer} chunk */
     const keep = (chunk) => {

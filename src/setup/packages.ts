@@ -1,5 +1,6 @@
 import { accessSync, constants } from 'node:fs'
 import { join } from 'node:path'
+import packages from './packages.json' with { type: 'json' }
 
 /** The machines that Godwit runs on, as `uname -m` names them. */
 export type Architecture = 'x86_64' | 'aarch64'
@@ -13,38 +14,23 @@ export interface AptPackage {
   readonly proof: string
   /** Daemons that its installation would start and enable. Set-up keeps them off. */
   readonly services?: readonly string[]
+  /** Needed on this one alone; on all without it. */
+  readonly architecture?: string
 }
 
 /** Debian's names for the architecture. */
 export const debianNames = {
-  x86_64: { architecture: 'amd64', qemu: 'qemu-system-x86', qemuCommand: 'qemu-system-x86_64' },
-  aarch64: { architecture: 'arm64', qemu: 'qemu-system-arm', qemuCommand: 'qemu-system-aarch64' },
+  x86_64: { architecture: 'amd64', qemuCommand: 'qemu-system-x86_64' },
+  aarch64: { architecture: 'arm64', qemuCommand: 'qemu-system-aarch64' },
 } as const satisfies Record<Architecture, object>
 
-/** Everything that must be installed, no more than the code calls. */
-// biome-ignore format: a table
+/**
+ * Everything that must be installed, no more than the code calls. The list is JSON because
+ * bin/bootstrap.mjs shows it, too, on machines where no TypeScript runs yet.
+ */
 export function neededPackages(architecture: Architecture): readonly AptPackage[] {
-  const { qemu, qemuCommand } = debianNames[architecture]
-  return [
-    { name: 'bird2',           proof: 'bird',       why: 'routes the planet\'s internet and announces anycast addresses', services: ['bird'] },
-    { name: 'iproute2',        proof: 'ip',         why: 'makes network namespaces, links and routes' },
-    { name: 'nftables',        proof: 'nft',        why: 'filters and redirects packets inside namespaces' },
-    { name: 'tini',            proof: 'tini',       why: 'reaps the processes of a planet\'s host' },
-    { name: 'util-linux',      proof: 'unshare',    why: 'namespaces, mounts and locks' },
-    { name: 'procps',          proof: 'sysctl',     why: 'kernel settings inside a namespace' },
-    { name: 'curl',            proof: 'curl',       why: 'the planet\'s clients and health checks' },
-    { name: 'git',             proof: 'git',        why: 'lists the source files for npm run check' },
-    { name: 'busybox-static',  proof: 'busybox',    why: 'user space of the trial guest and the trial container' },
-    { name: qemu,              proof: qemuCommand,  why: 'runs machines as microVMs where Firecracker cannot' },
-    { name: 'runc',            proof: 'runc',       why: 'runs machines as containers on servers without KVM' },
-    { name: 'nats-server',     proof: 'nats-server', why: 'carries capacity queries and logs between hosts', services: ['nats-server'] },
-    { name: 'wireguard-tools', proof: 'wg',         why: 'configures the encrypted mesh between hosts' },
-    { name: 'wireguard-go',    proof: 'wireguard-go', why: 'WireGuard where the kernel has none' },
-    { name: 'xfsprogs',        proof: 'mkfs.xfs',   why: 'copy-on-write volumes where the file system has no reflinks' },
-    { name: 'bpftool',         proof: 'bpftool',    why: 'loads the eBPF programs that keep guests apart' },
-    { name: 'clang',           proof: 'clang',      why: 'compiles those eBPF programs' },
-    { name: 'libbpf-dev',      proof: '/usr/include/bpf/bpf_helpers.h', why: 'headers of those eBPF programs' },
-  ]
+  const listed: readonly AptPackage[] = packages
+  return listed.filter((one) => (one.architecture ?? architecture) === architecture)
 }
 
 /** An unprivileged user's PATH often lacks the sbin folders, where half of the above lives. */
