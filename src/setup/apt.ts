@@ -54,12 +54,13 @@ export function guardOf({ signal }: Pick<Apt, 'signal'>) {
     folder: '/usr/sbin',
     async disable(service: string) {
       const options = { signal, deadlineMs: DISABLE_DEADLINE_MS }
-      const systemctl = findCommand('systemctl')
-      if (systemctl !== undefined) {
-        await runCommand(systemctl, ['disable', '--quiet', `${service}.service`], options)
-      } else if (findCommand('update-rc.d') !== undefined) {
-        await runCommand('update-rc.d', [service, 'disable'], options)
-      } // either fails when the service was not installed, and then there is nothing to disable
+      // Each knows one kind of link and fails where there is none, as when the installation failed.
+      for (const [command, ...args] of [
+        ['deb-systemd-helper', 'disable', `${service}.service`], // works without systemd, too
+        ['update-rc.d', service, 'disable'],
+      ] as const) {
+        if (findCommand(command) !== undefined) await runCommand(command, args, options)
+      }
     },
   }
 }
