@@ -1,4 +1,72 @@
-import { Command } from 'commander'
+/**
+ * `godwit`: each command is a file that exports one function returning its commander Command;
+ * this file joins them, and turns errors into what the user sees.
+ *
+ * Exit codes: 0 done, 1 failed, 2 the command line is wrong, 69 not possible on this machine,
+ * 75 try again later, 77 root is needed.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Command, CommanderError } from 'commander'
+import { doctorCommand } from './doctor.ts'
+import { describeError } from './fault.ts'
 import { planetCommand } from './planet.ts'
 
-await new Command('godwit').enablePositionalOptions().addCommand(planetCommand()).parseAsync()
+const USAGE_EXIT_CODE = 2
+
+const program = new Command('godwit')
+  .description('Run OCI images as microVMs in many regions behind one anycast address.')
+  .version(readVersion(), '-v, --version')
+  .enablePositionalOptions()
+  .showHelpAfterError('fix: godwit --help lists the commands and their options')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  $ godwit doctor              what this machine can do, and what is missing
+  $ godwit planet up --whoami  a world of three regions on this machine
+  $ godwit planet status
+
+Exit codes:
+  0 done, 1 failed, 2 wrong command line, 69 not possible on this machine, 75 try again later,
+  77 root is needed
+`,
+  )
+
+for (const command of [planetCommand(), doctorCommand()]) program.addCommand(command)
+exitByThrowing(program)
+process.stdout.on('error', endWhenNobodyReads)
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT_CODE // commander has said why
+  } else {
+    const json = process.argv.includes('--json')
+    const ending = describeError(error, { json, debug: process.env['GODWIT_DEBUG'] === '1' })
+    process.stdout.write(ending.stdout)
+    process.stderr.write(ending.stderr)
+    process.exitCode = ending.exitCode
+  }
+}
+
+/** Commander ends the process by itself otherwise, and always with 1. */
+function exitByThrowing(command: Command): void {
+  command.exitOverride()
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command)
+    exitByThrowing(child)
+  }
+}
+
+/** `godwit planet status | head -3` is no failure. */
+function endWhenNobodyReads(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+}
+
+function readVersion(): string {
+  const text = readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8')
+  return JSON.parse(text).version
+}

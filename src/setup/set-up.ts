@@ -1,0 +1,93 @@
+import { join } from 'node:path'
+import { type Clock, GodwitError, type Random } from '#base'
+import { type Apt, guardOf, installPackages } from './apt.ts'
+import { readFacts } from './facts.ts'
+import { findProof, neededPackages } from './packages.ts'
+import { ensurePiece, isPieceReady, outputPaths, type Piece } from './piece.ts'
+import { type MachineFacts, type Plan, parseOsRelease, planSetup } from './plan.ts'
+import type { Report } from './report.ts'
+import { liftGuard } from './service-guard.ts'
+import { removeStamp, writeStamp } from './stamp.ts'
+import { initramfsPiece, kernelPiece } from './trial-guest.ts'
+
+export interface SetUpOptions {
+  /** The checkout: `build/` lies in it. */
+  readonly root: string
+  /** From bin/bootstrap.mjs; without it no stamp is written, and the next start looks again. */
+  readonly stampKey: string | undefined
+  readonly clock: Clock
+  readonly random: Random
+  readonly report: Report
+  readonly signal: AbortSignal
+}
+
+/**
+ * Makes this machine ready: packages, then what is built from them. May run twice and after a
+ * `kill -9`; nothing is changed before it is certain that everything can be installed.
+ *
+ * @throws SetupError of every code in its catalogue.
+ */
+export async function setUp(options: SetUpOptions): Promise<void> {
+  const { root, signal, stampKey } = options
+  const buildFolder = join(root, 'build')
+  const facts = await readFacts(signal)
+  const plan = planSetup(facts)
+  await removeStamp(buildFolder)
+  if (facts.userId === 0) await liftGuard(guardOf({ signal })) // of a set-up that was killed
+  await installMissing(plan, options)
+  const pieces = piecesOf(plan, facts)
+  const skipped = await buildPieces(pieces, buildFolder, options)
+  if (stampKey === undefined) return
+  const proofs = neededPackages(plan.architecture).map(findProof)
+  const outputs = pieces.flatMap((piece) => outputPaths(piece, buildFolder))
+  const missing = new Set(skipped.flatMap((piece) => outputPaths(piece, buildFolder)))
+  await writeStamp(buildFolder, {
+    key: stampKey,
+    paths: [
+      ...proofs.filter((path) => path !== undefined),
+      ...outputs.filter((path) => !missing.has(path)),
+    ],
+    skipped: skipped.map(({ name }) => name),
+  })
+}
+
+function piecesOf({ architecture }: Plan, { osRelease }: MachineFacts): readonly Piece<Apt>[] {
+  const { ID = '', VERSION_ID = '' } = parseOsRelease(osRelease)
+  return [kernelPiece(architecture, `${ID} ${VERSION_ID}`), initramfsPiece]
+}
+
+async function installMissing(plan: Plan, options: SetUpOptions): Promise<void> {
+  const packages = [...plan.install, ...plan.reinstall]
+  if (packages.length === 0) return
+  const { report } = options
+  report.note(`${packages.length} Debian packages are missing:`)
+  for (const { name, why } of packages) report.note(`  ${name.padEnd(16)} ${why}`)
+  await report.step(
+    'installing them (apt-get, their daemons stay off)',
+    () => `${packages.length} Debian packages installed`,
+    () => installPackages(plan, options),
+  )
+}
+
+/**
+ * The pieces serve `godwit doctor` and its trials alone: the project starts without them, so one
+ * that cannot be made (no mirror, no apt) is reported and passed over.
+ */
+async function buildPieces(pieces: readonly Piece<Apt>[], folder: string, options: SetUpOptions) {
+  const skipped: Piece<Apt>[] = []
+  for (const piece of pieces) {
+    if (isPieceReady(piece, folder)) continue
+    try {
+      await options.report.step(
+        `building build/${piece.name}: ${piece.why}`,
+        () => `build/${piece.name} ready`,
+        () => ensurePiece(piece, folder, options),
+      )
+    } catch (error) {
+      if (!(error instanceof GodwitError) || options.signal.aborted) throw error
+      options.report.note(`going on without build/${piece.name}: ${error.message}`)
+      skipped.push(piece)
+    }
+  }
+  return skipped
+}
