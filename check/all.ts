@@ -3,6 +3,7 @@
  * once. Prints what each found; exits 1 when any of them found something.
  */
 import { execFile, execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { checkFiles } from './imports.ts'
 
 interface Outcome {
@@ -28,13 +29,16 @@ function runTool(name: string, command: string, args: string[]): Promise<Outcome
 function checkDirection(): Outcome {
   const startedMs = performance.now()
   const listed = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.ts'])
-  const violations = checkFiles(listed.toString().split('\n').filter(Boolean))
+  const violations = checkFiles(listed.toString().split('\n').filter(isFile))
   const output = violations
     .map(({ file, line, specifier, why }) => `${file}:${line} imports '${specifier}': ${why}\n`)
     .join('')
   const passed = violations.length === 0
   return { name: 'imports', passed, output, seconds: secondsSince(startedMs) }
 }
+
+/** Git also lists what is deleted and not yet committed. */
+const isFile = (path: string) => path !== '' && existsSync(path)
 
 const secondsSince = (startedMs: number) => (performance.now() - startedMs) / 1000
 

@@ -98,3 +98,8 @@ export function errorCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code : undefined
 }
+
+/** HTTP status of any thrown value: what its code says, and 500 for what nobody threw on purpose. */
+export function httpStatusOf(error: unknown): number {
+  return error instanceof GodwitError ? error.traits.status : 500
+}

@@ -1,10 +1,33 @@
 /**
- * base: what every part stands on. Errors, clock and randomness.
- * Reading order: errors.ts, clock.ts, random.ts.
+ * base: what every part stands on. Ids, errors, clock and randomness, deadlines and queues, logging
+ * and configuration. Reading order: errors.ts, clock.ts, random.ts, deadline.ts (the convention for
+ * everything that waits), then whatever you need.
  */
+export type { BaseErrorCode } from './base-error.ts'
+export { BaseError } from './base-error.ts'
+export { BoundedQueue } from './bounded-queue.ts'
+export { parseByteSize } from './byte-size.ts'
 export type { Clock } from './clock.ts'
 export { systemClock } from './clock.ts'
+export type { ConfigOptions } from './config.ts'
+export { loadConfig } from './config.ts'
+export { nearest } from './config-problems.ts'
+export type { Deadline, DeadlineOptions, PollOptions } from './deadline.ts'
+export { pollUntil, startDeadline } from './deadline.ts'
+export { formatDurationMs, parseDurationMs } from './duration.ts'
 export type { ErrorCatalogue, ErrorJson, ErrorTraits, Fault } from './errors.ts'
-export { errorCode, GodwitError } from './errors.ts'
+export { errorCode, GodwitError, httpStatusOf } from './errors.ts'
+export type { Log, LogLevel, LogOptions } from './log.ts'
+export { createLog } from './log.ts'
+export type { MachineId } from './machine-id.ts'
+export { isMachineId, newMachineId, parseMachineId } from './machine-id.ts'
 export type { Random } from './random.ts'
 export { seededRandom, systemRandom } from './random.ts'
+export type { Backoff, RetryOptions } from './retry.ts'
+export { backoffMs, retry } from './retry.ts'
+export type { AppName, OrgSlug } from './slug.ts'
+export { parseAppName, parseOrgSlug, slugify } from './slug.ts'
+export type { Ulid } from './ulid.ts'
+export { isUlid, parseUlid, ulidGenerator, ulidTimeMs } from './ulid.ts'
+export type { VolumeId } from './volume-id.ts'
+export { isVolumeId, newVolumeId, parseVolumeId } from './volume-id.ts'

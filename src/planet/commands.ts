@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, rmSync } from 'node:fs'
+import { pollUntil } from '#base'
 import { PlanetError } from './errors.ts'
 import { listFolder, readJson, writeJson } from './folders.ts'
 import type { CommandLine, PlanetNode } from './node.ts'
 import { identify, isAlive, type ProcessIdentity, signalPid } from './process-identity.ts'
-import { waitFor } from './wait.ts'
 
 const STOP_GRACE_MS = 5_000
 const KILL_DEADLINE_MS = 5_000
@@ -89,11 +89,11 @@ export async function stopCommand(
   const isGone = () => !signalPid(group, 'SIGCONT') // says whether a member is left, and wakes it
   signalPid(group, 'SIGTERM')
   try {
-    await waitFor(`the end of ${name}`, isGone, STOP_GRACE_MS, signal)
+    await pollUntil(`the end of ${name}`, isGone, { deadlineMs: STOP_GRACE_MS, signal })
   } catch {
     signal?.throwIfAborted()
     signalPid(group, 'SIGKILL')
-    await waitFor(`the end of ${name}`, isGone, KILL_DEADLINE_MS, signal)
+    await pollUntil(`the end of ${name}`, isGone, { deadlineMs: KILL_DEADLINE_MS, signal })
   }
   rmSync(recordFile(node, name), { force: true })
 }

@@ -1,9 +1,9 @@
+import { pollUntil } from '#base'
 import { PlanetError } from './errors.ts'
 import { listCuts } from './links.ts'
 import { nextHops, type Outage } from './path-choice.ts'
 import type { WorldPlan } from './plan.ts'
 import { run } from './system.ts'
-import { waitFor } from './wait.ts'
 
 /** Where the kernel of a router sends packets for a prefix, against what it should. */
 export interface Disagreement {
@@ -57,7 +57,7 @@ export async function waitConverged(
     return left.length === 0
   }
   try {
-    await waitFor('the routers to agree', isQuiet, deadlineMs, signal)
+    await pollUntil('the routers to agree', isQuiet, { deadlineMs, signal })
   } catch (cause) {
     signal?.throwIfAborted()
     const [first] = left

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { pollUntil } from '#base'
 import { BirdControl, renderBirdConfig } from '#bird'
 import { PlanetError } from './errors.ts'
 import { nodeDiskFolder, nodeRunFolder, readJson, writeJson } from './folders.ts'
@@ -8,7 +9,6 @@ import type { NodePlan, WorldPlan } from './plan.ts'
 import { identify, isAlive, type ProcessIdentity, signalProcess } from './process-identity.ts'
 import { endsOf, routerOf } from './routers.ts'
 import { ipBatch, type RunOptions, run } from './system.ts'
-import { waitFor } from './wait.ts'
 
 const NODE_INIT = fileURLToPath(new URL('node-init.sh', import.meta.url))
 /** In the environment of every process of a planet, so that `down` also finds one that strayed. */
@@ -99,7 +99,10 @@ export class PlanetNode {
     const init = this.#init()
     if (init === undefined) return
     signalProcess(init, 'SIGKILL')
-    await waitFor(`the end of ${this.name}`, () => !isAlive(init), DEATH_DEADLINE_MS, signal)
+    await pollUntil(`the end of ${this.name}`, () => !isAlive(init), {
+      deadlineMs: DEATH_DEADLINE_MS,
+      signal,
+    })
     rmSync(this.runPath('init.json'), { force: true })
   }
 
@@ -192,15 +195,11 @@ export class PlanetNode {
     child.once('exit', (code) => {
       failure ??= `node-init.sh ended with ${code}; see ${this.runPath('init.log')}`
     })
-    await waitFor(
-      `the boot of ${this.name}`,
-      () => {
-        if (failure !== undefined) throw this.#bootFailed(failure)
-        return printed.endsWith('\n')
-      },
-      BOOT_DEADLINE_MS,
-      signal,
-    )
+    const isReady = () => {
+      if (failure !== undefined) throw this.#bootFailed(failure)
+      return printed.endsWith('\n')
+    }
+    await pollUntil(`the boot of ${this.name}`, isReady, { deadlineMs: BOOT_DEADLINE_MS, signal })
     child.stdout?.destroy()
     return Number(printed)
   }

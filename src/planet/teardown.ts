@@ -1,10 +1,10 @@
 import { existsSync, statSync } from 'node:fs'
+import { pollUntil } from '#base'
 import { listFolder, listFolders, nodeDiskFolder, removeFolders, runFolder } from './folders.ts'
 import { MEMBER_MARK } from './node.ts'
 import { NETNS_PREFIX, netnsName } from './plan.ts'
 import { findProcesses, signalPid } from './process-identity.ts'
 import { run } from './system.ts'
-import { waitFor } from './wait.ts'
 
 const NETNS_FOLDER = '/run/netns'
 const DEATH_DEADLINE_MS = 10_000
@@ -46,7 +46,10 @@ async function endProcesses(
     for (const pid of pids) signalPid(pid, 'SIGKILL')
     return pids.length === 0
   }
-  await waitFor(`the end of every process of planet ${planet}`, killAll, DEATH_DEADLINE_MS, signal)
+  await pollUntil(`the end of every process of planet ${planet}`, killAll, {
+    deadlineMs: DEATH_DEADLINE_MS,
+    signal,
+  })
 }
 
 interface LoopDevice {
