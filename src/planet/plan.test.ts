@@ -120,6 +120,7 @@ test('paths that are equal in hops and length are all used', () => {
     hosts,
   })
   const plan = planWorld('even', {
+    anycast: { prefixes: ['203.0.113.0/24'] },
     regions: [at('west', -10, 1), at('mid', 0, 0), at('east', 10, 1)],
     links: [{ between: ['west', 'mid'] }, { between: ['mid', 'east'] }],
     clients: [{ name: 'someone', region: 'mid' }],
