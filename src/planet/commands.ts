@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, rmSync } from 'node:fs'
 import { pollUntil } from '#base'
+import { identify, isAlive, type ProcessIdentity, signalPid } from '#supervise'
 import { PlanetError } from './errors.ts'
 import { listFolder, readJson, writeJson } from './folders.ts'
 import type { CommandLine, PlanetNode } from './node.ts'
-import { identify, isAlive, type ProcessIdentity, signalPid } from './process-identity.ts'
 
 const STOP_GRACE_MS = 5_000
 const KILL_DEADLINE_MS = 5_000

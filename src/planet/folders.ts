@@ -2,7 +2,6 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import { errorCode } from '#base'
 import type { WorldPlan } from './plan.ts'
-import type { ProcessIdentity } from './process-identity.ts'
 
 /**
  * What a planet keeps on disk:
@@ -24,7 +23,6 @@ export interface PlanetRecord {
   /** `building` also stands for half-removed: only `down` may follow it. */
   readonly state: 'building' | 'ready'
   readonly plan: WorldPlan
-  readonly delay?: ProcessIdentity
 }
 
 export function createFolders({ name, nodes }: WorldPlan): void {

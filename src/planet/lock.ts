@@ -1,9 +1,9 @@
 import { linkSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { errorCode } from '#base'
+import { identify, isAlive, type ProcessIdentity } from '#supervise'
 import { PlanetError } from './errors.ts'
 import { readJson, runFolder } from './folders.ts'
-import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
 
 /**
  * Holds a planet for one change while `work` runs. A lock whose holder died is taken over.

@@ -1,9 +1,10 @@
 import { existsSync, statSync } from 'node:fs'
 import { pollUntil } from '#base'
+import { signalPid } from '#supervise'
+import { findProcesses } from './find-processes.ts'
 import { listFolder, listFolders, nodeDiskFolder, removeFolders, runFolder } from './folders.ts'
 import { MEMBER_MARK } from './node.ts'
 import { NETNS_PREFIX, netnsName } from './plan.ts'
-import { findProcesses, signalPid } from './process-identity.ts'
 import { run } from './system.ts'
 
 const NETNS_FOLDER = '/run/netns'

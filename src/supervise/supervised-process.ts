@@ -1,0 +1,239 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { type Clock, type Log, type Random, startDeadline, systemClock, systemRandom } from '#base'
+import { SuperviseError } from './errors.ts'
+import {
+  DEFAULT_POLICY,
+  Lifecycle,
+  type LifecycleAction,
+  type LifecycleEvent,
+  type LifecycleState,
+  type Policy,
+} from './lifecycle.ts'
+import { LineReader } from './line-reader.ts'
+import { endOrphan, removePidFile, writePidFile } from './pid-file.ts'
+import { identify, signalPid } from './process-identity.ts'
+
+const PROBE_DEADLINE_MS = 2_000
+
+export interface SuperviseOptions {
+  /** Names the process in logs and errors. */
+  readonly name: string
+  readonly command: string
+  readonly args: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+  readonly cwd?: string
+  readonly log: Log
+  /**
+   * Resolves when the process serves; rejects when it does not. Absent: it is ready once it runs.
+   * Gets a signal that aborts after 2 s, or when the process ended.
+   */
+  readonly probe?: (signal: AbortSignal) => Promise<void>
+  readonly policy?: Partial<Policy>
+  /** @default SIGTERM */
+  readonly stopSignal?: NodeJS.Signals
+  /** Remembers the child, so that one left by a killed supervisor is ended before the next start. */
+  readonly pidFile?: string
+  readonly clock?: Clock
+  readonly random?: Random
+}
+
+/**
+ * A process that is kept running: started anew with backoff when it ends or fails its probe. It leads
+ * a process group of its own, and signals go to the whole group. What it prints goes to the log.
+ */
+export class SupervisedProcess {
+  readonly name: string
+  readonly #options: SuperviseOptions
+  readonly #clock: Clock
+  readonly #lifecycle: Lifecycle
+  readonly #watchers = new Set<() => void>()
+  #child: ChildProcess | undefined
+  #timer: Disposable | undefined
+  #probing: AbortController | undefined
+  #restarts = 0
+
+  constructor(options: SuperviseOptions) {
+    this.name = options.name
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    const policy = { ...DEFAULT_POLICY, ...options.policy }
+    this.#lifecycle = new Lifecycle(policy, options.random ?? systemRandom)
+  }
+
+  get state(): LifecycleState {
+    return this.#lifecycle.state
+  }
+
+  /** Undefined while no child lives. */
+  get pid(): number | undefined {
+    const hasChild = ['starting', 'ready', 'ending'].includes(this.state)
+    return hasChild ? this.#child?.pid : undefined
+  }
+
+  /** Times that it was started after the first time. */
+  get restarts(): number {
+    return this.#restarts
+  }
+
+  /** Starts it, and keeps it running until `stop`. Ends what a killed supervisor left of it first. */
+  async start(signal?: AbortSignal): Promise<void> {
+    const { pidFile, log } = this.#options
+    if (pidFile !== undefined && this.#child === undefined && (await endOrphan(pidFile, signal))) {
+      log.warn({ process: this.name }, 'ended the process that an earlier supervisor left')
+    }
+    this.#send({ type: 'startRequested' })
+  }
+
+  /**
+   * Resolves once it is ready. @throws SuperviseError supervise.gave_up, supervise.stopped, or the
+   * signal's reason.
+   */
+  ready(signal?: AbortSignal): Promise<void> {
+    return this.#until((state) => {
+      if (state === 'failed') throw this.#gaveUp()
+      if (state === 'ended') {
+        throw new SuperviseError('supervise.stopped', {
+          what: 'the process was stopped before it was ready',
+          values: { process: this.name },
+        })
+      }
+      return state === 'ready'
+    }, signal)
+  }
+
+  /** Stops it: the stop signal, then SIGKILL after the grace time. Resolves when it is gone. */
+  stop(signal?: AbortSignal): Promise<void> {
+    this.#send({ type: 'stopRequested' })
+    return this.#until((state) => state === 'ended' || state === 'failed', signal)
+  }
+
+  #gaveUp(): SuperviseError {
+    return new SuperviseError('supervise.gave_up', {
+      what: 'the process kept ending and was given up',
+      values: { process: this.name, restarts: this.#restarts },
+      fix: 'its log says why',
+    })
+  }
+
+  #until(isReached: (state: LifecycleState) => boolean, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const finish = (error?: unknown) => {
+        this.#watchers.delete(look)
+        signal?.removeEventListener('abort', onAbort)
+        if (error === undefined) resolve()
+        else reject(error)
+      }
+      const onAbort = () => finish(signal?.reason)
+      const look = () => {
+        try {
+          if (isReached(this.state)) finish()
+        } catch (error) {
+          finish(error)
+        }
+      }
+      if (signal?.aborted) return onAbort()
+      signal?.addEventListener('abort', onAbort, { once: true })
+      this.#watchers.add(look)
+      look()
+    })
+  }
+
+  #send(event: LifecycleEvent): void {
+    const actions = this.#lifecycle.step(event, this.#clock.monotonicMs())
+    this.#timer?.[Symbol.dispose]()
+    this.#timer = undefined
+    for (const action of actions) this.#perform(action)
+    const waitMs = this.#lifecycle.wakeAtMs - this.#clock.monotonicMs()
+    if (waitMs === Infinity || this.#timer !== undefined) return
+    this.#timer = this.#clock.setTimer(
+      () => this.#send({ type: 'clockTicked' }),
+      Math.max(0, waitMs),
+    )
+  }
+
+  #perform(action: LifecycleAction): void {
+    switch (action.type) {
+      case 'spawn':
+        this.#spawn()
+        break
+      case 'probe':
+        void this.#probe()
+        break
+      case 'signal':
+        this.#signal(action.kind === 'kill' ? 'SIGKILL' : this.#stopSignal)
+        break
+      case 'enter':
+        this.#options.log.debug({ process: this.name, state: action.state }, 'entered a state')
+        if (action.state !== 'ready') this.#probing?.abort(new Error(`it is ${action.state}`))
+        for (const watcher of [...this.#watchers]) watcher()
+    }
+  }
+
+  get #stopSignal(): NodeJS.Signals {
+    return this.#options.stopSignal ?? 'SIGTERM'
+  }
+
+  #spawn(): void {
+    const { command, args, cwd, env, log, pidFile } = this.#options
+    if (this.#child !== undefined) this.#restarts += 1
+    const child = spawn(command, [...args], {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(cwd === undefined ? {} : { cwd }),
+      ...(env === undefined ? {} : { env }),
+    })
+    this.#child = child
+    const identity = child.pid === undefined ? undefined : identify(child.pid)
+    if (pidFile !== undefined && identity !== undefined) writePidFile(pidFile, identity)
+    for (const [stream, name] of [
+      [child.stdout, 'stdout'],
+      [child.stderr, 'stderr'],
+    ] as const) {
+      const reader = new LineReader((line) => log.info({ process: this.name, stream: name }, line))
+      stream?.on('data', (bytes: Buffer) => reader.push(bytes)).on('end', () => reader.end())
+    }
+    child.once('error', (err) => log.error({ process: this.name, err }, 'could not be started'))
+    const onEnd = (code: number | null, killedBy: NodeJS.Signals | null) => {
+      if (child.pid !== undefined) signalPid(-child.pid, 'SIGKILL') // what it started goes with it
+      if (pidFile !== undefined) removePidFile(pidFile)
+      log.info({ process: this.name, code, killedBy }, 'ended')
+      this.#send({ type: 'exited', code })
+    }
+    // A command that does not exist never exits: it only fails to start.
+    if (child.pid === undefined) child.once('error', () => onEnd(null, null))
+    else child.once('exit', onEnd)
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    const pid = this.#child?.pid
+    if (pid !== undefined) signalPid(-pid, signal)
+  }
+
+  async #probe(): Promise<void> {
+    const child = this.#child
+    const { probe, log } = this.#options
+    let isHealthy = true
+    if (probe !== undefined) {
+      const probing = new AbortController()
+      this.#probing = probing
+      const options = { signal: probing.signal, clock: this.#clock }
+      using deadline = startDeadline(`the probe of ${this.name}`, PROBE_DEADLINE_MS, options)
+      try {
+        await probe(deadline.signal)
+      } catch (err) {
+        isHealthy = false
+        log.debug({ process: this.name, err }, 'is not healthy')
+      }
+    }
+    if (child === this.#child) this.#send({ type: 'probed', isHealthy })
+  }
+}
+
+/** Stops many, the last started first, all within one deadline. */
+export async function stopAll(
+  processes: readonly SupervisedProcess[],
+  deadlineMs: number,
+): Promise<void> {
+  using deadline = startDeadline('stopping all processes', deadlineMs)
+  for (const process of processes.toReversed()) await process.stop(deadline.signal)
+}
