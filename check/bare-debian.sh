@@ -44,7 +44,8 @@ run() { # title, expected exit code, user, command
 }
 node --version; npm --version
 run 'a user without root is told what to install'   77  someone 'node bin/bootstrap.mjs'
-run 'the first set-up'                              0   root    'npm run setup'
+run 'kill -9 of all its processes in the middle'    0   root    'sh ~/kill-set-up.sh'
+run 'the next set-up goes on from there'            0   root    'npm run setup'
 run 'the second has nothing to do'                  0   root    'npm run setup'
 run 'the real job starts at once'                   0   root    'node bin/bootstrap.mjs -- src/cli/main.ts --version'
 run 'a user without root goes on by himself'        0   someone 'node bin/bootstrap.mjs'
@@ -53,6 +54,19 @@ run 'doctor'                                        any root    'bin/godwit doct
 run 'doctor of a user'                              any someone 'bin/godwit doctor'
 run 'a second doctor'                               any root    'bin/godwit doctor --json | tail -4'
 PROVE
+
+cat >"$folder/root/kill-set-up.sh" <<'KILL'
+unshare --pid --fork --kill-child --mount-proc node bin/bootstrap.mjs & victim=$!
+until dpkg-query --show --showformat '${db:Status-Status}\n' | grep -qx unpacked &&
+  test -e /usr/sbin/policy-rc.d; do
+  kill -0 $victim || exit 1 # it ended by itself: nothing was proved
+  sleep 0.1
+done
+kill -9 $victim
+wait $victim
+dpkg-query --show --showformat '${db:Status-Status}\n' | sort | uniq -c
+head -3 /usr/sbin/policy-rc.d
+KILL
 
 unshare --mount --pid --fork --kill-child sh -eu -c '
   mount -t proc proc "$1/proc"
