@@ -56,7 +56,7 @@ run 'a second doctor'                               any root    'bin/godwit doct
 PROVE
 
 cat >"$folder/root/kill-set-up.sh" <<'KILL'
-unshare --pid --fork --kill-child --mount-proc node bin/bootstrap.mjs & victim=$!
+unshare --pid --fork --kill-child --propagation unchanged node bin/bootstrap.mjs & victim=$!
 until dpkg-query --show --showformat '${db:Status-Status}\n' | grep -qx unpacked &&
   test -e /usr/sbin/policy-rc.d; do
   kill -0 $victim || exit 1 # it ended by itself: nothing was proved
