@@ -141,10 +141,11 @@ async function setUpUnderLock(request) {
   return ended
 }
 
-/** The slow path itself, run by `setUpUnderLock` in a process of its own. */
-async function setUp() {
+/** The slow path itself, run by `setUpUnderLock` in a process of its own. @param {Request} request */
+async function setUp({ quiet }) {
   await installModules(root)
   const args = ['--no-warnings', join(root, 'src', 'setup', 'main.ts'), setupKey()]
+  if (quiet) args.push('--quiet')
   return runInherited(pinnedNode, args)
 }
 
@@ -154,7 +155,7 @@ const succeeded = ({ exitCode }) => exitCode === 0
 /** @param {Request} request */
 async function main(request) {
   checkPlatform()
-  if (request.locked) return endLike(await setUp())
+  if (request.locked) return endLike(await setUp(request))
   const startedMs = performance.now()
   const ready = modulesReady(root) && setupReady(setupKey())
   if (!ready) {

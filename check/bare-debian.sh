@@ -44,7 +44,8 @@ run() { # title, expected exit code, user, command
 }
 node --version; npm --version
 run 'a user without root is told what to install'   77  someone 'node bin/bootstrap.mjs'
-run 'the first set-up'                              0   root    'npm run setup'
+run 'kill -9 of all its processes in the middle'    0   root    'sh ~/kill-set-up.sh'
+run 'the next set-up goes on from there'            0   root    'npm run setup'
 run 'the second has nothing to do'                  0   root    'npm run setup'
 run 'the real job starts at once'                   0   root    'node bin/bootstrap.mjs -- src/cli/main.ts --version'
 run 'a user without root goes on by himself'        0   someone 'node bin/bootstrap.mjs'
@@ -54,10 +55,28 @@ run 'doctor of a user'                              any someone 'bin/godwit doct
 run 'a second doctor'                               any root    'bin/godwit doctor --json | tail -4'
 PROVE
 
+cat >"$folder/root/kill-set-up.sh" <<'KILL'
+unshare --pid --fork --kill-child --propagation unchanged node bin/bootstrap.mjs & victim=$!
+until dpkg-query --show --showformat '${db:Status-Status}\n' | grep -qx unpacked &&
+  test -e /usr/sbin/policy-rc.d; do
+  kill -0 $victim || exit 1 # it ended by itself: nothing was proved
+  sleep 0.1
+done
+kill -9 $victim
+wait $victim
+dpkg-query --show --showformat '${db:Status-Status}\n' | sort | uniq -c
+head -3 /usr/sbin/policy-rc.d
+KILL
+
 unshare --mount --pid --fork --kill-child sh -eu -c '
+  mount --bind "$1" "$1" # a root of its own, not a chroot: namespaces are refused within one
   mount -t proc proc "$1/proc"
   mount --rbind /sys "$1/sys"
   mount --rbind /dev "$1/dev"
   mount -t tmpfs tmpfs "$1/tmp"
-  exec chroot "$1" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+  mkdir -p "$1/mnt/outside"
+  cd "$1"
+  pivot_root . mnt/outside
+  umount --lazy /mnt/outside
+  exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     TERM=dumb HOME=/root bash /root/prove.sh' prove "$folder"

@@ -43,7 +43,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT_CODE // commander has said why
   } else {
-    const json = process.argv.includes('--json')
+    const json = ownArguments(process.argv).includes('--json')
     const ending = describeError(error, { json, debug: process.env['GODWIT_DEBUG'] === '1' })
     process.stdout.write(ending.stdout)
     process.stderr.write(ending.stderr)
@@ -64,6 +64,12 @@ function exitByThrowing(command: Command): void {
 function endWhenNobodyReads(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error
   process.exit()
+}
+
+/** What stands behind `--` belongs to a program that we run, as in `planet exec`. */
+function ownArguments(given: readonly string[]): readonly string[] {
+  const dashes = given.indexOf('--')
+  return dashes < 0 ? given : given.slice(0, dashes)
 }
 
 function readVersion(): string {

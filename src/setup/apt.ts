@@ -1,10 +1,10 @@
 import type { Clock, Random } from '#base'
 import { type CommandResult, lastLine, mustRun, runCommand } from './command.ts'
+import { disableService } from './disable-service.ts'
 import { SetupError } from './errors.ts'
-import { findCommand } from './packages.ts'
 import type { Plan } from './plan.ts'
 import type { Report } from './report.ts'
-import { withoutStarting } from './service-guard.ts'
+import { type GuardOptions, withoutStarting } from './service-guard.ts'
 
 export interface Apt {
   readonly clock: Clock
@@ -15,7 +15,6 @@ export interface Apt {
 
 const INSTALL_DEADLINE_MS = 1_800_000
 const UPDATE_DEADLINE_MS = 300_000
-const DISABLE_DEADLINE_MS = 30_000
 /** How long another apt, such as unattended-upgrades, may keep us waiting in all. */
 const LOCK_WAIT_MS = 600_000
 const LOCK_BACKOFF_BASE_MS = 500
@@ -49,21 +48,10 @@ export async function updateLists(apt: Apt): Promise<void> {
 }
 
 /** How `withoutStarting` and `liftGuard` reach this machine's services. */
-export function guardOf({ signal }: Pick<Apt, 'signal'>) {
-  return {
-    folder: '/usr/sbin',
-    async disable(service: string) {
-      const options = { signal, deadlineMs: DISABLE_DEADLINE_MS }
-      // Each knows one kind of link and fails where there is none, as when the installation failed.
-      for (const [command, ...args] of [
-        ['deb-systemd-helper', 'disable', `${service}.service`], // works without systemd, too
-        ['update-rc.d', service, 'disable'],
-      ] as const) {
-        if (findCommand(command) !== undefined) await runCommand(command, args, options)
-      }
-    },
-  }
-}
+export const guardOf = ({ signal }: Pick<Apt, 'signal'>): GuardOptions => ({
+  folder: '/usr/sbin',
+  disable: (service) => disableService(service, '/etc', signal),
+})
 
 const namesOf = (packages: Plan['install']) => packages.map(({ name }) => name)
 

@@ -1,5 +1,5 @@
 /**
- * The second half of set-up, on the pinned Node: `bin/node src/setup/main.ts [STAMP_KEY]`, called
+ * The second half of set-up, on the pinned Node: `bin/node src/setup/main.ts [STAMP_KEY [--quiet]]`, called
  * by bin/bootstrap.mjs under its lock. Exit codes: see `exitCodeOf`; 130 after an interrupt.
  */
 import { join } from 'node:path'
@@ -24,7 +24,7 @@ const report = createReport({
 const startedMs = systemClock.monotonicMs()
 
 try {
-  await setUp({
+  const worked = await setUp({
     root: join(import.meta.dirname, '..', '..'),
     stampKey: process.argv[2],
     clock: systemClock,
@@ -32,7 +32,9 @@ try {
     report,
     signal: interrupt.signal,
   })
-  report.note(`ready (${((systemClock.monotonicMs() - startedMs) / 1000).toFixed(1)} s)`)
+  const quiet = process.argv[3] === '--quiet'
+  if (worked || !quiet)
+    report.note(`ready (${((systemClock.monotonicMs() - startedMs) / 1000).toFixed(1)} s)`)
 } catch (error) {
   if (interrupt.signal.aborted) {
     report.note(`${interrupt.signal.reason.message}; the next start goes on from here`)

@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { disableService } from './disable-service.ts'
 import { guardedServices, guardScript, liftGuard, withoutStarting } from './service-guard.ts'
 
 const FORBIDDEN = 101
@@ -78,4 +88,16 @@ test('a policy that is not ours is not touched, and names no service', async (t)
   assert.equal(readFileSync(policy, 'utf8'), '#!/bin/sh\nexit 101\n')
   assert.deepEqual(disabled, [])
   assert.equal(guardedServices('#!/bin/sh\nexit 101\n'), undefined)
+})
+
+test('a service is disabled by taking its link, and its alone, out of every target', async (t) => {
+  const { folder } = setting(t)
+  const wants = join(folder, 'systemd', 'system', 'multi-user.target.wants')
+  mkdirSync(wants, { recursive: true })
+  for (const unit of ['bird.service', 'ssh.service']) symlinkSync('/nowhere', join(wants, unit))
+  const { signal } = new AbortController()
+  await disableService('bird', folder, signal)
+  await disableService('bird', folder, signal) // twice does no harm
+  assert.deepEqual(readdirSync(wants), ['ssh.service'])
+  await disableService('bird', join(folder, 'nothing-here'), signal)
 })

@@ -25,19 +25,22 @@ export interface SetUpOptions {
  * Makes this machine ready: packages, then what is built from them. May run twice and after a
  * `kill -9`; nothing is changed before it is certain that everything can be installed.
  *
+ * @returns true when there was something to do.
  * @throws SetupError of every code in its catalogue.
  */
-export async function setUp(options: SetUpOptions): Promise<void> {
+export async function setUp(options: SetUpOptions): Promise<boolean> {
   const { root, signal, stampKey } = options
   const buildFolder = join(root, 'build')
   const facts = await readFacts(signal)
   const plan = planSetup(facts)
   await removeStamp(buildFolder)
   if (facts.userId === 0) await liftGuard(guardOf({ signal })) // of a set-up that was killed
-  await installMissing(plan, options)
+  const installed = await installMissing(plan, options)
   const pieces = piecesOf(plan, facts)
+  const allReady = pieces.every((piece) => isPieceReady(piece, buildFolder))
   const skipped = await buildPieces(pieces, buildFolder, options)
-  if (stampKey === undefined) return
+  const worked = installed || !allReady
+  if (stampKey === undefined) return worked
   const proofs = neededPackages(plan.architecture).map(findProof)
   const outputs = pieces.flatMap((piece) => outputPaths(piece, buildFolder))
   const missing = new Set(skipped.flatMap((piece) => outputPaths(piece, buildFolder)))
@@ -49,6 +52,7 @@ export async function setUp(options: SetUpOptions): Promise<void> {
     ],
     skipped: skipped.map(({ name }) => name),
   })
+  return worked
 }
 
 function piecesOf({ architecture }: Plan, { osRelease }: MachineFacts): readonly Piece<Apt>[] {
@@ -56,9 +60,9 @@ function piecesOf({ architecture }: Plan, { osRelease }: MachineFacts): readonly
   return [kernelPiece(architecture, `${ID} ${VERSION_ID}`), initramfsPiece]
 }
 
-async function installMissing(plan: Plan, options: SetUpOptions): Promise<void> {
+async function installMissing(plan: Plan, options: SetUpOptions): Promise<boolean> {
   const packages = [...plan.install, ...plan.reinstall]
-  if (packages.length === 0) return
+  if (packages.length === 0) return false
   const { report } = options
   report.note(`${packages.length} Debian packages are missing:`)
   for (const { name, why } of packages) report.note(`  ${name.padEnd(16)} ${why}`)
@@ -67,6 +71,7 @@ async function installMissing(plan: Plan, options: SetUpOptions): Promise<void> 
     () => `${packages.length} Debian packages installed`,
     () => installPackages(plan, options),
   )
+  return true
 }
 
 /**

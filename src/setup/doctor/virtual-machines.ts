@@ -14,7 +14,10 @@ export const kvm: Probe = {
   deadlineMs: PROBE_DEADLINE_MS,
   async examine(context) {
     const problem = deviceProblem('/dev/kvm')
-    if (problem !== undefined) return noKvm(problem)
+    if (problem === 'closed') {
+      return { ...noKvm('/dev/kvm may not be opened'), fix: 'sudo usermod -aG kvm $USER' }
+    }
+    if (problem === 'absent') return noKvm('/dev/kvm is absent')
     if (!hasTrialGuest(context.buildFolder)) return noTrialGuest()
     const trial = await tryBoot('kvm', context)
     if (trial.booted) return { state: 'ok', detail: describe(trial) }
@@ -70,11 +73,11 @@ const howKnown = ({ cached }: Trial) => (cached ? ', remembered; --fresh tries a
 
 const seconds = ({ tookMs }: Trial) => `${(tookMs / 1000).toFixed(1)} s`
 
-function deviceProblem(path: string): string | undefined {
+function deviceProblem(path: string): 'absent' | 'closed' | undefined {
   try {
     accessSync(path, constants.R_OK | constants.W_OK)
     return undefined
   } catch (error) {
-    return errorCode(error) === 'ENOENT' ? `${path} is absent` : `${path} may not be opened`
+    return errorCode(error) === 'ENOENT' ? 'absent' : 'closed'
   }
 }
