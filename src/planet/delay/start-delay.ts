@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, writeFileSync } from 'node:fs'
@@ -56,9 +57,10 @@ type Report = { readonly type: 'ready' } | ({ readonly type: 'failed' } & ErrorJ
 
 async function waitReady(
   child: ChildProcess,
-  stdout: Readable,
+  stdout: Readable | null,
   { logFile, signal }: StartDelayOptions,
 ): Promise<void> {
+  assert(stdout !== null, 'it was spawned with a pipe')
   const deadline = AbortSignal.timeout(READY_DEADLINE_MS)
   const stop = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
   try {
