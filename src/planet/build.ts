@@ -1,9 +1,11 @@
 import { waitConverged } from './convergence.ts'
+import { startDelay } from './delay/start-delay.ts'
 import { PlanetError } from './errors.ts'
-import { createFolders, readRecord, writeRecord } from './folders.ts'
+import { createFolders, delayControlSocket, readRecord, runFolder, writeRecord } from './folders.ts'
 import { createLinks } from './links.ts'
 import { withLock } from './lock.ts'
-import { checkPlanetName, type WorldPlan } from './plan.ts'
+import { MEMBER_MARK } from './node.ts'
+import { checkPlanetName, type LinkEnd, netnsName, type WorldPlan } from './plan.ts'
 import { ipBatch } from './system.ts'
 import { listPlanets, teardown } from './teardown.ts'
 import { World } from './world.ts'
@@ -73,12 +75,39 @@ async function makeAll(plan: WorldPlan, progress: Progress, signal?: AbortSignal
   await Promise.all(world.nodes.map((node) => node.boot(signal)))
   progress(`laying ${plan.links.length} links`)
   await createLinks(plan, signal)
+  await startDelays(plan, progress, signal)
   progress('starting the routers')
   await Promise.all(world.nodes.map((node) => node.join(new Set(), signal)))
   progress('waiting for the routers to agree')
   await waitForRouters(world, signal)
   writeRecord({ state: 'ready', plan })
   return world
+}
+
+/** Delayed links are pairs of TAP devices that one process of the planet joins. */
+async function startDelays(plan: WorldPlan, progress: Progress, signal?: AbortSignal) {
+  const delayed = plan.links.filter(({ delayUs }) => delayUs > 0)
+  if (delayed.length === 0) return
+  progress(`stretching ${delayed.length} links to their length`)
+  const endOf = ({ node, interface: tap }: LinkEnd) => ({
+    netns: `/run/netns/${netnsName(plan.name, node)}`,
+    tap,
+  })
+  const links = delayed.map(({ name, delayUs, ends: [a, b] }) => ({
+    name,
+    delayUs,
+    ends: [endOf(a), endOf(b)] as [ReturnType<typeof endOf>, ReturnType<typeof endOf>],
+  }))
+  const { ready } = startDelay(
+    { links, controlSocket: delayControlSocket(plan.name) },
+    {
+      configFile: runFolder(plan.name, 'delay', 'config.json'),
+      logFile: runFolder(plan.name, 'delay', 'delay.log'),
+      env: { ...process.env, [MEMBER_MARK]: plan.name },
+      ...(signal === undefined ? {} : { signal }),
+    },
+  )
+  await ready
 }
 
 async function waitForRouters(world: World, signal?: AbortSignal): Promise<void> {

@@ -19,6 +19,8 @@ export const nodeRunFolder = (planet: string, node: string, ...rest: string[]) =
   join(RUN_ROOT, planet, 'nodes', node, ...rest)
 export const nodeDiskFolder = (planet: string, node: string) => join(DISK_ROOT, planet, node)
 
+export const delayControlSocket = (planet: string) => runFolder(planet, 'delay', 'delay.ctl')
+
 export interface PlanetRecord {
   /** `building` also stands for half-removed: only `down` may follow it. */
   readonly state: 'building' | 'ready'
