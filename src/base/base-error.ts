@@ -15,6 +15,8 @@ export class BaseError extends GodwitError<BaseErrorCode> {
     'base.config_unreadable': { status: 404 },
     /** An operation did not end in time. */
     'base.deadline_exceeded': { status: 504, transient: true },
+    /** Somebody asked for an end before the operation had one: Ctrl-C, a client that went away. */
+    'base.cancelled': { status: 499 },
     /** A log level, duration or size that is written wrongly. */
     'base.value_bad': { status: 422 },
   } as const

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { BaseError } from '#base'
 import {
   BOX_TOPOLOGY,
   buildPlanet,
@@ -299,7 +300,11 @@ const printJson = (value: unknown) => process.stdout.write(`${JSON.stringify(val
 function interruption(): AbortSignal {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => controller.abort(new Error(`interrupted by ${signal}`)))
+    process.once(signal, () =>
+      controller.abort(
+        new BaseError('base.cancelled', { what: 'interrupted', values: { signal } }),
+      ),
+    )
   }
   return controller.signal
 }

@@ -1,5 +1,19 @@
 import { overlapCidr, parseCidr } from 'cidr-tools'
 import { stringifyIp } from 'ip-bigint'
+import type { Region } from './topology.ts'
+
+const HOSTS_IPV4 = '198.18.0.0/16'
+/** Links between routers. */
+export const BACKBONE_IPV4 = '198.19.0.0/16'
+export const BACKBONE_IPV6 = '2001:db8:ffff::/48'
+
+/** Unicast prefixes of the region at `index` of the topology, unless it names its own. */
+export function regionPrefixes(region: Region, index: number): { ipv4: string; ipv6: string } {
+  return {
+    ipv4: region.ipv4 ?? `${addressAt(HOSTS_IPV4, index * 256)}/24`,
+    ipv6: region.ipv6 ?? `2001:db8:${(0x1000 + index).toString(16)}::/48`,
+  }
+}
 
 /** A network in normal form. */
 export interface Prefix {

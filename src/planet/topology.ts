@@ -81,3 +81,7 @@ export type Topology = Static<typeof TopologySchema>
 export type Region = Topology['regions'][number]
 export type Client = NonNullable<Topology['clients']>[number]
 export type Link = NonNullable<Topology['links']>[number]
+
+/** Names of a region's hosts: `ams-1`, `ams-2`, ... */
+export const hostNames = ({ code, hosts = 0 }: Region): string[] =>
+  Array.from({ length: hosts }, (_, index) => `${code}-${index + 1}`)
