@@ -5,7 +5,7 @@ import { EPOLLIN, Epoll } from './epoll.ts'
 import { DelayError } from './errors.ts'
 import { pause } from './libc.ts'
 import { Link, type LinkStats } from './link.ts'
-import { nodeLoopFd } from './node-loop.ts'
+import { NodeLoop } from './node-loop.ts'
 
 export interface ForwarderOptions {
   readonly random: Random
@@ -39,6 +39,7 @@ const NODE_TOKEN = 0xffff_ffff
 export class Forwarder {
   readonly #links = new Map<string, Link>()
   readonly #ports = new Map<number, Port>() // by the TAP's descriptor, which is its epoll token
+  readonly #nodeLoop = new NodeLoop()
   readonly #epoll = new Epoll()
   readonly #onLinkGone: ForwarderOptions['onLinkGone']
   #lookedUs = monotonicUs()
@@ -51,7 +52,7 @@ export class Forwarder {
   constructor(config: DelayConfig, { random, onLinkGone }: ForwarderOptions) {
     this.#onLinkGone = onLinkGone
     try {
-      this.#epoll.add(nodeLoopFd(), NODE_TOKEN)
+      this.#epoll.add(this.#nodeLoop.fd, NODE_TOKEN)
       for (const link of config.links) {
         const { delayUs, jitterUs = 0 } = link
         this.#add(new Link(link, { ...queueLimits(config), delayUs, jitterUs, random }))
@@ -82,15 +83,16 @@ export class Forwarder {
 
   /** Carries frames until Node has something to do, or no link is left. HOT. */
   turn(): void {
+    const sleepUsMax = this.#nodeLoop.wasQuiet() ? SLEEP_US_MAX : 0
     while (this.#links.size > 0) {
       const startUs = this.#startTurn()
-      const nextUs = Math.min(this.#releaseDue(startUs), startUs + SLEEP_US_MAX)
+      const nextUs = Math.min(this.#releaseDue(startUs), startUs + sleepUsMax)
       const eventCount = this.#epoll.wait(Math.max(0, nextUs - monotonicUs()))
       const wokenUs = monotonicUs()
       const isNodeReady = this.#takeEvents(eventCount, wokenUs)
       const isLookDue = wokenUs - this.#lookedUs >= SLEEP_US_MAX
       if (isLookDue) this.#look(wokenUs)
-      if (isNodeReady || isLookDue) return
+      if (isNodeReady || isLookDue || sleepUsMax === 0) return
     }
   }
 
