@@ -3,8 +3,9 @@ import { type DelayConfig, queueLimits } from './config.ts'
 import type { Direction } from './direction.ts'
 import { EPOLLIN, Epoll } from './epoll.ts'
 import { DelayError } from './errors.ts'
+import { pause } from './libc.ts'
 import { Link, type LinkStats } from './link.ts'
-import { nodeLoopFd } from './node-loop.ts'
+import { NodeLoop } from './node-loop.ts'
 
 export interface ForwarderOptions {
   readonly random: Random
@@ -20,6 +21,13 @@ interface Port {
 
 /** Longest sleep: Node's timers, and the look for removed namespaces, are late by this at most. */
 const SLEEP_US_MAX = 1_000_000
+/**
+ * Frames that come or go closer together than this are handled in batches, as a NIC moderates its
+ * interrupts: one packet in a batch costs half of one alone. It makes a busy link at most
+ * BATCH_PAUSE_US, and the kernel's slack of 50 us, later.
+ */
+const BUSY_GAP_US = 100
+const BATCH_PAUSE_US = 50
 const NODE_TOKEN = 0xffff_ffff
 
 /**
@@ -31,9 +39,11 @@ const NODE_TOKEN = 0xffff_ffff
 export class Forwarder {
   readonly #links = new Map<string, Link>()
   readonly #ports = new Map<number, Port>() // by the TAP's descriptor, which is its epoll token
+  readonly #nodeLoop = new NodeLoop()
   readonly #epoll = new Epoll()
   readonly #onLinkGone: ForwarderOptions['onLinkGone']
   #lookedUs = monotonicUs()
+  #startUs = 0
 
   /**
    * Attaches to every TAP of `config`.
@@ -42,7 +52,7 @@ export class Forwarder {
   constructor(config: DelayConfig, { random, onLinkGone }: ForwarderOptions) {
     this.#onLinkGone = onLinkGone
     try {
-      this.#epoll.add(nodeLoopFd(), NODE_TOKEN)
+      this.#epoll.add(this.#nodeLoop.fd, NODE_TOKEN)
       for (const link of config.links) {
         const { delayUs, jitterUs = 0 } = link
         this.#add(new Link(link, { ...queueLimits(config), delayUs, jitterUs, random }))
@@ -73,15 +83,16 @@ export class Forwarder {
 
   /** Carries frames until Node has something to do, or no link is left. HOT. */
   turn(): void {
+    const sleepUsMax = this.#nodeLoop.wasQuiet() ? SLEEP_US_MAX : 0
     while (this.#links.size > 0) {
-      const startUs = monotonicUs()
-      const nextUs = Math.min(this.#releaseDue(startUs), startUs + SLEEP_US_MAX)
+      const startUs = this.#startTurn()
+      const nextUs = Math.min(this.#releaseDue(startUs), startUs + sleepUsMax)
       const eventCount = this.#epoll.wait(Math.max(0, nextUs - monotonicUs()))
       const wokenUs = monotonicUs()
       const isNodeReady = this.#takeEvents(eventCount, wokenUs)
       const isLookDue = wokenUs - this.#lookedUs >= SLEEP_US_MAX
       if (isLookDue) this.#look(wokenUs)
-      if (isNodeReady || isLookDue) return
+      if (isNodeReady || isLookDue || sleepUsMax === 0) return
     }
   }
 
@@ -90,6 +101,15 @@ export class Forwarder {
     this.#links.clear()
     this.#ports.clear()
     this.#epoll[Symbol.dispose]()
+  }
+
+  /** Gives the time, after a pause when the last turn was only a moment ago. */
+  #startTurn(): number {
+    const nowUs = monotonicUs()
+    const isBusy = nowUs - this.#startUs < BUSY_GAP_US
+    if (isBusy) pause(BATCH_PAUSE_US)
+    this.#startUs = isBusy ? monotonicUs() : nowUs
+    return this.#startUs
   }
 
   /** Sends on what is due. Gives the time at which the next frame will be. */

@@ -24,6 +24,7 @@ const { lib, functions: libc } = dlopen('libc.so.6', {
   mmap: { return: 'pointer', arguments: ['pointer', 'uint64', 'int32', 'int32', 'int32', 'int64'] },
   munmap: { return: 'int32', arguments: ['pointer', 'uint64'] },
   madvise: { return: 'int32', arguments: ['pointer', 'uint64', 'int32'] },
+  usleep: { return: 'int32', arguments: ['uint32'] },
   epoll_create1: { return: 'int32', arguments: ['int32'] },
   epoll_ctl: { return: 'int32', arguments: ['int32', 'int32', 'int32', 'pointer'] },
   epoll_wait: { return: 'int32', arguments: ['int32', 'pointer', 'int32', 'int32'] },
@@ -136,6 +137,11 @@ export class Mapping {
   [Symbol.dispose](): void {
     check('munmap', libc.munmap(this.#pointer, this.#bytes))
   }
+}
+
+/** Sleeps whatever happens, or until a signal comes. HOT. */
+export function pause(us: number): void {
+  libc.usleep(us)
 }
 
 const EPOLL_CLOEXEC = 0o2000000

@@ -25,6 +25,7 @@ async function run(configFile: string | undefined): Promise<void> {
     random: seededRandom(randomInt(2 ** 32)),
     onLinkGone: (link, reason) => log('link gone', { link, reason }),
   })
+  const stop = stopSignal() // before "ready": who reads that may signal at once
   let control: ControlServer | undefined
   try {
     if (config.controlSocket !== undefined) {
@@ -33,24 +34,29 @@ async function run(configFile: string | undefined): Promise<void> {
     favourThisThread()
     print({ type: 'ready', links: forwarder.linkCount })
     log('ready', { links: forwarder.linkCount })
-    await carry(forwarder)
+    await carry(forwarder, stop)
   } finally {
     control?.close()
     forwarder[Symbol.dispose]()
   }
 }
 
-/** Carries frames until a signal comes or no link is left. */
-function carry(forwarder: Forwarder): Promise<void> {
+/** Aborts on SIGTERM or SIGINT. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  const stop = (signal: NodeJS.Signals) => {
+    log('stopping', { signal })
+    controller.abort()
+  }
+  process.once('SIGTERM', stop).once('SIGINT', stop)
+  return controller.signal
+}
+
+/** Carries frames until `stop` aborts or no link is left. */
+function carry(forwarder: Forwarder, stop: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    let isStopping = false
-    const stop = (signal: NodeJS.Signals) => {
-      log('stopping', { signal })
-      isStopping = true
-    }
-    process.once('SIGTERM', stop).once('SIGINT', stop)
     const turn = () => {
-      if (isStopping || forwarder.linkCount === 0) return resolve()
+      if (stop.aborted || forwarder.linkCount === 0) return resolve()
       forwarder.turn()
       setImmediate(turn) // lets Node see to its signals and sockets first
     }
