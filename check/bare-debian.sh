@@ -2,8 +2,9 @@
 # Proves that set-up needs nothing but a bare Debian with git, nodejs and npm: builds one in a
 # folder, clones HEAD into it, and runs set-up and doctor there, as a plain user and as root.
 #
-#   check/bare-debian.sh [--suite NAME] FOLDER [FILE...]
+#   check/bare-debian.sh [--suite NAME] [--run COMMAND]... FOLDER [FILE...]
 #
+# With --run, these commands run there as root instead: check/bare-debian.sh --run 'npm test' /tmp/bare
 # FOLDER must not exist; it is left for a look afterwards. Packages come from this machine's own
 # apt sources. Each FILE (npm configuration, certificates, apt proxy) is copied to the same path.
 # Needs root and mmdebstrap. Mounts live in a private namespace and end with this script.
@@ -11,7 +12,13 @@ set -eu
 
 suite=bookworm
 if [ "${1:-}" = --suite ]; then suite=$2; shift 2; fi
-folder=${1:?usage: check/bare-debian.sh [--suite NAME] FOLDER [FILE...]}
+commands=
+while [ "${1:-}" = --run ]; do
+  commands="$commands
+run 'as asked' 0 root '$2'"
+  shift 2
+done
+folder=${1:?usage: check/bare-debian.sh [--suite NAME] [--run COMMAND]... FOLDER [FILE...]}
 shift
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 [ ! -e "$folder" ] || { echo "error: the folder exists (folder=$folder)" >&2; exit 1; }
@@ -54,6 +61,11 @@ run 'doctor'                                        any root    'bin/godwit doct
 run 'doctor of a user'                              any someone 'bin/godwit doctor'
 run 'a second doctor'                               any root    'bin/godwit doctor --json | tail -4'
 PROVE
+
+if [ -n "$commands" ]; then
+  sed -i '/^run /d' "$folder/root/prove.sh" # what proves set-up; its function stays
+  echo "$commands" >>"$folder/root/prove.sh"
+fi
 
 cat >"$folder/root/kill-set-up.sh" <<'KILL'
 unshare --pid --fork --kill-child --propagation unchanged node bin/bootstrap.mjs & victim=$!

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import test from 'node:test'
-import { reachableHosts } from '#planet'
+import { reachableHosts, worldStatus } from '#planet'
 import { Prober, startWhoami, testPlanet } from './planet-world.ts'
 
 test('on a planet with latency', async (t) => {
@@ -29,6 +29,18 @@ test('on a planet with latency', async (t) => {
       }
     },
   )
+
+  await t.test('a link that is stretched takes longer, and says what it carried', async () => {
+    const host = world.node('ams-1').plan.ipv4
+    await world.stretch('ams', 'iad', 120)
+    assert((await rttMs('iad-client', host)) >= 240)
+    const { links } = await worldStatus(world)
+    const link = links.find(({ name }) => name === 'ams--iad')
+    assert.equal(link?.delayMs, 120)
+    assert(link.traffic?.every(({ sentFrames }) => sentFrames > 0))
+    await world.stretch('ams', 'iad', 45.63)
+    await assert.rejects(world.stretch('ams', 'ams-1', 9), { code: 'planet.link_immediate' })
+  })
 
   await t.test('a large answer crosses an ocean whole', async () => {
     const bytes = 4_000_000

@@ -43,6 +43,7 @@ export function planetCommand(): Command {
     .addCommand(stopCommand())
     .addCommand(cutCommand())
     .addCommand(healCommand())
+    .addCommand(stretchCommand())
     .addCommand(killCommand())
     .addCommand(bootCommand())
     .addCommand(announceCommand())
@@ -236,6 +237,16 @@ function healCommand(): Command {
     .action((a: string, b: string, { planet }: PlanetOption) => World.open(planet).heal(a, b))
 }
 
+function stretchCommand(): Command {
+  return onPlanet('stretch', 'change the delay of a long link while it runs')
+    .argument('<node>')
+    .argument('<neighbour>')
+    .argument('<ms>', 'one way, in milliseconds', Number)
+    .action((a: string, b: string, ms: number, { planet }: PlanetOption) =>
+      World.open(planet).stretch(a, b, ms),
+    )
+}
+
 function killCommand(): Command {
   return onPlanet('kill', 'take the power from a node: all its processes end at once')
     .argument('<node>')
@@ -279,15 +290,18 @@ function printStatus(status: WorldStatus): void {
     node.commands.map(({ name }) => name).join(' '),
   ])
   const nodeHead = ['NODE', 'KIND', 'STATE', 'AS', 'BGP', 'IPV4', 'IPV6', 'ANNOUNCES', 'RUNS']
-  const links = status.links.map(({ name, delayMs, cut }) => [
+  const links = status.links.map(({ name, delayMs, cut, traffic }) => [
     name,
     `${delayMs.toFixed(1)} ms`,
     cut === null
       ? 'whole'
       : `CUT${cut.silent ? ' silently' : ''}${cut.from ? ` from ${cut.from}` : ''}`,
+    traffic?.map(({ sentFrames }) => sentFrames).join(' / ') ?? '',
+    traffic?.map((one) => one.droppedFull + one.droppedAtWrite).join(' / ') ?? '',
   ])
+  const linkHead = ['LINK', 'ONE WAY', 'STATE', 'FRAMES', 'DROPPED']
   process.stdout.write(renderTable([nodeHead, ...nodes]))
-  process.stdout.write(`\n${renderTable([['LINK', 'ONE WAY', 'STATE'], ...links])}`)
+  process.stdout.write(`\n${renderTable([linkHead, ...links])}`)
   for (const { router, prefix, expected, actual } of status.unsettled) {
     const list = (names: readonly string[]) => names.join(' ') || 'nowhere'
     console.log(`${router} sends ${prefix} to ${list(actual)}, will be ${list(expected)}`)

@@ -18,6 +18,8 @@ export class PlanetError extends GodwitError<PlanetErrorCode> {
     'planet.node_unknown': { status: 404 },
     'planet.node_down': { status: 409 },
     'planet.link_unknown': { status: 404 },
+    /** The link is a plain one: it has no delay to change. */
+    'planet.link_immediate': { status: 409 },
     'planet.prefix_unknown': { status: 404 },
     'planet.command_exists': { status: 409 },
     'planet.command_unknown': { status: 404 },

@@ -1,5 +1,10 @@
+import { errorCode } from '#base'
 import { type CommandRecord, commandLog } from './commands.ts'
 import { type Disagreement, findDisagreements } from './convergence.ts'
+import { readDelayStats } from './delay/control-client.ts'
+import type { DirectionStats } from './delay/direction.ts'
+import type { LinkStats } from './delay/link.ts'
+import { delayControlSocket } from './folders.ts'
 import type { Cut } from './links.ts'
 import { type NodeKind, netnsName } from './plan.ts'
 import { protocolsIfRunning, type World } from './world.ts'
@@ -28,6 +33,8 @@ export interface LinkStatus {
   readonly delayMs: number
   /** How it is cut; null when it is whole. */
   readonly cut: Cut | null
+  /** What a delayed link has carried, holds and has dropped, from each end; null for others. */
+  readonly traffic: readonly [DirectionStats, DirectionStats] | null
 }
 
 /** What a planet is and how it does, all at one moment. */
@@ -41,6 +48,7 @@ export interface WorldStatus {
 }
 
 export async function worldStatus(world: World, signal?: AbortSignal): Promise<WorldStatus> {
+  const traffic = new Map((await delayStats(world, signal)).map((link) => [link.name, link]))
   const cuts = new Map(world.cuts().map(({ link, ...cut }) => [link, cut]))
   const nodes = await Promise.all(world.nodes.map(({ name }) => nodeStatus(world, name, signal)))
   const silentHosts = new Set(
@@ -56,10 +64,22 @@ export async function worldStatus(world: World, signal?: AbortSignal): Promise<W
     links: world.plan.links.map(({ name, ends, delayUs }) => ({
       name,
       nodes: [ends[0].node, ends[1].node],
-      delayMs: delayUs / 1000,
+      delayMs: (traffic.get(name)?.delayUs ?? delayUs) / 1000,
       cut: cuts.get(name) ?? null,
+      traffic: traffic.get(name)?.directions ?? null,
     })),
     unsettled: await findDisagreements(world.plan, outage, signal),
+  }
+}
+
+/** None when no link is delayed, or when the process that delays them died: its links are dark. */
+async function delayStats(world: World, signal?: AbortSignal): Promise<readonly LinkStats[]> {
+  if (world.plan.links.every(({ delayUs }) => delayUs === 0)) return []
+  try {
+    return await readDelayStats(delayControlSocket(world.name), signal)
+  } catch (error) {
+    if (errorCode(error) === 'delay.unreachable') return []
+    throw error
   }
 }
 

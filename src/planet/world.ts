@@ -2,8 +2,9 @@ import { errorCode } from '#base'
 import type { BirdControl, ProtocolState } from '#bird'
 import { type CommandRecord, listCommands, startCommand, stopCommand } from './commands.ts'
 import { waitConverged } from './convergence.ts'
+import { setLinkDelay } from './delay/control-client.ts'
 import { PlanetError } from './errors.ts'
-import { readRecord } from './folders.ts'
+import { delayControlSocket, readRecord } from './folders.ts'
 import { type CutLink, cutLink, findLink, healLink, listCuts } from './links.ts'
 import { PlanetNode } from './node.ts'
 import type { Outage } from './path-choice.ts'
@@ -81,6 +82,25 @@ export class World {
   async heal(a: string, b: string, signal?: AbortSignal): Promise<void> {
     const link = findLink(this.plan, this.node(a).name, this.node(b).name)
     await healLink(this.plan, link, this.#isUp, signal)
+  }
+
+  /**
+   * Makes a delayed link longer or shorter, for frames that enter it from now on. The routers keep to
+   * the cable's length of the topology.
+   *
+   * @throws PlanetError planet.link_unknown, planet.link_immediate
+   */
+  async stretch(a: string, b: string, delayMs: number, signal?: AbortSignal): Promise<void> {
+    const link = findLink(this.plan, this.node(a).name, this.node(b).name)
+    if (link.delayUs === 0) {
+      throw new PlanetError('planet.link_immediate', {
+        what: 'this link has no delay to change',
+        values: { planet: this.name, link: link.name },
+        fix: 'give it a delay_ms of 0.5 or more in the topology, and build without --no-latency',
+      })
+    }
+    const change = { link: link.name, delayUs: Math.round(delayMs * 1000) }
+    await setLinkDelay(delayControlSocket(this.name), change, signal)
   }
 
   readonly #isUp = (node: string) => this.node(node).isUp
