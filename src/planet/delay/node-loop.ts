@@ -21,7 +21,7 @@ export class NodeLoop {
   }
 
   /**
-   * Asked once in each round of Node's loop: whether the round brought nothing. Only then is
+   * Asked from setImmediate, once in each round of Node's loop: whether it brought nothing. Only then is
    * everything that Node waits for behind `fd`, and the thread may sleep on it.
    */
   wasQuiet(): boolean {
