@@ -11,6 +11,7 @@ import { Command, CommanderError } from 'commander'
 import { doctorCommand } from './doctor.ts'
 import { describeError } from './fault.ts'
 import { planetCommand } from './planet.ts'
+import { tokensCommand } from './tokens.ts'
 
 const USAGE_EXIT_CODE = 2
 
@@ -33,7 +34,8 @@ Exit codes:
 `,
   )
 
-for (const command of [planetCommand(), doctorCommand()]) program.addCommand(command)
+for (const command of [planetCommand(), tokensCommand(), doctorCommand()])
+  program.addCommand(command)
 exitByThrowing(program)
 process.stdout.on('error', endWhenNobodyReads)
 

@@ -116,11 +116,11 @@ function printNextSteps(world: World, hasWhoami: boolean): void {
   const lines = [
     ...(hasWhoami && client !== undefined && address !== undefined
       ? [
-          `ask the nearest host:  godwit planet exec${option} ${client} -- curl -s http://${address}:${WHOAMI_PORT}`,
+          `ask the nearest host:  bin/godwit planet exec${option} ${client} -- curl -s http://${address}:${WHOAMI_PORT}`,
         ]
       : []),
-    `see it:                godwit planet status${option}`,
-    `remove it:             godwit planet down${option}`,
+    `see it:                bin/godwit planet status${option}`,
+    `remove it:             bin/godwit planet down${option}`,
   ]
   process.stdout.write(`\n${lines.join('\n')}\n`)
 }
