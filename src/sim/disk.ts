@@ -55,6 +55,9 @@ export interface DiskCrashPoint {
   readonly kind?: CrashKind
 }
 
+const killedBefore: DiskCrashPoint = { nth: 1, when: 'before' }
+const killedAfter: DiskCrashPoint = { nth: 1, when: 'after' }
+
 interface Countdown<T> {
   readonly spec: T
   seen: number
@@ -67,6 +70,10 @@ export class SimDisk {
   capacityBytes = Number.POSITIVE_INFINITY
   /** How many calls fail with EIO, at random. */
   errorRatio = 0
+  /** How many changing calls end the node, at random: half of them before their effect. */
+  crashRatio = 0
+  /** Told after such a death; brings the node back. */
+  afterRandomCrash: () => void = () => undefined
   /** Calls so far that changed something: the range of a crash point's `nth`. */
   changeCount = 0
   readonly #kernel: Kernel
@@ -99,6 +106,7 @@ export class SimDisk {
     this.#failures = []
     this.#crashPoints = []
     this.errorRatio = 0
+    this.crashRatio = 0
     this.capacityBytes = Number.POSITIVE_INFINITY
   }
 
@@ -111,7 +119,7 @@ export class SimDisk {
   change(owner: Incarnation, operation: string, path: string, effect: () => void): void {
     this.changeCount += 1
     this.#kernel.record(Trace.disk, this.#nodeIndex, NOBODY, operation)
-    const point = this.#dueCrash(operation)
+    const point = this.#dueCrash(operation) ?? this.#randomCrash()
     if (point?.when === 'before') this.#die(owner, operation, point)
     this.throwIfFailing(operation, path)
     effect()
@@ -125,10 +133,13 @@ export class SimDisk {
     throw new SystemFault(code, operation, path)
   }
 
-  #die(owner: Incarnation, operation: string, { when, kind = 'power' }: DiskCrashPoint): never {
+  #die(owner: Incarnation, operation: string, point: DiskCrashPoint): never {
+    const { when, kind = 'power' } = point
+    const isRandom = point === killedBefore || point === killedAfter
     const { nodeId, nodeIndex } = owner
     this.#kernel.record(Trace.diskFault, nodeIndex, NOBODY, `killed ${when} ${operation}`)
     this.#crash(kind)
+    if (isRandom) this.afterRandomCrash()
     throw new CrashSignal(nodeId)
   }
 
@@ -141,6 +152,11 @@ export class SimDisk {
       return point.spec
     }
     return undefined
+  }
+
+  #randomCrash(): DiskCrashPoint | undefined {
+    if (this.crashRatio === 0 || this.#faultDice.next() >= this.crashRatio) return undefined
+    return this.#faultDice.int(2) === 0 ? killedBefore : killedAfter
   }
 
   #dueFailure(operation: string): string | undefined {

@@ -27,12 +27,17 @@ export class SimFailure extends GodwitError<SimFailureCode> {
     'sim.real_world_used': { status: 500 },
   } as const
 
-  readonly report: FailureReport | undefined
+  readonly #report: FailureReport | undefined
 
   constructor(code: SimFailureCode, fault: Fault, report?: FailureReport) {
     super(code, fault)
-    this.report = report
+    this.#report = report
     if (report !== undefined) this.message = compose(this.message, fault.cause, report)
+  }
+
+  /** Undefined when the failure came from outside a world's own checks. */
+  get report(): FailureReport | undefined {
+    return this.#report
   }
 }
 

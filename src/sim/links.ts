@@ -61,36 +61,40 @@ export interface LinkCounts {
   readonly sentBytes: number
 }
 
-/** All links that leave one node, by index of the other end. Arrays, because meshes are large. */
+/** Columns of `LinkRow.counters`. */
+export const Counter = { sent: 0, received: 1, dropped: 2, sentBytes: 3 } as const
+const COUNTERS = 4
+
+/**
+ * All links that leave one node, by index of the other end: arrays, because meshes are large, and
+ * the counters of a link side by side, because a large mesh does not fit the processor's cache.
+ */
 export class LinkRow {
   settings: (LinkSettings | undefined)[] = []
   cuts: Uint16Array
-  sent: Float64Array
-  received: Float64Array
-  dropped: Float64Array
-  sentBytes: Float64Array
+  counters: Float64Array
   /** Until when the link is busy with what was sent before: bandwidth. */
   busyUntilMs: Float64Array
 
   constructor(capacity: number) {
     this.cuts = new Uint16Array(capacity)
-    this.sent = new Float64Array(capacity)
-    this.received = new Float64Array(capacity)
-    this.dropped = new Float64Array(capacity)
-    this.sentBytes = new Float64Array(capacity)
+    this.counters = new Float64Array(capacity * COUNTERS)
     this.busyUntilMs = new Float64Array(capacity)
   }
 
+  count(to: number, counter: number, amount: number): void {
+    const at = to * COUNTERS + counter
+    this.counters[at] = (this.counters[at] as number) + amount
+  }
+
   grow(capacity: number): void {
-    const larger = new LinkRow(capacity)
-    larger.cuts.set(this.cuts)
-    larger.sent.set(this.sent)
-    larger.received.set(this.received)
-    larger.dropped.set(this.dropped)
-    larger.sentBytes.set(this.sentBytes)
-    larger.busyUntilMs.set(this.busyUntilMs)
-    larger.settings = this.settings
-    Object.assign(this, larger)
+    const { cuts, counters, busyUntilMs } = this
+    this.cuts = new Uint16Array(capacity)
+    this.cuts.set(cuts)
+    this.counters = new Float64Array(capacity * COUNTERS)
+    this.counters.set(counters)
+    this.busyUntilMs = new Float64Array(capacity)
+    this.busyUntilMs.set(busyUntilMs)
   }
 }
 
@@ -98,13 +102,20 @@ const ROWS_CAPACITY_MIN = 16
 
 /** Settings, cuts and counters of every link. Rows come into being with a node's first message. */
 export class LinkTable {
+  /** How many directions are cut; while it is 0 nobody needs to look. */
+  cutCount = 0
   readonly #rule: LinkRule
+  /** The settings of all links, while nothing makes one of them special. */
+  #uniform: LinkSettings | undefined
+  /** Equal settings are one object: a mesh of 1,000 nodes has a million links. */
+  readonly #interned = new Map<string, LinkSettings>()
   readonly #places: Place[] = []
   readonly #rows: (LinkRow | undefined)[] = []
   #capacity = ROWS_CAPACITY_MIN
 
-  constructor(rule: LinkRule) {
-    this.#rule = rule
+  constructor(link: LinkRule | Partial<LinkSettings>) {
+    this.#rule = typeof link === 'function' ? link : () => link
+    this.#uniform = typeof link === 'function' ? undefined : { ...defaultLink, ...link }
   }
 
   add(place: Place): void {
@@ -123,32 +134,47 @@ export class LinkTable {
   }
 
   settings(from: number, to: number): LinkSettings {
-    const row = this.row(from)
-    const known = row.settings[to]
-    if (known !== undefined) return known
-    const source = this.#places[from] as Place
-    const target = this.#places[to] as Place
-    const made = from === to ? loopback : { ...defaultLink, ...this.#rule(source, target) }
-    row.settings[to] = made
-    return made
+    if (from === to) return loopback
+    return this.#uniform ?? this.row(from).settings[to] ?? this.#ask(from, to)
   }
 
+  /** From now on; the way back is a link of its own. */
   change(from: number, to: number, settings: Partial<LinkSettings>): void {
-    this.row(from).settings[to] = { ...this.settings(from, to), ...settings }
+    const changed = { ...this.settings(from, to), ...settings }
+    this.#uniform = undefined
+    this.row(from).settings[to] = changed
   }
 
   isCut(from: number, to: number): boolean {
-    return (this.row(from).cuts[to] as number) > 0
+    return this.cutCount > 0 && (this.row(from).cuts[to] as number) > 0
+  }
+
+  /** Cuts add up: `change` is 1 or -1. */
+  cut(from: number, to: number, change: 1 | -1): void {
+    const { cuts } = this.row(from)
+    cuts[to] = (cuts[to] as number) + change
+    this.cutCount += change
   }
 
   counts(from: number, to: number): LinkCounts {
-    const row = this.row(from)
-    const of = (column: Float64Array) => column[to] ?? 0
+    const { counters } = this.row(from)
+    const of = (counter: number) => counters[to * COUNTERS + counter] ?? 0
     return {
-      sent: of(row.sent),
-      received: of(row.received),
-      dropped: of(row.dropped),
-      sentBytes: of(row.sentBytes),
+      sent: of(Counter.sent),
+      received: of(Counter.received),
+      dropped: of(Counter.dropped),
+      sentBytes: of(Counter.sentBytes),
     }
+  }
+
+  #ask(from: number, to: number): LinkSettings {
+    const source = this.#places[from] as Place
+    const target = this.#places[to] as Place
+    const made = { ...defaultLink, ...this.#rule(source, target) }
+    const key = Object.values(made).join()
+    const settings = this.#interned.get(key) ?? made
+    this.#interned.set(key, settings)
+    this.row(from).settings[to] = settings
+    return settings
   }
 }

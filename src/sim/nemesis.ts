@@ -30,11 +30,17 @@ export interface FaultPlan {
   readonly driftRatio?: number
   /** How many disk calls fail with EIO. */
   readonly diskErrorRatio?: number
+  /** How many changing disk calls cut the power, before or after their effect. */
+  readonly diskCrashRatio?: number
 }
 
+const DOWN_MS = 2_000
+
 /** A whole kind of fault, which swarm testing switches off as one. */
-export type FaultKind = 'loss' | 'duplicate' | 'reorder' | 'partition' | 'asymmetricCut'
-  | 'crash' | 'pause' | 'skew' | 'drift' | 'disk' // biome-ignore format: a list
+// biome-ignore format: a list
+export type FaultKind =
+  | 'loss' | 'duplicate' | 'reorder' | 'partition' | 'asymmetricCut'
+  | 'crash' | 'pause' | 'skew' | 'drift' | 'disk' | 'diskCrash'
 
 export interface NemesisOptions {
   /**
@@ -59,6 +65,7 @@ const kindOf: Readonly<Record<string, FaultKind>> = {
   skewEveryMs: 'skew',
   driftRatio: 'drift',
   diskErrorRatio: 'disk',
+  diskCrashRatio: 'diskCrash',
 } satisfies Partial<Record<keyof FaultPlan, FaultKind>>
 
 /** The same plan without the kinds that lost the toss; how long things last is kept. */
@@ -102,13 +109,26 @@ export class Nemesis {
   stop(): void {
     this.#isStopped = true
     Object.assign(this.#world.network.faults, { lossRatio: 0, duplicateRatio: 0, reorderRatio: 0 })
-    for (const node of this.#world.nodes) node.disk.errorRatio = 0
+    for (const { disk } of this.#world.nodes) {
+      disk.errorRatio = 0
+      disk.crashRatio = 0
+    }
   }
 
   #setRatios(): void {
     const { lossRatio = 0, duplicateRatio = 0, reorderRatio = 0, diskErrorRatio = 0 } = this.plan
     Object.assign(this.#world.network.faults, { lossRatio, duplicateRatio, reorderRatio })
-    for (const node of this.#targets()) node.disk.errorRatio = diskErrorRatio
+    for (const node of this.#targets()) {
+      node.disk.errorRatio = diskErrorRatio
+      this.#setDiskCrashes(node)
+    }
+  }
+
+  #setDiskCrashes(node: SimNode): void {
+    const { diskCrashRatio = 0, downForMs = DOWN_MS } = this.plan
+    const dice = this.#kernel.stream('nemesis', 'disk-crash', node.id)
+    node.disk.crashRatio = diskCrashRatio
+    node.disk.afterRandomCrash = () => this.#later(dice, downForMs, () => node.start())
   }
 
   #setDrift(): void {
@@ -170,7 +190,7 @@ export class Nemesis {
     const kind = dice.int(2) === 0 ? 'process' : 'power'
     if (victim === undefined || targets.length - up.length >= this.#downMax) return
     victim.crash(kind)
-    this.#later(dice, this.plan.downForMs ?? 2_000, () => victim.start())
+    this.#later(dice, this.plan.downForMs ?? DOWN_MS, () => victim.start())
   }
 
   #pause(dice: Random): void {

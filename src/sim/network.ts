@@ -1,11 +1,12 @@
 // HOT: `send` and `DatagramEvent.fire` run once per datagram. Delivery events are pooled, links
 // are looked up in arrays, nothing is printed or copied unless `freezePayloads` asks for it.
 import assert from 'node:assert/strict'
-import type { Random } from '#base'
+import { DiceTable } from './dice.ts'
 import { SystemFault } from './errors.ts'
 import { SimEvent } from './event-queue.ts'
 import type { Incarnation, Kernel } from './kernel.ts'
 import {
+  Counter,
   type LinkCounts,
   type LinkRule,
   type LinkSettings,
@@ -50,11 +51,6 @@ export interface Host extends Place {
   readonly incarnation: Incarnation | null
 }
 
-interface Dice {
-  readonly latency: Random
-  readonly faults: Random
-}
-
 /** Everything between the nodes: datagrams here, streams in stream.ts, both over these links. */
 export class Network {
   readonly kernel: Kernel
@@ -63,14 +59,17 @@ export class Network {
   readonly options: Required<Omit<NetworkOptions, 'link'>>
   readonly #hosts: Host[] = []
   readonly #byId = new Map<string, Host>()
-  readonly #dice: (Dice | undefined)[] = []
-  readonly #bound: (Map<number, DatagramHandler> | undefined)[] = []
+  readonly #dice: DiceTable
+  readonly #bound = new Map<number, DatagramHandler>()
+  /** The handlers of port 0, by host: the common case, without a look into the map. */
+  readonly #boundToZero: (DatagramHandler | undefined)[] = []
   readonly #pool: DatagramEvent[] = []
 
   constructor(kernel: Kernel, options: NetworkOptions) {
     this.kernel = kernel
+    this.#dice = new DiceTable(kernel.seed)
     const { link = {} } = options
-    this.links = new LinkTable(typeof link === 'function' ? link : () => link)
+    this.links = new LinkTable(link)
     this.options = {
       mtuBytes: options.mtuBytes ?? MTU_BYTES_DEFAULT,
       measure: options.measure ?? (() => 0),
@@ -86,6 +85,10 @@ export class Network {
     this.#hosts.push(host)
     this.#byId.set(host.id, host)
     this.links.add(host)
+    this.#boundToZero.push(undefined)
+    // Two per sender: a change of the fault plan leaves the latencies alone.
+    this.#dice.add('latency', host.id)
+    this.#dice.add('link-faults', host.id)
   }
 
   host(index: number): Host {
@@ -106,21 +109,19 @@ export class Network {
   }
 
   bind(host: number, port: number, handler: DatagramHandler): void {
-    let ports = this.#bound[host]
-    if (ports === undefined) {
-      ports = new Map()
-      this.#bound[host] = ports
-    }
-    if (ports.has(port)) throw new SystemFault('EADDRINUSE', 'bind', String(port))
-    ports.set(port, handler)
+    const key = keyOf(host, port)
+    if (this.#bound.has(key)) throw new SystemFault('EADDRINUSE', 'bind', String(port))
+    this.#bound.set(key, handler)
+    if (port === 0) this.#boundToZero[host] = handler
   }
 
   unbind(host: number, port: number): void {
-    this.#bound[host]?.delete(port)
+    this.#bound.delete(keyOf(host, port))
+    if (port === 0) this.#boundToZero[host] = undefined
   }
 
-  unbindAll(host: number): void {
-    this.#bound[host]?.clear()
+  handlerOf(host: number, port: number): DatagramHandler | undefined {
+    return port === 0 ? this.#boundToZero[host] : this.#bound.get(keyOf(host, port))
   }
 
   bytesOf(payload: unknown): number {
@@ -140,29 +141,28 @@ export class Network {
     const what = this.options.freezePayloads ? isolatePayload(payload) : payload
     const index = target.index
     const row = this.links.row(from)
-    row.sent[index] = (row.sent[index] as number) + 1
-    row.sentBytes[index] = (row.sentBytes[index] as number) + bytes
+    row.count(index, Counter.sent, 1)
+    row.count(index, Counter.sentBytes, bytes)
     kernel.record(Trace.sent, from, index, what)
-    if ((row.cuts[index] as number) > 0) this.drop(Trace.cut, from, index, what)
+    if (this.links.isCut(from, index)) this.drop(Trace.cut, from, index, what)
     else this.#transmit(from, index, what, bytes, port)
   }
 
   #transmit(from: number, to: number, payload: unknown, bytes: number, port: number): void {
     const settings = this.links.settings(from, to)
     const faults = this.faults
-    const dice = this.dice(from)
     const loss = Math.max(settings.lossRatio, faults.lossRatio)
-    if (loss > 0 && dice.faults.next() < loss) {
+    if (this.strikes(from, loss)) {
       this.drop(Trace.lost, from, to, payload)
       return
     }
     const duplicate = Math.max(settings.duplicateRatio, faults.duplicateRatio)
     const reorder = Math.max(settings.reorderRatio, faults.reorderRatio)
-    let copies = duplicate > 0 && dice.faults.next() < duplicate ? 2 : 1
+    let copies = this.strikes(from, duplicate) ? 2 : 1
     for (; copies > 0; copies -= 1) {
       let delayMs = this.delayMs(from, to, bytes)
-      if (reorder > 0 && dice.faults.next() < reorder) {
-        delayMs += dice.faults.next() * settings.reorderMs
+      if (this.strikes(from, reorder)) {
+        delayMs += this.#dice.next(from * 2 + 1) * settings.reorderMs
       }
       const event = this.#pool.pop() ?? new DatagramEvent(this, this.#pool)
       event.from = from
@@ -176,7 +176,7 @@ export class Network {
   /** Latency, jitter and the wait for bandwidth of one message that is sent now. */
   delayMs(from: number, to: number, bytes: number): number {
     const settings = this.links.settings(from, to)
-    const jitterMs = settings.jitterMs > 0 ? this.dice(from).latency.next() * settings.jitterMs : 0
+    const jitterMs = settings.jitterMs > 0 ? this.#dice.next(from * 2) * settings.jitterMs : 0
     const delayMs = settings.latencyMs + jitterMs
     if (settings.bytesPerMs === Number.POSITIVE_INFINITY) return delayMs
     const busy = this.links.row(from).busyUntilMs
@@ -186,28 +186,18 @@ export class Network {
   }
 
   drop(why: Trace, from: number, to: number, payload: unknown): void {
-    const { dropped } = this.links.row(from)
-    dropped[to] = (dropped[to] as number) + 1
+    this.links.row(from).count(to, Counter.dropped, 1)
     this.kernel.record(why, from, to, payload)
   }
 
-  handlerOf(host: number, port: number): DatagramHandler | undefined {
-    return this.#bound[host]?.get(port)
-  }
-
-  /** One pair of streams per sender: a change of the fault plan leaves the latencies alone. */
-  dice(from: number): Dice {
-    const known = this.#dice[from]
-    if (known !== undefined) return known
-    const { id } = this.host(from)
-    const made = {
-      latency: this.kernel.stream('latency', id),
-      faults: this.kernel.stream('link-faults', id),
-    }
-    this.#dice[from] = made
-    return made
+  /** Tosses the coin of a fault that `from` may suffer. Draws only when there is a risk. */
+  strikes(from: number, ratio: number): boolean {
+    return ratio > 0 && this.#dice.next(from * 2 + 1) < ratio
   }
 }
+
+const PORTS = 2 ** 16
+const keyOf = (host: number, port: number) => host * PORTS + port
 
 /** A datagram on its way. What matters is who lives at the target when it arrives. */
 class DatagramEvent extends SimEvent {
@@ -235,11 +225,13 @@ class DatagramEvent extends SimEvent {
     const { from, to, port, payload } = this
     this.payload = undefined
     this.#pool.push(this)
-    const row = network.links.row(from)
-    if ((row.cuts[to] as number) > 0) return network.drop(Trace.cut, from, to, payload)
+    const isCut = network.links.isCut(from, to)
     const handler = incarnation === null ? undefined : network.handlerOf(to, port)
-    if (handler === undefined) return network.drop(Trace.undelivered, from, to, payload)
-    row.received[to] = (row.received[to] as number) + 1
+    if (isCut || handler === undefined) {
+      network.drop(isCut ? Trace.cut : Trace.undelivered, from, to, payload)
+      return
+    }
+    network.links.row(from).count(to, Counter.received, 1)
     kernel.record(Trace.received, to, from, payload)
     kernel.running = incarnation
     handler(payload, network.host(from).id)

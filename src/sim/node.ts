@@ -138,13 +138,12 @@ export class SimNode<App = unknown> implements Host {
   crash(kind: CrashKind = 'power'): void {
     const life = this.incarnation
     if (life === null) return
-    const { kernel, network } = this.#context
+    const { kernel } = this.#context
     kernel.record(Trace.crash, this.index, NOBODY, kind)
     kernel.deathCount += 1
     life.isAlive = false
     this.incarnation = null
     this.#app = null
-    network.unbindAll(this.index)
     for (const act of [...life.atDeath]) act(kind)
     if (kind === 'power') this.disk.losePower()
   }
@@ -228,7 +227,11 @@ function networkOf({ network, streams }: NodeContext, life: Incarnation): NodeNe
     bind(handler, port = 0) {
       fence()
       network.bind(nodeIndex, port, handler)
-      return { [Symbol.dispose]: () => life.isAlive && network.unbind(nodeIndex, port) }
+      const unbind = () => {
+        if (life.atDeath.delete(unbind)) network.unbind(nodeIndex, port)
+      }
+      life.atDeath.add(unbind)
+      return { [Symbol.dispose]: unbind }
     },
     connect(to, handlers, port = 0) {
       fence()

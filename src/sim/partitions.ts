@@ -64,10 +64,7 @@ export class Partitions {
     return cut
   }
 
-  #add(pairs: readonly [number, number][], change: number): void {
-    for (const [from, to] of pairs) {
-      const { cuts } = this.#network.links.row(from)
-      cuts[to] = (cuts[to] as number) + change
-    }
+  #add(pairs: readonly [number, number][], change: 1 | -1): void {
+    for (const [from, to] of pairs) this.#network.links.cut(from, to, change)
   }
 }

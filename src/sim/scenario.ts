@@ -20,10 +20,12 @@ export interface Scenario<Options extends ScenarioOptions = ScenarioOptions> {
   run(world: World, options: Options): void | Promise<void>
 }
 
-export function defineScenario<const Options extends ScenarioOptions>(
-  scenario: Scenario<Widened<Options>>,
+/** Gives `run` the option types that the defaults imply. */
+export function defineScenario<Options extends ScenarioOptions>(
+  scenario: Omit<Scenario<Widened<Options>>, 'defaults'> & { readonly defaults: Options },
 ): Scenario<Widened<Options>> {
-  return scenario
+  const widened = scenario.defaults as unknown as Widened<Options>
+  return { ...scenario, defaults: widened }
 }
 
 /** `{ nodes: 5 }` means any number of nodes. */
@@ -63,9 +65,11 @@ export async function runSeed<Options extends ScenarioOptions>(
 }
 
 function replayCommand(scenario: { name: string }, seed: number, changes: object): string {
-  const set = Object.entries(changes).map(([name, value]) => ` --set ${name}=${value}`)
+  const set = Object.entries(changes).map(([name, value]) => ` --set ${quote(`${name}=${value}`)}`)
   return `npm run sim -- ${scenario.name} --seed ${seed}${set.join('')}`
 }
+
+const quote = (word: string) => (/^[\w.:=/-]+$/.test(word) ? word : `'${word}'`)
 
 /**
  * Reads `name=value` pairs against the defaults of a scenario.

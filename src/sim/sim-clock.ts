@@ -131,8 +131,11 @@ export class NodeClock implements Clock {
 
   setTimer(callback: () => void, afterMs: number): Disposable {
     if (!this.#owner.isAlive) throw new CrashSignal(this.#owner.nodeId)
-    assert(afterMs <= TIMER_MS_MAX, 'a timer beyond 2^31 - 1 ms fires at once in Node')
-    const delayMs = afterMs >= TIMER_MS_MIN ? afterMs : TIMER_MS_MIN
+    assert(
+      afterMs <= TIMER_MS_MAX,
+      'a timer that is no number, or beyond 2^31 - 1 ms, fires at once in Node',
+    )
+    const delayMs = Math.max(afterMs, TIMER_MS_MIN)
     const dueMs = this.monotonicMs() + delayMs
     const fire = () => {
       if (this.#floorMs < dueMs) this.#floorMs = dueMs

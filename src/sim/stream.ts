@@ -16,6 +16,7 @@
 import { SystemFault } from './errors.ts'
 import { SimEvent } from './event-queue.ts'
 import type { CrashKind, Incarnation } from './kernel.ts'
+import { Counter } from './links.ts'
 import type { Network } from './network.ts'
 import { isolatePayload } from './payload.ts'
 import { Trace } from './timeline.ts'
@@ -151,9 +152,9 @@ export class StreamEnd implements Stream {
     this.#lastArrivalMs = arriveAtMs
     this.#frames.push({ kind, message, bytes, arriveAtMs })
     this.#inFlightBytes += bytes
-    const { sent, sentBytes } = network.links.row(from)
-    sent[to] = (sent[to] as number) + 1
-    sentBytes[to] = (sentBytes[to] as number) + bytes
+    const row = network.links.row(from)
+    row.count(to, Counter.sent, 1)
+    row.count(to, Counter.sentBytes, bytes)
     kernel.record(Trace.sent, from, to, kind === 'message' ? message : `stream ${kind}`)
     if (this.#frames.length === 1) this.#schedule(arriveAtMs)
   }
@@ -170,8 +171,14 @@ export class StreamEnd implements Stream {
     const { network } = this.#transport
     const { from, to } = this.route
     const target = network.host(to).incarnation
-    if (network.links.isCut(from, to) || target === null || this.#isLost()) return this.#stall()
-    if (target.resumeAtMs > network.kernel.nowMs) return this.#schedule(target.resumeAtMs)
+    if (network.links.isCut(from, to) || target === null || this.#isLost()) {
+      this.#stall()
+      return
+    }
+    if (target.resumeAtMs > network.kernel.nowMs) {
+      this.#schedule(target.resumeAtMs)
+      return
+    }
     this.#frames.shift()
     this.#inFlightBytes -= frame.bytes
     this.#acknowledge(frame.bytes)
@@ -186,15 +193,17 @@ export class StreamEnd implements Stream {
     const { network } = this.#transport
     const { from, to } = this.route
     const loss = Math.max(network.links.settings(from, to).lossRatio, network.faults.lossRatio)
-    return loss > 0 && network.dice(from).faults.next() < loss
+    return network.strikes(from, loss)
   }
 
   /** Nothing came through: try again later, each time later, until the stream times out. */
   #stall(): void {
     const { kernel, options } = this.#transport.network
     if (this.#stalledSinceMs < 0) this.#stalledSinceMs = kernel.nowMs
-    if (kernel.nowMs - this.#stalledSinceMs >= options.streamTimeoutMs)
-      return this.#fail('timed out')
+    if (kernel.nowMs - this.#stalledSinceMs >= options.streamTimeoutMs) {
+      this.#fail('timed out')
+      return
+    }
     this.#schedule(kernel.nowMs + this.#retryMs)
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX)
   }
@@ -242,15 +251,17 @@ export class StreamEnd implements Stream {
 
   #deliver(frame: Frame, target: Incarnation): void {
     const { from, to } = this.route
-    if (frame.kind === 'connect') return this.#transport.accept(this, target, this.#port)
+    if (frame.kind === 'connect') {
+      this.#transport.accept(this, target, this.#port)
+      return
+    }
     const other = this.other
     if (other === null || other.#isGone || other.#owner !== target) {
       this.#transport.sendReset(null, this) // the machine knows no such stream (any more)
       return
     }
     const { kernel, links } = this.#transport.network
-    const { received } = links.row(from)
-    received[to] = (received[to] as number) + 1
+    links.row(from).count(to, Counter.received, 1)
     kernel.record(Trace.received, to, from, frame.kind === 'message' ? frame.message : frame.kind)
     other.#arrived(frame)
   }
@@ -345,7 +356,10 @@ export class StreamTransport {
 
   accept(caller: StreamEnd, target: Incarnation, port: number): void {
     const accept = this.#listeners.get(`${target.nodeIndex}:${port}`)
-    if (accept === undefined) return this.sendReset(null, caller, 'refused')
+    if (accept === undefined) {
+      this.sendReset(null, caller, 'refused')
+      return
+    }
     const end = new StreamEnd(this, target, caller.route.from, port)
     end.other = caller
     caller.other = end
@@ -354,7 +368,11 @@ export class StreamTransport {
   }
 
   /** One message, once: lost where the way is cut. `from` null: the target's machine answers. */
-  sendReset(from: StreamEnd | null, to: StreamEnd | null, reason: ResetReason = 'reset by peer') {
+  sendReset(
+    from: StreamEnd | null,
+    to: StreamEnd | null,
+    reason: ResetReason = 'reset by peer',
+  ): void {
     if (to === null) return
     const back = to.route
     const { kernel, links } = this.network
