@@ -22,7 +22,7 @@ import { isolatePayload } from './payload.ts'
 import { Trace } from './timeline.ts'
 
 const RETRY_MS_MIN = 200
-const RETRY_MS_MAX = 5_000
+const RETRY_MS_MAX = 1_000
 
 export type ResetReason = 'refused' | 'reset by peer' | 'timed out'
 
