@@ -179,6 +179,18 @@ test('a rename between directories is in both or in neither', () => {
   assert.deepEqual(seen, new Set(['1-', '-1']))
 })
 
+test('a name is not changed a second time where the first change is lost', () => {
+  const story = (disk: DiskImage) => {
+    disk.write('a', 0, bytes(1))
+    disk.fsync('f', 'a')
+    disk.fsyncDirectory('')
+    disk.rename('r', 'a', 'dir/a')
+    disk.rename('r', 'dir/a', 'dir/b')
+  }
+  const look = (disk: DiskImage) => ['a', 'dir/a', 'dir/b'].map((name) => show(disk, name)).join('')
+  assert.deepEqual(outcomes(story, look), new Set(['1--', '-1-', '--1']))
+})
+
 test('unsynced writes to two files survive in any combination, and large ones are torn', () => {
   const story = (disk: DiskImage) => {
     for (const name of ['x', 'y']) {

@@ -78,7 +78,6 @@ export class StreamEnd implements Stream {
   #isRefusing = false
   #stalledSinceMs = -1
   #retryMs = RETRY_MS_MIN
-  #lastArrivalMs = 0
   readonly #die = (kind: CrashKind) => this.#ownerDied(kind)
 
   constructor(transport: StreamTransport, owner: Incarnation, peerIndex: number, port: number) {
@@ -147,9 +146,7 @@ export class StreamEnd implements Stream {
     const { from, to } = this.route
     const { kernel } = network
     const delayMs = network.delayMs(from, to, bytes)
-    // In order: no frame arrives before the one ahead of it.
-    const arriveAtMs = Math.max(this.#lastArrivalMs, kernel.nowMs + delayMs)
-    this.#lastArrivalMs = arriveAtMs
+    const arriveAtMs = kernel.nowMs + delayMs // or when the frame ahead of it has arrived
     this.#frames.push({ kind, message, bytes, arriveAtMs })
     this.#inFlightBytes += bytes
     const row = network.links.row(from)
