@@ -159,12 +159,18 @@ function replaceFile(disk: DiskImage, isSynced: boolean): void {
 }
 
 test('a rename of a synced file gives the old or the new contents, never none', () => {
-  const seen = outcomes((disk) => replaceFile(disk, true), (disk) => show(disk, 'file')) // biome-ignore format: short
+  const seen = outcomes(
+    (disk) => replaceFile(disk, true),
+    (disk) => show(disk, 'file'),
+  )
   assert.deepEqual(seen, new Set(['1', '2']))
 })
 
 test('a rename of a file that was not synced may leave an empty file', () => {
-  const seen = outcomes((disk) => replaceFile(disk, false), (disk) => show(disk, 'file')) // biome-ignore format: short
+  const seen = outcomes(
+    (disk) => replaceFile(disk, false),
+    (disk) => show(disk, 'file'),
+  )
   assert.deepEqual(seen, new Set(['1', '2', '']))
 })
 

@@ -103,7 +103,13 @@ export class DiskImage {
   rename(operation: string, from: string, to: string): void {
     const inode = this.#find(operation, from)
     const directories = [...new Set([directoryOf(from), directoryOf(to)])]
-    this.#rename({ directories, names: [[from, null], [to, inode]] }) // biome-ignore format: pairs
+    this.#rename({
+      directories,
+      names: [
+        [from, null],
+        [to, inode],
+      ],
+    })
   }
 
   unlink(operation: string, path: string): void {

@@ -79,5 +79,8 @@ test('thousands of cancelled events are dropped, and the rest keeps its order', 
   const expected = events
     .filter(({ number }) => number % 10 === 0)
     .sort((a, b) => a.atMs - b.atMs || a.number - b.number)
-  assert.deepEqual(drain(queue), expected.map(({ number }) => number)) // biome-ignore format: short
+  assert.deepEqual(
+    drain(queue),
+    expected.map(({ number }) => number),
+  )
 })
