@@ -8,6 +8,7 @@ import { once } from 'node:events'
 import {
   chmodSync,
   copyFileSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -213,10 +214,12 @@ test('without root, a library that the pinned Node lacks is named with all other
     'src/setup/packages.json',
     '[{"name":"ours","proof":"no-such-command","why":"a reason"},{"name":"sh","proof":"sh","why":"x"}]',
   )
+  const node = join(here.root, 'node') // ours may lie where only root may go
+  copyFileSync(process.execPath, node)
   spawnSync('chown', ['-R', '65534:65534', here.root])
   const { status, stderr } = spawnSync(
     'setpriv',
-    ['--reuid=65534', '--clear-groups', process.execPath, join(here.root, 'bin/bootstrap.mjs')],
+    ['--reuid=65534', '--clear-groups', node, join(here.root, 'bin/bootstrap.mjs')],
     {
       cwd: here.root,
       encoding: 'utf8',
