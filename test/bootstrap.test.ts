@@ -8,7 +8,6 @@ import { once } from 'node:events'
 import {
   chmodSync,
   copyFileSync,
-  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
