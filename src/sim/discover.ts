@@ -15,7 +15,7 @@ export interface ScenarioFile {
 
 /** Every `*.sim.ts` of every part, by name. The glob spares this part an import of the others. */
 export function listScenarios(root: string): ScenarioFile[] {
-  return globSync(`src/*/*${SUFFIX}`, { cwd: root })
+  return globSync(`src/**/*${SUFFIX}`, { cwd: root })
     .map((file) => ({ name: basename(file, SUFFIX), file }))
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.file < b.file ? -1 : 1))
 }
