@@ -84,8 +84,9 @@ function attenuateCommand(io: TokensIo): Command {
     .option('-c, --caveats <json>', 'caveats as JSON, here')
     .action(async (argument: string | undefined, options: AttenuateOptions) => {
       const input = new TokenInput(io)
-      const caveats = caveatsFromJson(await readCaveats(input, options))
+      const json = await readCaveats(input, options)
       const token = await input.token(argument, options.tokenFile)
+      const caveats = caveatsFromJson(json)
       const bundle = parseBundle(token, options.location)
       if (permissionTokens(bundle).length === 0) onlyPermissionToken(bundle) // throws what is wrong
       const header = printBundle(attenuateBundle(bundle, caveats))
