@@ -1,4 +1,4 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { systemClock } from '#base'
 import {
   attenuateBundle,
@@ -49,7 +49,10 @@ function onToken(name: string, summary: string): Command {
   return new Command(name)
     .summary(summary)
     .description(summary)
-    .argument('[token]', 'the token; - reads it from standard input')
+    .argument(
+      '[token]',
+      'the token; - reads it from standard input, where other users can not see it',
+    )
     .option('--token-file <file>', 'read the token from a file')
     .option('--location <url>', 'where permission tokens come from', PERMISSION_LOCATION)
     .option('--json', 'print JSON')
@@ -84,8 +87,9 @@ function attenuateCommand(io: TokensIo): Command {
     .option('-c, --caveats <json>', 'caveats as JSON, here')
     .action(async (argument: string | undefined, options: AttenuateOptions) => {
       const input = new TokenInput(io)
-      const caveats = caveatsFromJson(await readCaveats(input, options))
+      const json = await readCaveats(input, options)
       const token = await input.token(argument, options.tokenFile)
+      const caveats = caveatsFromJson(json)
       const bundle = parseBundle(token, options.location)
       if (permissionTokens(bundle).length === 0) onlyPermissionToken(bundle) // throws what is wrong
       const header = printBundle(attenuateBundle(bundle, caveats))
@@ -125,11 +129,13 @@ interface VerifyOptions extends CommonOptions {
 function verifyCommand(io: TokensIo): Command {
   return onToken('verify', 'check a token with its signing key, and whether it allows an access')
     .option('--key-file <file>', `signing key in base64; else $${KEY_VARIABLE}`)
-    .option(
-      '--trust <location=file>',
-      'believe what discharges of this third party say: its shared key in base64; repeatable',
-      (one: string, all: readonly string[]) => [...all, one],
-      [],
+    .addOption(
+      new Option(
+        '--trust <location=file>',
+        'believe what discharges of this third party say: its shared key in base64; repeatable',
+      )
+        .argParser((one: string, all: readonly string[]) => [...all, one])
+        .default([], 'nobody'),
     )
     .option('--access <json>', 'an access that the token must allow')
     .option('--at <time>', 'judge the access at this time (ISO 8601)')

@@ -216,9 +216,17 @@ export const integerIds: IdForm<WireInteger> = {
   },
 }
 
+/** By UTF-8 bytes. The order of UTF-16 is another one from the surrogates on. */
+function compareTexts(a: string, b: string): number {
+  if (BELOW_SURROGATES.test(a) && BELOW_SURROGATES.test(b)) return a < b ? -1 : a > b ? 1 : 0
+  return Buffer.compare(encodeText(a), encodeText(b))
+}
+
+const BELOW_SURROGATES = /^[\u0000-\ud7ff]*$/
+
 export const textIds: IdForm<string> = {
   codec: text,
-  compare: (a, b) => Buffer.compare(encodeText(a), encodeText(b)), // UTF-16 order is another one
+  compare: compareTexts,
   fromKey: (key) => key.toWellFormed(),
 }
 

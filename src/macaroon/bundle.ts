@@ -1,7 +1,7 @@
 import type { Caveat } from './caveat.ts'
 import { attenuate } from './chain.ts'
 import { MacaroonError } from './errors.ts'
-import { type HeaderPiece, printHeader, splitHeader } from './header.ts'
+import { type HeaderPiece, splitHeader } from './header.ts'
 import { decodeMacaroon, type Macaroon, printMacaroon } from './macaroon.ts'
 import { mintDischarge, ticketsOf } from './third-party.ts'
 import { openTicket } from './ticket.ts'
@@ -53,9 +53,9 @@ function macaroonToken(macaroon: Macaroon, text: string, location: string): Maca
   return { kind: macaroon.location === location ? 'permission' : 'discharge', text, macaroon }
 }
 
-/** The header value; an empty bundle is the empty string. */
+/** The header value, always under FlyV1; an empty bundle is the empty string. */
 export function printBundle({ tokens }: Bundle): string {
-  return tokens.length === 0 ? '' : printHeader(tokens.map(({ text }) => text))
+  return tokens.length === 0 ? '' : `FlyV1 ${tokens.map(({ text }) => text).join(',')}`
 }
 
 export function permissionTokens(bundle: Bundle): MacaroonToken[] {

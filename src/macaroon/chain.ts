@@ -4,7 +4,7 @@ import { kindOf, packCaveat } from './caveat-set.ts'
 import { MacaroonError, overLimit } from './errors.ts'
 import { hmacCaveat, hmacSha256 } from './hmac.ts'
 import { CAVEATS_MAX, TOKEN_BYTES_MAX } from './limits.ts'
-import { encodeMacaroon, type Macaroon } from './macaroon.ts'
+import { encodedBytesMax, type Macaroon } from './macaroon.ts'
 import { makeNonce, NONCE_RANDOM_BYTES, type Nonce } from './nonce.ts'
 import { seal } from './seal.ts'
 
@@ -108,8 +108,9 @@ function checkAddition(present: readonly Caveat[], caveat: Caveat, isProof: bool
       values: { type: caveat.type },
     })
   }
-  const locations = new Set(thirdPartyLocations(present))
-  for (const location of thirdPartyLocations([caveat])) {
+  const added = thirdPartyLocations([caveat])
+  const locations = new Set(added.length === 0 ? [] : thirdPartyLocations(present))
+  for (const location of added) {
     if (!locations.has(location)) continue
     throw new MacaroonError('macaroon.third_party_repeated', {
       what: `m.add: attempting to add multiple 3ps for ${location}`,
@@ -130,7 +131,7 @@ export function thirdPartyLocations(caveats: readonly Caveat[]): string[] {
 function checkSize(macaroon: Macaroon): void {
   const limits = [
     ['caveats', countCaveats(macaroon.caveats), CAVEATS_MAX],
-    ['bytes', encodeMacaroon(macaroon).length, TOKEN_BYTES_MAX],
+    ['bytes', encodedBytesMax(macaroon), TOKEN_BYTES_MAX],
   ] as const
   for (const [what, got, limit] of limits) {
     if (got > limit) throw overLimit(`token would have too many ${what}`, { limit, got })

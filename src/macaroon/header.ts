@@ -49,7 +49,7 @@ export function parseHeader(header: string): Buffer[] {
   return tokens
 }
 
-/** `FlyV1` when any piece is a macaroon, else `Bearer`. No pieces: `FlyV1 `. */
+/** As flyctl sends it: `FlyV1` when any piece is a macaroon, else `Bearer`. None: `FlyV1 `. */
 export function printHeader(pieces: readonly string[]): string {
   const isFlyV1 = pieces.length === 0 || pieces.some(isMacaroonText)
   return `${isFlyV1 ? 'FlyV1' : 'Bearer'} ${pieces.join(',')}`

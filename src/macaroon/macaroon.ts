@@ -36,7 +36,7 @@ export function decodeMacaroon(bytes: Uint8Array): Macaroon {
   if (bytes.length > TOKEN_BYTES_MAX) {
     throw overLimit('token is too long', { limit: TOKEN_BYTES_MAX, got: bytes.length })
   }
-  const reader = new WireReader(Uint8Array.from(bytes)) // a copy: the token keeps views
+  const reader = new WireReader(new Uint8Array(bytes)) // a copy: the token keeps views
   const fields = reader.readLooseArrayHeader()
   if (fields !== 4) throw malformed('token has the wrong number of fields', { expected: 4, fields })
   const nonce = readNonce(reader)
@@ -70,3 +70,12 @@ export function encodeMacaroon({ nonce, location, packed, tail }: Macaroon): Buf
 export function printMacaroon(macaroon: Macaroon): string {
   return `fm2_${encodeMacaroon(macaroon).toString('base64')}`
 }
+
+/** An upper bound of what `encodeMacaroon` gives, without encoding. */
+export function encodedBytesMax({ nonce, location, packed, tail }: Macaroon): number {
+  const signedBytes = packed.reduce((sum, one) => sum + one.length, nonce.packed.length)
+  return signedBytes + 3 * location.length + tail.length + 4 * HEADER_BYTES_MAX
+}
+
+/** The longest header of a MessagePack value. */
+const HEADER_BYTES_MAX = 5

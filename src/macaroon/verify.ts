@@ -217,7 +217,7 @@ function verifyAny({ key, candidates }: Due, context: DischargeContext): Dischar
   const failures: VerifyFailure[] = []
   for (const discharge of candidates) {
     const result = verifyDischarge(discharge, key, context)
-    if (result.ok) return result
+    if (result.ok || result.failure.reason === 'over_budget') return result
     failures.push(result.failure)
   }
   const [first] = failures

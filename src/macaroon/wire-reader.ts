@@ -119,10 +119,10 @@ export class WireReader {
 
   /** Text by byte-text.ts. */
   readText(): string {
-    return decodeText(this.readTextBytes())
+    return decodeText(this.#readTextBytes())
   }
 
-  readTextBytes(): Uint8Array {
+  #readTextBytes(): Uint8Array {
     const head = this.#byte()
     if (head >= 0xa0 && head <= 0xbf) return this.#take(head & 0x1f)
     if (head === 0xd9) return this.#take(this.#minimal(this.#uint(1), 32))
