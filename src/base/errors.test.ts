@@ -29,6 +29,15 @@ test('the wire form has the code and each piece by itself', () => {
   assert.deepEqual([code, what, fix], ['disk.full', 'full', 'free some'])
 })
 
+test('integers beyond 2^53 show as their digits, wherever they stand', () => {
+  const error = new DiskError('disk.full', { what: 'full', values: { sizes: [2n ** 60n], n: 3n } })
+  assert.match(error.message, /1152921504606846976/)
+  assert.deepEqual(JSON.parse(JSON.stringify(error)).values, {
+    sizes: ['1152921504606846976'],
+    n: '3',
+  })
+})
+
 test('a code that the catalogue lacks is a mistake of ours, found at once', () => {
   assert.throws(() => Reflect.construct(DiskError, ['disk.gone', { what: 'x' }]), /catalogue/)
 })

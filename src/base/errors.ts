@@ -69,7 +69,7 @@ export class GodwitError<Code extends string = string> extends Error {
       code: this.code,
       error: this.message,
       what: this.what,
-      values: this.values,
+      values: JSON.parse(JSON.stringify(this.values, bigintAsText)),
       ...(this.fix === undefined ? {} : { fix: this.fix }),
     }
   }
@@ -82,14 +82,18 @@ function composeMessage({ what, values, fix }: Fault): string {
   return fix === undefined ? head : `${head}; ${fix}`
 }
 
+/** JSON has no integers beyond 2^53: they are written as digits in a string. */
+const bigintAsText = (_key: string, value: unknown) =>
+  typeof value === 'bigint' ? String(value) : value
+
 const VALUE_CHARS_MAX = 200
 
 function showValue(value: unknown): string {
   let text: string
   if (typeof value === 'string') text = /^[\w.:/@+-]+$/.test(value) ? value : JSON.stringify(value)
-  else if (typeof value === 'bigint' || value === undefined) text = String(value)
+  else if (typeof value === 'bigint') text = String(value)
   else if (value instanceof Error) text = value.message
-  else text = JSON.stringify(value) ?? String(value)
+  else text = JSON.stringify(value, bigintAsText) ?? String(value)
   return text.length <= VALUE_CHARS_MAX ? text : `${text.slice(0, VALUE_CHARS_MAX)}…`
 }
 
