@@ -7,7 +7,7 @@ interface Spread {
 
 /**
  * Rumours that are still to be told. Each is told a number of times that grows with the logarithm of
- * the cluster, the least told first, and a newer one about a member replaces the older one.
+ * the cluster, the least told first, bad news before good, and a newer one about a member replaces the older one.
  * Bounded by the number of members: there is one rumour a member at most.
  */
 export class RumourMill {
@@ -36,6 +36,13 @@ export class RumourMill {
 
 function leastTold(spreads: ReadonlyMap<string, Spread>, countMax: number): Spread[] {
   const all = [...spreads.values()]
-  if (all.length > countMax) all.sort((a, b) => a.sentCount - b.sentCount)
+  if (all.length > countMax) all.sort(byUrgency)
   return all.slice(0, countMax)
 }
+
+/** Bad news has somebody waiting for it; that a node lives is seldom urgent. */
+function byUrgency(a: Spread, b: Spread): number {
+  return a.sentCount - b.sentCount || Number(isGood(a)) - Number(isGood(b))
+}
+
+const isGood = ({ rumour }: Spread) => rumour.health === 'alive'

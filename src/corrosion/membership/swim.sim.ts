@@ -14,10 +14,10 @@ class SwimNode {
   #timer: Disposable | undefined
   #dueMs = Infinity
 
-  constructor(env: NodeEnv, members: readonly Rumour[], bootstrap: readonly string[]) {
+  constructor(env: NodeEnv, self: Identity, members: readonly Rumour[], bootstrap: string[]) {
     this.#env = env
     this.swim = new Swim({
-      self: { id: env.id, address: env.id, renewedAt: env.clock.nowMs() },
+      self,
       clusterId: CLUSTER_ID,
       options: DEFAULT_SWIM_OPTIONS,
       random: env.random,
@@ -71,12 +71,14 @@ export const scenario = defineScenario({
       health: 'alive',
     }))
     const bootstrap = ids.slice(0, 3)
+    let isFormed = false // a node that comes back later has forgotten everybody
     const nodes = ids.map((id) =>
-      world.addNode(
-        id,
-        (env) => new SwimNode(env, env.clock.nowMs() > 0 ? [] : everyone, bootstrap),
-      ),
+      world.addNode(id, (env) => {
+        const self = isFormed ? { ...first(id), renewedAt: env.clock.nowMs() } : first(id)
+        return new SwimNode(env, self, isFormed ? [] : everyone, bootstrap)
+      }),
     )
+    isFormed = true
     world.run({ forMs: quietMs })
     assertNobodyIsDown(nodes)
     for (let death = 0; death < deaths; death += 1) {
