@@ -35,7 +35,7 @@ export const DEFAULT_SWIM_OPTIONS: SwimOptions = {
   gossipTargets: 3,
   tellsPerDecade: 8,
   announcePeriodMs: 60_000,
-  joinPeriodMs: 2_000,
+  joinPeriodMs: 1_000,
   rememberDownMs: 48 * 3_600_000,
 }
 
