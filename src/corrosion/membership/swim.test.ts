@@ -12,7 +12,7 @@ import { Swim, type SwimAction } from './swim.ts'
 import type { SwimMessage } from './swim-message.ts'
 import { DEFAULT_SWIM_OPTIONS } from './swim-options.ts'
 
-testScenario(test, scenario, { seeds: 3 })
+testScenario(test, scenario, { seeds: 3, regressions: [21] }) // 21: nobody looked at the dead one for 9 s
 
 const identity = (id: string, renewedAt = 1): Identity => ({ id, address: `${id}:1`, renewedAt })
 const rumour = (id: string, health: Health, incarnation = 0, renewedAt = 1): Rumour => ({

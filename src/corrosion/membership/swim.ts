@@ -58,6 +58,8 @@ const BARREN_FEEDS_MAX = 6
  * one that did not answer, suspects one that answered nobody, and declares it down unless it refutes.
  * What a node learns travels on the messages that are sent anyway.
  *
+ * Every second probe goes to the node that follows in the order of ids, the others to all in turn.
+ *
  * No I/O and no clock of its own. Messages of another cluster are ignored.
  * Source: SWIM (Das, Gupta, Motivala 2002); "Lifeguard" (Dadgar, Phillips, Currey 2017) for telling a
  * suspect first of all that it is one; identities that are renewed, as foca does it.
@@ -81,6 +83,7 @@ export class Swim {
   #gossipAtMs: number
   #announceAtMs: number
   #barrenFeedsLeft = 0
+  #isRingTurn = false
   #hasLeft = false
   #nowMs = 0
   #actions: SwimAction[] = []
@@ -204,8 +207,25 @@ export class Swim {
         return member.rumour.identity
       }
     }
-    const id = this.#round.next(this.#up, (candidate) => this.#up.has(candidate))
+    this.#isRingTurn = !this.#isRingTurn
+    const id = this.#isRingTurn
+      ? this.#successor()
+      : this.#round.next(this.#up, (candidate) => this.#up.has(candidate))
     return id === undefined ? undefined : this.#members.get(id)?.rumour.identity
+  }
+
+  /**
+   * The member whose id follows ours, around the end. Every second probe goes to it, so that each
+   * member has one node that surely looks at it within two periods; chance alone leaves a tail.
+   */
+  #successor(): string | undefined {
+    let next: string | undefined
+    let lowest: string | undefined
+    for (const id of this.#up) {
+      if (lowest === undefined || id < lowest) lowest = id
+      if (id > this.#self.id && (next === undefined || id < next)) next = id
+    }
+    return next ?? lowest
   }
 
   #advanceProbe(): void {
