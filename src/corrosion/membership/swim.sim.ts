@@ -92,7 +92,7 @@ export const scenario = defineScenario({
         (app) => app.swim.healthOf(victim.id) === 'down',
       )
       victim.start()
-      whenAll(world, nodes, `${victim.id} is known to be back`, 60_000, (app) =>
+      whenAll(world, nodes, `${victim.id} is known to be back`, 120_000, (app) =>
         app.swim.identity.id === victim.id
           ? app.swim.upCount === count - 1
           : app.swim.healthOf(victim.id) === 'alive',

@@ -51,7 +51,7 @@ const RELAYS_MAX = 256
 /** A feed is several datagrams: a new node need not wait for gossip about everyone. */
 const FEED_DATAGRAMS = 16
 /** Feeds in a row that named nobody new, or were lost, after which a node has joined. */
-const BARREN_FEEDS_MAX = 6
+const BARREN_FEEDS_MAX = 12
 
 /**
  * Membership of a cluster without a centre: each node probes one member a period, asks others to probe
