@@ -15,14 +15,20 @@ interface Outcome {
 
 const RUN_DEADLINE_MS = 120_000
 
-function runTool(name: string, command: string, args: string[]): Promise<Outcome> {
+/** A tool of node_modules, on the Node that runs this file. */
+function runTool(name: string, tool: string, args: string[]): Promise<Outcome> {
   const startedMs = performance.now()
   return new Promise((resolve) => {
     const options = { timeout: RUN_DEADLINE_MS, maxBuffer: 64 << 20 }
-    execFile(command, args, options, (error, stdout, stderr) => {
-      const output = error === null ? '' : `${stdout}${stderr}` || error.message
-      resolve({ name, passed: error === null, output, seconds: secondsSince(startedMs) })
-    })
+    execFile(
+      process.execPath,
+      [`node_modules/.bin/${tool}`, ...args],
+      options,
+      (error, stdout, stderr) => {
+        const output = error === null ? '' : `${stdout}${stderr}` || error.message
+        resolve({ name, passed: error === null, output, seconds: secondsSince(startedMs) })
+      },
+    )
   })
 }
 
@@ -43,8 +49,8 @@ const isFile = (path: string) => path !== '' && existsSync(path)
 const secondsSince = (startedMs: number) => (performance.now() - startedMs) / 1000
 
 const outcomes = await Promise.all([
-  runTool('types', 'node_modules/.bin/tsc', ['--noEmit']),
-  runTool('style', 'node_modules/.bin/biome', ['check', '--error-on-warnings']),
+  runTool('types', 'tsc', ['--noEmit']),
+  runTool('style', 'biome', ['check', '--error-on-warnings']),
   checkDirection(),
 ])
 for (const { name, passed, output, seconds } of outcomes) {
