@@ -1,0 +1,406 @@
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import { type ActorId, actorIdOf } from '../changes/actor-id.ts'
+import type { Changeset, FullChangeset, TableChanges } from '../changes/changeset.ts'
+import { isWhole } from '../changes/changeset.ts'
+import type { Range } from '../changes/range-set.ts'
+import type { ApplyOutcome, Replica } from '../changes/replica.ts'
+import type { SqlValue } from '../changes/sql-value.ts'
+import type { Need, SyncState } from '../changes/sync-state.ts'
+import { CorrosionError } from '../errors.ts'
+import type { MigrationStep } from '../schema/plan-migration.ts'
+import { type ActorVersions, Bookkeeping, type BookkeepingDraft } from './bookkeeping.ts'
+import { type LocalVersion, LocalVersions, type TouchedRow } from './local-versions.ts'
+import { migrate, replicatedTables, tableIds } from './migrate.ts'
+import { type DatabaseOptions, openWriter, type WriterFlags } from './open-database.ts'
+import { RemoteChanges, type RemoteVersion } from './remote-changes.ts'
+import { ReplicatedTable } from './replicated-table.ts'
+import { FORMAT, STORE_SQL } from './shadow-schema.ts'
+import { Sites } from './sites.ts'
+import { VersionReader } from './version-reader.ts'
+
+export interface StoreOptions extends DatabaseOptions {
+  /** The time of a commit, as NTP64. */
+  readonly now: () => bigint
+}
+
+export interface Committed<T> {
+  readonly result: T
+  /** The version that the transaction made; null when it changed nothing. */
+  readonly version: number | null
+}
+
+/** What became visible since the last call of `settle`. */
+export interface Settled {
+  /** Own versions, to be told to others. */
+  readonly versions: readonly LocalVersion[]
+  /** Rows written by own and by others' versions. May name a row more than once. */
+  readonly touched: readonly TouchedRow[]
+}
+
+/** Statements of users that are kept prepared. */
+const STATEMENTS_MAX = 512
+
+/**
+ * Replicated tables in one SQLite database. Every node has all rows and may write any; what meets is merged
+ * by the rules of cr-sqlite, see merge-row.ts. One writer, synchronous calls, each a transaction.
+ */
+export class Store implements Replica {
+  readonly #database: DatabaseSync
+  readonly #flags: WriterFlags
+  readonly #now: () => bigint
+  readonly #sites: Sites
+  readonly #tables = new Map<string, ReplicatedTable>()
+  readonly #tablesById = new Map<number, ReplicatedTable>()
+  readonly #statements = new Map<string, StatementSync>()
+  #bookkeeping: Bookkeeping
+  #local: LocalVersions
+  #remote: RemoteChanges
+  #reader: VersionReader
+  #touched: TouchedRow[] = []
+
+  /** @throws CorrosionError corrosion.format_unknown, and what SQLite says of the file */
+  constructor(options: StoreOptions) {
+    this.#now = options.now
+    this.#flags = { isMerging: false, isGuarded: false }
+    this.#database = openWriter(options, this.#flags)
+    this.#database.exec(STORE_SQL)
+    checkFormat(this.#database)
+    this.#defineMerge()
+    this.#sites = new Sites(this.#database)
+    this.#loadTables()
+    this.#bookkeeping = new Bookkeeping(this.#database)
+    this.#local = new LocalVersions(this.#database, this.#tableOf)
+    this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites)
+    this.#reader = new VersionReader(this.#database, this.#tableOf)
+    if (this.#local.hasPending) this.#inTransaction(() => this.#settleLocal())
+    this.#bookkeeping.setOwnHead(this.actor, this.#local.head)
+  }
+
+  get actor(): ActorId {
+    return this.#sites.self
+  }
+
+  /** The newest own version, 0 before the first. */
+  get head(): number {
+    return this.#local.head
+  }
+
+  /** For reading, and for tools; writing past `transaction` makes a version at its next call. */
+  get database(): DatabaseSync {
+    return this.#database
+  }
+
+  get tables(): ReadonlyMap<string, ReplicatedTable> {
+    return this.#tables
+  }
+
+  get bookkeeping(): ReadonlyMap<ActorId, ActorVersions> {
+    return this.#bookkeeping.actors()
+  }
+
+  /**
+   * Runs `work` as one transaction, all or nothing. What it prepares through `statement` may read and write
+   * rows, and nothing else.
+   * @throws whatever `work` throws; nothing is written then.
+   */
+  transaction<T>(work: () => T): Committed<T> {
+    const committed = this.#inTransaction(() => {
+      const result = work()
+      return { result, version: this.#local.seal(this.#now()) }
+    })
+    if (committed.version !== null) this.#bookkeeping.setOwnHead(this.actor, committed.version)
+    return committed
+  }
+
+  /** A user's statement, kept prepared. @throws what SQLite says; `not authorized` for a forbidden one */
+  statement(sql: string): StatementSync {
+    const known = this.#statements.get(sql)
+    if (known !== undefined) return known
+    this.#flags.isGuarded = true
+    let statement: StatementSync
+    try {
+      statement = this.#database.prepare(sql)
+    } finally {
+      this.#flags.isGuarded = false
+    }
+    const [oldest] = this.#statements.keys()
+    if (this.#statements.size >= STATEMENTS_MAX && oldest !== undefined) {
+      this.#statements.delete(oldest)
+    }
+    this.#statements.set(sql, statement)
+    return statement
+  }
+
+  /** Works out what commits since the last call mean. Cheap when nothing was written. */
+  settle(): Settled {
+    const versions = this.#local.hasPending ? this.#inTransaction(() => this.#settleLocal()) : []
+    const touched = this.#touched
+    this.#touched = []
+    return { versions, touched }
+  }
+
+  /** Own versions as changesets for peers. */
+  ownChangesets(version: number, chunkBytes: number): Iterable<Changeset> {
+    if (this.#local.hasPending) this.#inTransaction(() => this.#settleLocal())
+    return this.#reader.whole(this.actor, 0, version, () => chunkBytes)
+  }
+
+  /**
+   * Takes the database to a schema, given as the text of its files together. Rows are kept, and none is sent
+   * again. @throws SchemaError; the schema is as before then.
+   */
+  migrate(schemaSql: string): MigrationStep[] {
+    const steps = this.#inTransaction(() => {
+      this.#settleLocal()
+      const taken = migrate(this.#database, schemaSql)
+      this.#local.seal(this.#now()) // rows of an adopted table
+      return taken
+    })
+    if (steps.length === 0) return steps
+    this.#statements.clear()
+    this.#loadTables()
+    this.#local = new LocalVersions(this.#database, this.#tableOf)
+    this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites)
+    this.#reader = new VersionReader(this.#database, this.#tableOf)
+    this.#bookkeeping.setOwnHead(this.actor, this.#local.head)
+    return steps
+  }
+
+  knows(changeset: Changeset): boolean {
+    return this.#bookkeeping.draft().knows(changeset)
+  }
+
+  apply(changesets: readonly Changeset[]): ApplyOutcome[] {
+    const draft = this.#bookkeeping.draft()
+    const touched: TouchedRow[] = []
+    const outcomes = this.#inTransaction(() => {
+      this.#settleLocal()
+      const results = changesets.map((changeset) => this.#applyOne(changeset, draft, touched))
+      this.#local.skipLog()
+      draft.write((actor) => this.#sites.ordinalOf(actor))
+      return results
+    })
+    this.#bookkeeping.adopt(draft)
+    for (const row of touched) this.#touched.push(row)
+    return outcomes
+  }
+
+  syncState(): SyncState {
+    const heads = new Map<ActorId, number>()
+    const need = new Map<ActorId, readonly Range[]>()
+    const partialNeed = new Map<ActorId, ReadonlyMap<number, readonly Range[]>>()
+    for (const [actor, { head, needed, partials }] of this.#bookkeeping.actors()) {
+      heads.set(actor, head)
+      if (!needed.isEmpty) need.set(actor, needed.toArray())
+      if (partials.size === 0) continue
+      const missing = [...partials].map(([version, { seqs, lastSeq }]) => {
+        return [version, seqs.missing(0, lastSeq)] as const
+      })
+      partialNeed.set(actor, new Map(missing))
+    }
+    return { actor: this.actor, heads, need, partialNeed }
+  }
+
+  *serve(actor: ActorId, need: Need, chunkBytes: () => number): Generator<Changeset> {
+    if (this.#local.hasPending) this.#inTransaction(() => this.#settleLocal())
+    const site = this.#sites.known(actor)
+    const versions = this.#bookkeeping.of(actor)
+    if (site === undefined || versions === undefined) return
+    if (need.kind === 'partial') {
+      const { version, seqs } = need
+      yield* this.#serveVersion(actor, site, versions, version, chunkBytes, seqs)
+      return
+    }
+    const { start, end } = need.versions
+    for (let version = Math.min(end, versions.head); version >= start; version -= 1) {
+      yield* this.#serveVersion(actor, site, versions, version, chunkBytes)
+    }
+  }
+
+  close(): void {
+    this.#database.close()
+  }
+
+  #serveVersion(
+    actor: ActorId,
+    site: number,
+    { head, needed, partials }: ActorVersions,
+    version: number,
+    chunkBytes: () => number,
+    seqs?: readonly Range[],
+  ): Iterable<Changeset> {
+    if (version > head || needed.has(version)) return []
+    if (partials.has(version)) return this.#reader.buffered(actor, version, seqs)
+    return this.#reader.whole(actor, site, version, chunkBytes, seqs)
+  }
+
+  /** Applies one changeset, or none of it. */
+  #applyOne(changeset: Changeset, draft: BookkeepingDraft, touched: TouchedRow[]): ApplyOutcome {
+    if (draft.knows(changeset) || changeset.actor === this.actor) return { kind: 'known' }
+    if (changeset.kind === 'empty') {
+      this.#forgetParts(changeset.actor, draft.of(changeset.actor), changeset.versions)
+      draft.markKnown(changeset.actor, changeset.versions)
+      return { kind: 'applied' }
+    }
+    const mark = touched.length
+    this.#database.exec('SAVEPOINT changeset')
+    this.#flags.isMerging = true
+    try {
+      const kind = this.#applyFull(changeset, draft, touched)
+      this.#database.exec('RELEASE changeset')
+      return { kind }
+    } catch (error) {
+      if (isFatal(error)) throw error
+      this.#database.exec('ROLLBACK TO changeset; RELEASE changeset')
+      touched.length = mark
+      return { kind: 'refused', error: error as Error }
+    } finally {
+      this.#flags.isMerging = false
+    }
+  }
+
+  #applyFull(
+    changeset: FullChangeset,
+    draft: BookkeepingDraft,
+    touched: TouchedRow[],
+  ): 'applied' | 'buffered' {
+    const { actor, version, lastSeq, ts, tables } = changeset
+    const remote: RemoteVersion = { site: this.#sites.ordinalOf(actor), version, lastSeq, ts }
+    if (isWhole(changeset)) {
+      this.#remote.merge(remote, tables, touched)
+      if (draft.of(actor)?.partials.has(version) === true) {
+        this.#remote.forgetBuffered(actor, version)
+      }
+    } else {
+      const known = draft.of(actor)?.partials.get(version)
+      if (known !== undefined && known.lastSeq !== lastSeq) throw lastSeqChanged(changeset)
+      this.#remote.buffer(changeset)
+      const isLast = isCompletedBy(known?.seqs.missing(0, lastSeq) ?? [], changeset)
+      if (!isLast) {
+        draft.markPart(changeset)
+        return 'buffered'
+      }
+      this.#remote.mergeBuffered(actor, remote, touched)
+    }
+    draft.markKnown(actor, { start: version, end: version })
+    return 'applied'
+  }
+
+  #forgetParts(actor: ActorId, versions: ActorVersions | undefined, { start, end }: Range): void {
+    for (const version of versions?.partials.keys() ?? []) {
+      if (version >= start && version <= end) this.#remote.forgetBuffered(actor, version)
+    }
+  }
+
+  #settleLocal(): LocalVersion[] {
+    const { versions, touched } = this.#local.settle()
+    for (const row of touched) this.#touched.push(row)
+    return versions
+  }
+
+  #inTransaction<T>(work: () => T): T {
+    this.#database.exec('BEGIN IMMEDIATE')
+    try {
+      const result = work()
+      this.#database.exec('COMMIT')
+      return result
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      this.#sites.reload(this.#database)
+      this.#local.reload()
+      throw error
+    }
+  }
+
+  /** The function behind `INSERT INTO crsql_changes`. */
+  #defineMerge(): void {
+    const merge = (...values: unknown[]) => this.#mergeChange(values as SqlValue[])
+    const options = { varargs: true, useBigIntArguments: true }
+    this.#database.function('crsql_merge_change', options, merge as () => SQLInputValue)
+  }
+
+  #mergeChange(values: SqlValue[]): number {
+    const [table, pk, cid, val, colVersion, version, site, cl, seq, ts] = values
+    if (this.#local.hasUnsealed) {
+      throw new CorrosionError('corrosion.merge_mixed', {
+        what: 'the transaction has written rows before it merges changes',
+        fix: 'merge in a transaction of its own',
+      })
+    }
+    this.#settleLocal()
+    const change = { cid: cid as string, val: val as SqlValue, colVersion: Number(colVersion) }
+    const columns = [{ ...change, cl: Number(cl), seq: Number(seq) }]
+    const tables: TableChanges[] = [
+      { table: table as string, rows: [{ pk: pk as Uint8Array, columns }] },
+    ]
+    const origin: RemoteVersion = {
+      site: this.#sites.ordinalOf(actorIdOf(site as Uint8Array)),
+      version: Number(version),
+      lastSeq: Number(seq),
+      ts: BigInt((ts as string | null) ?? 0),
+    }
+    this.#flags.isMerging = true
+    try {
+      this.#remote.merge(origin, tables, this.#touched)
+    } finally {
+      this.#flags.isMerging = false
+    }
+    this.#local.skipLog()
+    return 1
+  }
+
+  #loadTables(): void {
+    const ids = tableIds(this.#database)
+    this.#tables.clear()
+    this.#tablesById.clear()
+    for (const shape of replicatedTables(this.#database)) {
+      const table = new ReplicatedTable(this.#database, ids.get(shape.name) as number, shape)
+      this.#tables.set(shape.name, table)
+      this.#tablesById.set(table.id, table)
+    }
+  }
+
+  readonly #tableOf = (id: number): ReplicatedTable => this.#tablesById.get(id) as ReplicatedTable
+}
+
+function checkFormat(database: DatabaseSync): void {
+  const set = database.prepare(
+    `INSERT INTO crsql_master VALUES ('format', ?) ON CONFLICT DO NOTHING`,
+  )
+  set.run(FORMAT)
+  const { value } = database
+    .prepare(`SELECT value FROM crsql_master WHERE key = 'format'`)
+    .get() as { value: unknown }
+  if (value === FORMAT) return
+  throw new CorrosionError('corrosion.format_unknown', {
+    what: 'the database was written by another layout of the store',
+    values: { format: value, known: FORMAT },
+    fix: 'run the version of godwit that wrote it, or start with an empty database and let it sync',
+  })
+}
+
+/** What is missing of a version lies within this part of it. */
+function isCompletedBy(missing: readonly Range[], { seqs, lastSeq }: FullChangeset): boolean {
+  if (missing.length === 0) return seqs.start === 0 && seqs.end >= lastSeq
+  return missing.every(({ start, end }) => start >= seqs.start && end <= seqs.end)
+}
+
+function lastSeqChanged({ actor, version, lastSeq }: FullChangeset): CorrosionError {
+  return new CorrosionError('corrosion.change_unfit', {
+    what: 'the parts of a version disagree on its length',
+    values: { actor, version, lastSeq },
+  })
+}
+
+/** SQLite's primary result codes that speak of the data, not of the disk or of memory. */
+const ERROR = 1
+const TOOBIG = 18
+const CONSTRAINT = 19
+const MISMATCH = 20
+
+function isFatal(error: unknown): boolean {
+  if (error instanceof CorrosionError) return false
+  const code = (error as { errcode?: number }).errcode
+  if (code === undefined) return true
+  return ![ERROR, TOOBIG, CONSTRAINT, MISMATCH].includes(code & 0xff)
+}

@@ -1,0 +1,209 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { deserialize } from 'node:v8'
+import { type ActorId, actorIdBytes } from '../changes/actor-id.ts'
+import {
+  type Changeset,
+  type ColumnChange,
+  SENTINEL,
+  type TableChanges,
+} from '../changes/changeset.ts'
+import type { Range } from '../changes/range-set.ts'
+import type { SqlValue } from '../changes/sql-value.ts'
+import type { ReplicatedTable } from './replicated-table.ts'
+import { ROW, type RowClock } from './row-clock.ts'
+
+interface FlatChange extends ColumnChange {
+  readonly table: string
+  readonly pk: Uint8Array
+}
+
+interface WholeVersion {
+  readonly changes: readonly FlatChange[]
+  readonly lastSeq: number
+  readonly ts: bigint
+}
+
+/** Bytes of a change on the wire besides its name and value. */
+const CHANGE_BYTES = 24
+
+/** Reads what is left of a version, as changesets for peers. */
+export class VersionReader {
+  readonly #tableOf: (id: number) => ReplicatedTable
+  readonly #stretches: StatementSync
+  readonly #entries: (keyWidth: number) => StatementSync
+  readonly #buffered: StatementSync
+
+  constructor(database: DatabaseSync, tableOf: (id: number) => ReplicatedTable) {
+    this.#tableOf = tableOf
+    this.#stretches = database.prepare(
+      `SELECT first, last, last_seq, ts FROM crsql_versions WHERE site = ? AND db_version = ?`,
+    )
+    this.#stretches.setReturnArrays(true)
+    this.#stretches.setReadBigInts(true)
+    this.#buffered = database.prepare(
+      `SELECT start_seq, end_seq, last_seq, ts, changes FROM __corro_buffered_changes
+       WHERE site_id = ? AND db_version = ? ORDER BY start_seq`,
+    )
+    this.#buffered.setReturnArrays(true)
+    this.#buffered.setReadBigInts(true)
+    const statements = new Map<number, StatementSync>()
+    this.#entries = (keyWidth) => {
+      let statement = statements.get(keyWidth)
+      if (statement === undefined) {
+        const keys = Array.from({ length: keyWidth }, (_, at) => `k${at}`).join(', ')
+        statement = database.prepare(
+          `SELECT DISTINCT ${keys} FROM crsql_log WHERE id BETWEEN ? AND ? AND tbl = ?`,
+        )
+        statement.setReturnArrays(true)
+        statement.setReadBigInts(true)
+        statements.set(keyWidth, statement)
+      }
+      return statement
+    }
+    this.#tables = database.prepare(`SELECT DISTINCT tbl FROM crsql_log WHERE id BETWEEN ? AND ?`)
+    this.#tables.setReturnArrays(true)
+  }
+
+  readonly #tables: StatementSync;
+
+  /**
+   * A version that is here whole, in changesets of about `chunkBytes` that tile `seqs` (or all of it).
+   * Empty when nothing of it is left.
+   */
+  *whole(
+    actor: ActorId,
+    site: number,
+    version: number,
+    chunkBytes: () => number,
+    seqs?: readonly Range[],
+  ): Generator<Changeset> {
+    const found = this.#read(site, version)
+    if (found === undefined) {
+      yield { kind: 'empty', actor, versions: { start: version, end: version }, ts: null }
+      return
+    }
+    const { changes, lastSeq, ts } = found
+    for (const range of seqs ?? [{ start: 0, end: lastSeq }]) {
+      const bound = { start: range.start, end: Math.min(range.end, lastSeq) }
+      const inside = changes.filter(({ seq }) => seq >= bound.start && seq <= bound.end)
+      for (const part of chunks(inside, bound, chunkBytes)) {
+        yield { kind: 'full', actor, version, lastSeq, ts, ...part }
+      }
+    }
+  }
+
+  /** What is buffered of a version that is not whole yet. */
+  *buffered(actor: ActorId, version: number, seqs?: readonly Range[]): Generator<Changeset> {
+    const rows = this.#buffered.all(actorIdBytes(actor), version) as unknown as BufferedRow[]
+    for (const [start, end, lastSeq, ts, changes] of rows) {
+      const range = { start: Number(start), end: Number(end) }
+      if (seqs !== undefined && !seqs.some((wanted) => overlaps(wanted, range))) continue
+      yield {
+        kind: 'full',
+        actor,
+        version,
+        seqs: range,
+        lastSeq: Number(lastSeq),
+        ts: BigInt.asUintN(64, ts),
+        tables: deserialize(changes) as TableChanges[],
+      }
+    }
+  }
+
+  #read(site: number, version: number): WholeVersion | undefined {
+    const changes: FlatChange[] = []
+    let lastSeq = 0
+    let ts = 0n
+    for (const row of this.#stretches.all(site, version) as unknown as bigint[][]) {
+      const [first, last] = row as [bigint, bigint]
+      lastSeq = Math.max(lastSeq, Number(row[2] ?? 0n))
+      ts = BigInt.asUintN(64, row[3] as bigint)
+      for (const [tableId] of this.#tables.all(first, last) as unknown as [number][]) {
+        const table = this.#tableOf(tableId)
+        const keys = this.#entries(table.keyWidth).all(first, last, tableId)
+        for (const key of keys as unknown as SqlValue[][]) {
+          const clock = table.clockOf(key)
+          if (clock !== undefined) flatten(table, key, clock, site, version, changes)
+        }
+      }
+    }
+    if (changes.length === 0) return undefined
+    changes.sort((a, b) => a.seq - b.seq)
+    return { changes, lastSeq, ts }
+  }
+}
+
+type BufferedRow = [bigint, bigint, bigint, bigint, Uint8Array]
+
+function flatten(
+  table: ReplicatedTable,
+  key: SqlValue[],
+  clock: RowClock,
+  site: number,
+  version: number,
+  changes: FlatChange[],
+): void {
+  let values: SqlValue[] | undefined
+  let pk: Uint8Array | undefined
+  for (const [ordinal, { colVersion, seq }] of clock.writtenBy(site, version)) {
+    pk ??= table.packed(key)
+    if (ordinal === ROW) {
+      const sentinel = { cid: SENTINEL, val: null, colVersion, seq, cl: clock.cl }
+      changes.push({ table: table.name, pk, ...sentinel })
+      continue
+    }
+    values ??= table.valuesOf(key) ?? []
+    const val = values[ordinal] ?? null
+    const cid = table.columnNames[ordinal] as string
+    changes.push({ table: table.name, pk, cid, val, colVersion, seq, cl: clock.cl })
+  }
+}
+
+/** Parts whose seq ranges tile `bound`, holes included. */
+function* chunks(
+  changes: readonly FlatChange[],
+  bound: Range,
+  chunkBytes: () => number,
+): Generator<{ tables: TableChanges[]; seqs: Range }> {
+  let start = bound.start
+  let at = 0
+  do {
+    const limit = chunkBytes()
+    const part: FlatChange[] = []
+    for (let bytes = 0; at < changes.length && (bytes < limit || part.length === 0); at += 1) {
+      const change = changes[at] as FlatChange
+      bytes += sizeOf(change)
+      part.push(change)
+    }
+    const end = at < changes.length ? (part.at(-1) as FlatChange).seq : bound.end
+    yield { tables: grouped(part), seqs: { start, end } }
+    start = end + 1
+  } while (at < changes.length)
+}
+
+/** By table, then by row, in the order of seqs. */
+function grouped(changes: readonly FlatChange[]): TableChanges[] {
+  const tables: { table: string; rows: { pk: Uint8Array; columns: ColumnChange[] }[] }[] = []
+  for (const { table, pk, cid, val, colVersion, seq, cl } of changes) {
+    let last = tables.at(-1)
+    if (last?.table !== table) {
+      last = { table, rows: [] }
+      tables.push(last)
+    }
+    let row = last.rows.at(-1)
+    if (row?.pk !== pk) {
+      row = { pk, columns: [] }
+      last.rows.push(row)
+    }
+    row.columns.push({ cid, val, colVersion, seq, cl })
+  }
+  return tables
+}
+
+function sizeOf({ cid, val, pk }: FlatChange): number {
+  const size =
+    typeof val === 'string' ? Buffer.byteLength(val) : val instanceof Uint8Array ? val.length : 8
+  return CHANGE_BYTES + cid.length + pk.length + size
+}
+
+const overlaps = (a: Range, b: Range) => a.start <= b.end && b.start <= a.end
