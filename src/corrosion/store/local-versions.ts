@@ -2,7 +2,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { SqlValue } from '../changes/sql-value.ts'
 import type { ReplicatedTable } from './replicated-table.ts'
 import { RowClock, type Stamp } from './row-clock.ts'
-import { changedOrdinals, DELETED, INSERTED } from './shadow-schema.ts'
+import { changedOrdinals, DELETED, INSERTED, REMOTE, VERSION_END } from './shadow-schema.ts'
 
 /** A row that a transaction wrote. */
 export interface TouchedRow {
@@ -16,42 +16,48 @@ export interface LocalVersion {
   readonly ts: bigint
 }
 
-interface Stretch extends LocalVersion {
-  readonly first: number
-  readonly last: number
-}
+const SETTLED = 'settled_log_id'
 
 /**
  * This node's own versions. A transaction costs it one log row for each row written (by triggers) and one
- * row that says which stretch of the log it was. The clocks that follow from it are worked out soon
- * after, many versions at once; if the process dies between, the next start finds them pending.
+ * that ends the version. The clocks that follow from it are worked out soon after, many versions at once;
+ * if the process dies between, the next start finds the rest of the log unsettled.
  */
 export class LocalVersions {
-  readonly #database: DatabaseSync
   readonly #tableOf: (id: number) => ReplicatedTable
   readonly #lastLog: StatementSync
+  readonly #endVersion: StatementSync
   readonly #insertVersion: StatementSync
-  readonly #finishVersion: StatementSync
   readonly #raiseHead: StatementSync
-  #readLog: StatementSync | undefined
-  #pending: Stretch[] = []
+  readonly #moveMark: StatementSync
+  readonly #readMark: StatementSync
+  readonly #readHead: StatementSync
+  readonly #readLog: StatementSync
   #head = 0
-  #lastLogId = 0
+  /** The end of the newest version, own or another's. */
+  #sealedLogId = 0
+  #settledLogId = 0
 
   constructor(database: DatabaseSync, tableOf: (id: number) => ReplicatedTable) {
-    this.#database = database
     this.#tableOf = tableOf
     this.#lastLog = database.prepare(`SELECT max(id) AS id FROM crsql_log`)
-    this.#insertVersion = database.prepare(
-      `INSERT INTO crsql_versions VALUES (0, ?, ?, ?, NULL, ?)`,
+    this.#endVersion = database.prepare(
+      `INSERT INTO crsql_log (tbl, op, k0) VALUES (0, ${VERSION_END}, ?)`,
     )
-    this.#finishVersion = database.prepare(
-      `UPDATE crsql_versions SET last_seq = ? WHERE site = 0 AND db_version = ? AND first = ?`,
-    )
+    this.#insertVersion = database.prepare(`INSERT INTO crsql_versions VALUES (0, ?, ?, ?, ?, ?)`)
     this.#raiseHead = database.prepare(
       `INSERT INTO crsql_db_versions VALUES (0, ?)
        ON CONFLICT DO UPDATE SET db_version = max(db_version, excluded.db_version)`,
     )
+    this.#moveMark = database.prepare(
+      `INSERT INTO crsql_master VALUES ('${SETTLED}', ?)
+       ON CONFLICT DO UPDATE SET value = excluded.value`,
+    )
+    this.#readMark = database.prepare(`SELECT value FROM crsql_master WHERE key = '${SETTLED}'`)
+    this.#readHead = database.prepare(`SELECT db_version FROM crsql_db_versions WHERE site = 0`)
+    this.#readLog = database.prepare(unsettledSql(database))
+    this.#readLog.setReturnArrays(true)
+    this.#readLog.setReadBigInts(true)
     this.reload()
   }
 
@@ -60,41 +66,34 @@ export class LocalVersions {
     return this.#head
   }
 
-  get hasPending(): boolean {
-    return this.#pending.length > 0
+  get hasUnsettled(): boolean {
+    return this.#sealedLogId > this.#settledLogId
   }
 
   /** Something was written since the last version, in the transaction that is open. */
   get hasUnsealed(): boolean {
-    return this.#readLastLog() > this.#lastLogId
+    return this.#readLastLog() > this.#sealedLogId
   }
 
   /** Reads what the database says: at the start, and after a rollback. */
   reload(): void {
-    const rows = this.#database.prepare(
-      `SELECT db_version, first, last, ts FROM crsql_versions WHERE site = 0 AND last_seq IS NULL
-       ORDER BY first`,
-    )
-    rows.setReadBigInts(true)
-    this.#pending = (rows.all() as unknown as Record<string, bigint>[]).map((row) => ({
-      version: Number(row['db_version']),
-      first: Number(row['first']),
-      last: Number(row['last']),
-      ts: BigInt.asUintN(64, row['ts'] as bigint),
-    }))
-    const heads = this.#database
-      .prepare(
-        `SELECT max(coalesce((SELECT max(db_version) FROM crsql_versions WHERE site = 0), 0),
-          coalesce((SELECT db_version FROM crsql_db_versions WHERE site = 0), 0)) AS head`,
-      )
-      .get()
-    this.#head = heads?.['head'] as number
-    this.#lastLogId = this.#readLastLog()
+    this.#settledLogId = (this.#readMark.get()?.['value'] as number | undefined) ?? 0
+    this.#head = (this.#readHead.get()?.['db_version'] as number | undefined) ?? 0
+    this.#sealedLogId = this.#settledLogId
+    for (const [id, , op] of this.#unsettled()) {
+      if (op !== BigInt(VERSION_END)) continue
+      this.#head += 1
+      this.#sealedLogId = Number(id)
+    }
   }
 
-  /** Log rows of other sites were appended: they are no version of ours. */
+  /**
+   * Log rows of other sites were appended: they belong to no version of ours. Everything before them
+   * must be settled.
+   */
   skipLog(): void {
-    this.#lastLogId = this.#readLastLog()
+    this.#sealedLogId = this.#readLastLog()
+    this.#markSettled(this.#sealedLogId)
   }
 
   /**
@@ -103,37 +102,51 @@ export class LocalVersions {
    */
   seal(ts: bigint): number | null {
     const last = this.#readLastLog()
-    if (last === this.#lastLogId) return null
-    const version = this.#head + 1
-    const first = this.#lastLogId + 1
-    this.#insertVersion.run(version, first, last, BigInt.asIntN(64, ts))
-    this.#pending.push({ version, first, last, ts })
-    this.#head = version
-    this.#lastLogId = last
-    return version
+    if (last === this.#sealedLogId) return null
+    this.#endVersion.run(BigInt.asIntN(64, ts))
+    this.#head += 1
+    this.#sealedLogId = last + 1
+    return this.#head
   }
 
-  /** Works out the clocks of all pending versions, in the transaction that is open. */
+  /** Works out the clocks of all versions that have committed, in the transaction that is open. */
   settle(): { versions: LocalVersion[]; touched: TouchedRow[] } {
+    const versions: LocalVersion[] = []
     const touched: TouchedRow[] = []
-    for (const stretch of this.#pending) this.#settleOne(stretch, touched)
-    if (this.#pending.length > 0) this.#raiseHead.run(this.#head)
-    const versions = this.#pending
-    this.#pending = []
+    if (!this.hasUnsettled) return { versions, touched }
+    let version = (this.#readHead.get()?.['db_version'] as number | undefined) ?? 0
+    let seqs = new SeqCounter(version + 1)
+    let first = this.#settledLogId + 1
+    let end = this.#settledLogId
+    for (const [id, tableId, op, ...keys] of this.#unsettled()) {
+      if (op === BigInt(VERSION_END)) {
+        version += 1
+        const ts = keys[0] as bigint
+        this.#insertVersion.run(version, first, Number(id), seqs.last, ts)
+        versions.push({ version, ts: BigInt.asUintN(64, ts) })
+        seqs = new SeqCounter(version + 1)
+        end = Number(id)
+        first = end + 1
+      } else if (op !== BigInt(REMOTE)) {
+        const table = this.#tableOf(Number(tableId))
+        const key = keys.slice(0, table.keyWidth)
+        touched.push({ table, key })
+        this.#settleRow(table, key, op as bigint | string, seqs)
+      }
+    }
+    this.#raiseHead.run(version)
+    this.#markSettled(end)
     return { versions, touched }
   }
 
-  #settleOne({ version, first, last }: Stretch, touched: TouchedRow[]): void {
-    const seqs = new SeqCounter(version)
-    for (const [tableId, op, ...keys] of this.#entries(first, last)) {
-      const table = this.#tableOf(Number(tableId))
-      const key = keys.slice(0, table.keyWidth)
-      touched.push({ table, key })
-      if (op === BigInt(INSERTED)) this.#inserted(table, key, seqs)
-      else if (op === BigInt(DELETED)) this.#deleted(table, key, seqs)
-      else this.#updated(table, key, typeof op === 'string' ? op : Number(op), seqs)
+  #settleRow(table: ReplicatedTable, key: SqlValue[], op: bigint | string, seqs: SeqCounter): void {
+    if (op === BigInt(INSERTED)) this.#inserted(table, key, seqs)
+    else if (op === BigInt(DELETED)) this.#deleted(table, key, seqs)
+    else {
+      const clock = table.clockOf(key) ?? new RowClock(1, 0, seqs.peek())
+      raise(clock, changedOrdinals(typeof op === 'string' ? op : Number(op)), seqs)
+      table.storeClock(key, clock)
     }
-    this.#finishVersion.run(seqs.last, version, first)
   }
 
   #inserted(table: ReplicatedTable, key: SqlValue[], seqs: SeqCounter): void {
@@ -143,7 +156,7 @@ export class LocalVersions {
       return
     }
     const clock = table.clockOf(key) ?? new RowClock(0, 0, seqs.peek())
-    if (clock.isAlive) this.#raise(clock, Array(width).keys(), seqs)
+    if (clock.isAlive) raise(clock, Array(width).keys(), seqs)
     else {
       // A new life, or the first one of a table that has nothing but its key.
       clock.begin(clock.cl + 1, seqs.take(1))
@@ -159,35 +172,33 @@ export class LocalVersions {
     table.storeClock(key, clock)
   }
 
-  #updated(table: ReplicatedTable, key: SqlValue[], op: number | string, seqs: SeqCounter): void {
-    const clock = table.clockOf(key) ?? new RowClock(1, 0, seqs.peek())
-    this.#raise(clock, changedOrdinals(op), seqs)
-    table.storeClock(key, clock)
+  #markSettled(id: number): void {
+    if (id === this.#settledLogId) return
+    this.#settledLogId = id
+    this.#moveMark.run(id)
   }
 
-  #raise(clock: RowClock, ordinals: Iterable<number>, seqs: SeqCounter): void {
-    for (const ordinal of ordinals) {
-      const colVersion = (clock.get(ordinal)?.colVersion ?? 0) + 1
-      clock.set(ordinal, { ...seqs.take(1), colVersion })
-    }
-  }
-
-  #entries(first: number, last: number): Iterable<SqlValue[]> {
-    // The log is as wide as the widest key, which a migration may widen.
-    if (this.#readLog === undefined) {
-      const columns = this.#database.prepare(`SELECT * FROM crsql_log LIMIT 0`).columns()
-      const keys = columns.map(({ name }) => name).filter((name) => /^k\d+$/.test(name))
-      this.#readLog = this.#database.prepare(
-        `SELECT tbl, op, ${keys.join(', ')} FROM crsql_log WHERE id BETWEEN ? AND ? ORDER BY id`,
-      )
-      this.#readLog.setReturnArrays(true)
-      this.#readLog.setReadBigInts(true)
-    }
-    return this.#readLog.iterate(first, last) as Iterable<unknown> as Iterable<SqlValue[]>
+  /** id, tbl, op, keys */
+  #unsettled(): Iterable<SqlValue[]> {
+    return this.#readLog.iterate(this.#settledLogId) as Iterable<unknown> as Iterable<SqlValue[]>
   }
 
   #readLastLog(): number {
     return (this.#lastLog.get()?.['id'] as number | null) ?? 0
+  }
+}
+
+/** The log is as wide as the widest key. */
+function unsettledSql(database: DatabaseSync): string {
+  const columns = database.prepare(`SELECT * FROM crsql_log LIMIT 0`).columns()
+  const keys = columns.map(({ name }) => name).filter((name) => /^k\d+$/.test(name))
+  return `SELECT id, tbl, op, ${keys.join(', ')} FROM crsql_log WHERE id > ? ORDER BY id`
+}
+
+function raise(clock: RowClock, ordinals: Iterable<number>, seqs: SeqCounter): void {
+  for (const ordinal of ordinals) {
+    const colVersion = (clock.get(ordinal)?.colVersion ?? 0) + 1
+    clock.set(ordinal, { ...seqs.take(1), colVersion })
   }
 }
 

@@ -4,7 +4,7 @@ import type { SqlValue } from '../changes/sql-value.ts'
 import { quoteName } from '../schema/sql-tokens.ts'
 import { replicated, type TableShape } from '../schema/table-shape.ts'
 import { type ClockRow, decodeClock, encodeOverrides, type RowClock } from './row-clock.ts'
-import { clockName, logKeyNames } from './shadow-schema.ts'
+import { clockName, logKeyNames, REMOTE } from './shadow-schema.ts'
 
 /** Statements for different sets of columns, kept of those used last. */
 const UPSERTS_MAX = 256
@@ -137,9 +137,6 @@ export class ReplicatedTable {
       VALUES (${all.map(() => '?').join(', ')}) ON CONFLICT (${keys.join(', ')}) DO ${update}`
   }
 }
-
-/** `op` of a log row of another site: the clocks say which columns. */
-const REMOTE = -3
 
 function arrays(statement: StatementSync): StatementSync {
   statement.setReturnArrays(true)

@@ -4,6 +4,10 @@ import { type ColumnShape, replicated, type TableShape } from '../schema/table-s
 /** `op` of a log row that is no bit set of changed columns. */
 export const INSERTED = -1
 export const DELETED = -2
+/** Another site wrote the row: the clocks say which columns. */
+export const REMOTE = -3
+/** Ends a version of our own; k0 is its time. */
+export const VERSION_END = -4
 /** Wider tables have their changed columns as text, a digit each. */
 const MASK_COLUMNS_MAX = 50
 
@@ -12,8 +16,8 @@ export const FORMAT = 1
 
 /**
  * The store's own tables. `crsql_log` is what triggers append to: which columns of which row were written, in
- * order. `crsql_versions` says which stretch of the log is which version, of this site (0) and others:
- * `last_seq` is NULL until the version's clocks are worked out. All else follows from the two.
+ * order; a row of its own ends each version of this node. `crsql_versions` says which stretch of the log is
+ * which version, of this node (site 0) and others. All else follows from the two.
  */
 export const STORE_SQL = `
 CREATE TABLE IF NOT EXISTS crsql_master (key TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;
@@ -22,7 +26,7 @@ CREATE TABLE IF NOT EXISTS crsql_tables (id INTEGER PRIMARY KEY, name TEXT NOT N
 CREATE TABLE IF NOT EXISTS crsql_log (id INTEGER PRIMARY KEY, tbl INTEGER NOT NULL, op NOT NULL, k0);
 CREATE TABLE IF NOT EXISTS crsql_versions (
   site INTEGER NOT NULL, db_version INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-  last_seq INTEGER, ts INTEGER NOT NULL, PRIMARY KEY (site, db_version, first)
+  last_seq INTEGER NOT NULL, ts INTEGER NOT NULL, PRIMARY KEY (site, db_version, first)
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE IF NOT EXISTS crsql_db_versions (site INTEGER PRIMARY KEY, db_version INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS __corro_state (key TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT;

@@ -46,6 +46,8 @@ const STATEMENTS_MAX = 512
  */
 export class Store implements Replica {
   readonly #database: DatabaseSync
+  readonly #begin: StatementSync
+  readonly #commit: StatementSync
   readonly #flags: WriterFlags
   readonly #now: () => bigint
   readonly #sites: Sites
@@ -64,6 +66,8 @@ export class Store implements Replica {
     this.#flags = { isMerging: false, isGuarded: false }
     this.#database = openWriter(options, this.#flags)
     this.#database.exec(STORE_SQL)
+    this.#begin = this.#database.prepare('BEGIN IMMEDIATE')
+    this.#commit = this.#database.prepare('COMMIT')
     checkFormat(this.#database)
     this.#defineMerge()
     this.#sites = new Sites(this.#database)
@@ -72,7 +76,7 @@ export class Store implements Replica {
     this.#local = new LocalVersions(this.#database, this.#tableOf)
     this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites)
     this.#reader = new VersionReader(this.#database, this.#tableOf)
-    if (this.#local.hasPending) this.#inTransaction(() => this.#settleLocal())
+    if (this.#local.hasUnsettled) this.#inTransaction(() => this.#settleLocal())
     this.#bookkeeping.setOwnHead(this.actor, this.#local.head)
   }
 
@@ -133,7 +137,7 @@ export class Store implements Replica {
 
   /** Works out what commits since the last call mean. Cheap when nothing was written. */
   settle(): Settled {
-    const versions = this.#local.hasPending ? this.#inTransaction(() => this.#settleLocal()) : []
+    const versions = this.#local.hasUnsettled ? this.#inTransaction(() => this.#settleLocal()) : []
     const touched = this.#touched
     this.#touched = []
     return { versions, touched }
@@ -141,7 +145,7 @@ export class Store implements Replica {
 
   /** Own versions as changesets for peers. */
   ownChangesets(version: number, chunkBytes: number): Iterable<Changeset> {
-    if (this.#local.hasPending) this.#inTransaction(() => this.#settleLocal())
+    if (this.#local.hasUnsettled) this.#inTransaction(() => this.#settleLocal())
     return this.#reader.whole(this.actor, 0, version, () => chunkBytes)
   }
 
@@ -202,7 +206,7 @@ export class Store implements Replica {
   }
 
   *serve(actor: ActorId, need: Need, chunkBytes: () => number): Generator<Changeset> {
-    if (this.#local.hasPending) this.#inTransaction(() => this.#settleLocal())
+    if (this.#local.hasUnsettled) this.#inTransaction(() => this.#settleLocal())
     const site = this.#sites.known(actor)
     const versions = this.#bookkeeping.of(actor)
     if (site === undefined || versions === undefined) return
@@ -299,10 +303,10 @@ export class Store implements Replica {
   }
 
   #inTransaction<T>(work: () => T): T {
-    this.#database.exec('BEGIN IMMEDIATE')
+    this.#begin.run()
     try {
       const result = work()
-      this.#database.exec('COMMIT')
+      this.#commit.run()
       return result
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')

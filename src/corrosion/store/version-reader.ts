@@ -60,7 +60,9 @@ export class VersionReader {
       }
       return statement
     }
-    this.#tables = database.prepare(`SELECT DISTINCT tbl FROM crsql_log WHERE id BETWEEN ? AND ?`)
+    this.#tables = database.prepare(
+      `SELECT DISTINCT tbl FROM crsql_log WHERE id BETWEEN ? AND ? AND tbl > 0`,
+    )
     this.#tables.setReturnArrays(true)
   }
 
