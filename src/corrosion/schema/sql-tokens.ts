@@ -7,10 +7,10 @@ export interface SqlToken {
 }
 
 const SPACE = /\s+|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/y
-const WORD = /[\p{L}_$\u0080-\uffff][\p{L}\p{N}_$\u0080-\uffff]*/uy
+const WORD = /[\p{L}_\u0080-\uffff][\p{L}\p{N}_$\u0080-\uffff]*/uy
 const QUOTED = /"(?:[^"]|"")*"?|`(?:[^`]|``)*`?|\[[^\]]*\]?/y
 const STRING = /[xX]?'(?:[^']|'')*'?/y
-const PARAMETER = /[?:@#][\p{L}\p{N}_$]*/uy
+const PARAMETER = /[?:@#$][\p{L}\p{N}_$]*/uy
 const NUMBER = /(?:0[xX][0-9a-fA-F_]+|[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)/y
 
 /**
