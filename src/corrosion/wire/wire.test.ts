@@ -197,7 +197,9 @@ test('text that is not UTF-8 is refused, text that is travels as it is', () => {
     tables: [
       {
         table: 't',
-        rows: [{ pk: Uint8Array.of(0), columns: [{ cid: 'c', val, colVersion: 1, seq: 0, cl: 1 }] }],
+        rows: [
+          { pk: Uint8Array.of(0), columns: [{ cid: 'c', val, colVersion: 1, seq: 0, cl: 1 }] },
+        ],
       },
     ],
     seqs: { start: 0, end: 0 },
