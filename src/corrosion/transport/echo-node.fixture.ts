@@ -1,8 +1,10 @@
 /** A process with one transport that sends each frame back, for tests that kill it. */
+import type { ClusterTls } from './quic-config.ts'
 import { openQuicTransport } from './quic-transport.ts'
 import type { Transport } from './transport.ts'
 
-process.once('message', async ({ listen, tls }) => {
+process.once('message', async (message) => {
+  const { listen, tls } = message as { listen: string; tls: ClusterTls }
   let transport: Transport | undefined
   transport = await openQuicTransport({
     listen,

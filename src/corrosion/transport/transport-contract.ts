@@ -88,11 +88,10 @@ export function transportContract(name: string, open: () => Promise<ContractClus
         assert(server !== undefined)
         assert.equal(server.peer, from.transport.address)
         assert.equal(String(await server.receive()), 'question')
-        await server
-          .send(framed('a'.repeat(300_000)), { deadlineMs: 20_000 })
-          .catch(() => undefined)
+        const answer = client.receive()
+        await server.send(framed('a'.repeat(600_000)))
         server.finish()
-        assert.equal(String(await client.receive()).length, 300_000)
+        assert.equal(String(await answer).length, 600_000)
         assert.equal(await client.receive(), null)
         client.finish()
         assert.equal(await server.receive(), null)
@@ -157,9 +156,7 @@ export function transportContract(name: string, open: () => Promise<ContractClus
       a.transport.sendDatagram(cluster.nobody, Buffer.from('x'))
       a.transport.sendUni(cluster.nobody, framed('x'))
       await assert.rejects(a.transport.openBi(cluster.nobody, { deadlineMs: 500 }))
-      await cluster.until('both are counted', () => {
-        return counters.datagramsDropped === 1 && counters.framesDropped === 1
-      })
+      await cluster.until('the frame is counted', () => counters.framesDropped === 1)
     },
   )
 
