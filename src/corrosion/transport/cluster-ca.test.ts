@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { test } from 'node:test'
+import {
+  generateClientCertificate,
+  generateClusterCa,
+  generateServerCertificate,
+} from './cluster-ca.ts'
+import { TransportError } from './errors.ts'
+
+const DAY_MS = 86_400_000
+const daysOf = (certificate: X509Certificate) =>
+  Math.round((certificate.validToDate.getTime() - Date.now()) / DAY_MS)
+
+test('a cluster CA lives five years, may sign leaves only, and has a key of P-384', async () => {
+  const ca = await generateClusterCa()
+  const certificate = new X509Certificate(ca.certificatePem)
+  assert.equal(certificate.ca, true)
+  assert.equal(daysOf(certificate), 5 * 365)
+  assert(certificate.verify(certificate.publicKey))
+  const key = createPrivateKey(ca.privateKeyPem)
+  assert.equal(key.asymmetricKeyDetails?.namedCurve, 'secp384r1')
+  assert(certificate.checkPrivateKey(key))
+})
+
+test('a server certificate is of its CA, for its addresses and names, for one year', async () => {
+  const ca = await generateClusterCa()
+  const names = ['127.0.0.1', '2001:db8::1', 'ams-1.example']
+  const server = await generateServerCertificate(ca, { names })
+  const certificate = new X509Certificate(server.certificatePem)
+  assert(certificate.checkIssued(new X509Certificate(ca.certificatePem)))
+  assert(certificate.verify(new X509Certificate(ca.certificatePem).publicKey))
+  assert(certificate.checkPrivateKey(createPrivateKey(server.privateKeyPem)))
+  assert.equal(certificate.checkIP('127.0.0.1'), '127.0.0.1')
+  assert.equal(certificate.checkIP('2001:db8::1'), '2001:db8::1')
+  assert.equal(certificate.checkHost('ams-1.example'), 'ams-1.example')
+  assert.equal(certificate.checkIP('127.0.0.2'), undefined)
+  assert.equal(daysOf(certificate), 365)
+  assert.deepEqual(certificate.keyUsage, ['1.3.6.1.5.5.7.3.1'])
+  assert.equal(certificate.ca, false)
+})
+
+test('a client certificate may be used by clients alone', async () => {
+  const client = await generateClientCertificate(await generateClusterCa())
+  assert.deepEqual(new X509Certificate(client.certificatePem).keyUsage, ['1.3.6.1.5.5.7.3.2'])
+})
+
+test('names that no certificate can hold, and an authority that is none, are refused', async () => {
+  const ca = await generateClusterCa()
+  const isBad = (error: unknown) =>
+    error instanceof TransportError && error.code === 'transport.certificate_bad'
+  for (const name of ['', '127.0.0.1:8787', 'a b', '-a', 'a..b', 'x'.repeat(254)]) {
+    await assert.rejects(generateServerCertificate(ca, { names: [name] }), isBad, name)
+  }
+  await assert.rejects(async () => generateServerCertificate(ca, { names: [] }), isBad)
+  await assert.rejects(generateClientCertificate({ ...ca, privateKeyPem: 'nothing' }), isBad)
+})

@@ -1,0 +1,481 @@
+// HOT: `receivePacket` and `flush` run for every packet. Nothing is read from quiche that it does not
+// say is there: each call into it costs a fraction of a microsecond, an iterator of streams ten.
+import type { Quiche } from '@matrixai/quic/native/quiche.js'
+import type { Connection } from '@matrixai/quic/native/types.js'
+import type { Clock } from '#base'
+import { FrameReader } from '../wire/frame.ts'
+import { TransportError } from './errors.ts'
+import type { Outbox } from './outbox.ts'
+import { isNamed, SESSIONS_MAX, UDP_PAYLOAD_BYTES_MAX, UNI_STREAMS_MAX } from './quic-config.ts'
+import { SessionEnd, type SessionPipe, sessionReset } from './session-end.ts'
+import type { BiSession, TransportCounters } from './transport.ts'
+
+/** What a connection needs of the transport that owns it. */
+export interface LinkOwner {
+  readonly quiche: Quiche
+  readonly clock: Clock
+  readonly counters: TransportCounters
+  sendPacket(packet: Buffer, host: string, port: number): void
+  /** `flush` of the link is wanted before the event loop waits again. */
+  flushSoon(link: QuicLink): void
+  datagramReceived(bytes: Uint8Array, from: string): void
+  frameReceived(payload: Uint8Array, from: string): void
+  sessionOpened(session: BiSession): void
+  /** Both sides are who they should be. */
+  linkOpened(link: QuicLink): void
+  /** Once, and the last of it. */
+  linkClosed(link: QuicLink, error: TransportError): void
+}
+
+export interface LinkInit {
+  readonly owner: LinkOwner
+  readonly connection: Connection
+  readonly role: 'server' | 'client'
+  /** `host:port` of the peer. */
+  readonly address: string
+  readonly host: string
+  readonly port: number
+  /** Packets carry it: 16 bytes as latin1. */
+  readonly id: string
+  /** Of a server: the id that the client made up, which its first packets carry. */
+  readonly firstId: string | undefined
+  readonly local: { readonly host: string; readonly port: number }
+}
+
+/** Frames of all streams of a peer that are not whole yet. */
+const PARTIAL_BYTES_MAX = 32 * 1024 * 1024
+const READ_BYTES = 64 * 1024
+/** The lowest stream ids (RFC 9000, section 2.1); those of one kind are 4 apart. */
+const FIRST_BIDI = { client: 0, server: 1 } as const
+const FIRST_UNI = { client: 2, server: 3 } as const
+const EMPTY = new Uint8Array()
+/** quiche copies out of it at once, so that all links share it. */
+const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES)
+
+/** One QUIC connection, and what goes through it. */
+export class QuicLink {
+  readonly address: string
+  readonly id: string
+  readonly firstId: string | undefined
+  readonly role: 'server' | 'client'
+  readonly startedAtMs: number
+  /** Set by the owner: what is to be sent. A link that is not its peer's first choice has none. */
+  outbox: Outbox | undefined
+  /** When this side last gave it something to carry. */
+  usedAtMs: number
+  lastReceivedAtMs: number
+  /** Since when something is sent and nothing has come back; -1: nothing is unanswered. */
+  unansweredSinceMs = -1
+  readonly #init: LinkInit
+  readonly #owner: LinkOwner
+  readonly #connection: Connection
+  readonly #counters: TransportCounters
+  readonly #path: { from: { host: string; port: number }; to: { host: string; port: number } }
+  readonly #sessions = new Map<number, SessionEnd>()
+  readonly #uniReaders = new Map<number, FrameReader>()
+  readonly #uniId: number
+  #nextBidi: number
+  #partialFrame: Uint8Array | undefined
+  #timer: Disposable | undefined
+  #timerAtMs = Number.POSITIVE_INFINITY
+  #state: 'connecting' | 'open' | 'closed' = 'connecting'
+  #wasOpen = false
+  #closeReason: TransportError | undefined
+
+  constructor(init: LinkInit) {
+    this.#init = init
+    this.#owner = init.owner
+    this.#connection = init.connection
+    this.#counters = init.owner.counters
+    this.address = init.address
+    this.id = init.id
+    this.firstId = init.firstId
+    this.role = init.role
+    this.#path = { from: { host: init.host, port: init.port }, to: init.local }
+    this.#uniId = FIRST_UNI[init.role]
+    this.#nextBidi = FIRST_BIDI[init.role]
+    this.startedAtMs = init.owner.clock.monotonicMs()
+    this.usedAtMs = this.startedAtMs
+    this.lastReceivedAtMs = this.startedAtMs
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  /** It is, or was before it closed. */
+  get wasOpen(): boolean {
+    return this.#wasOpen
+  }
+
+  isFrom(host: string, port: number): boolean {
+    return this.#init.port === port && this.#init.host === host
+  }
+
+  /** Smoothed by quiche, whole milliseconds. */
+  get rttMs(): number {
+    return this.#connection.pathStats()[0]?.rtt ?? 0
+  }
+
+  sessions(): Iterable<SessionEnd> {
+    return this.#sessions.values()
+  }
+
+  /** Decrypts in place. What it holds is handed on at the next flush. */
+  receivePacket(packet: Buffer): void {
+    this.lastReceivedAtMs = this.#owner.clock.monotonicMs()
+    this.unansweredSinceMs = -1
+    try {
+      this.#connection.recv(packet, this.#path)
+    } catch (error) {
+      if (messageOf(error) === 'TlsFail') this.#noteRefusal(error)
+      else this.#counters.packetsIgnored += 1
+    }
+    this.#owner.flushSoon(this)
+  }
+
+  /** Hands on what came, sends what waits, and sets the timer. */
+  flush(): void {
+    if (this.#state === 'closed') return
+    const connection = this.#connection
+    if (this.#state === 'connecting' && connection.isEstablished()) this.#established()
+    if (this.#state === 'open') {
+      this.#receiveDatagrams()
+      if (connection.isReadable()) this.#readStreams()
+      this.#moveSessions()
+      this.#sendOutbox()
+    }
+    this.#sendPackets()
+    this.#armTimer()
+    if (connection.isClosed() || connection.isDraining()) this.#closed()
+  }
+
+  /** A packet that the peer must answer: keeps the connection, and the way through a NAT, open. */
+  keepAlive(): void {
+    this.#connection.sendAckEliciting()
+    if (this.unansweredSinceMs < 0) this.unansweredSinceMs = this.#owner.clock.monotonicMs()
+    this.#owner.flushSoon(this)
+  }
+
+  /** @throws TransportError transport.too_many, transport.session_reset */
+  openSession(): SessionEnd {
+    if (this.#state !== 'open') throw sessionReset('its connection has closed')
+    if (this.#connection.peerStreamsLeftBidi() === 0 || this.#sessions.size >= 2 * SESSIONS_MAX) {
+      throw new TransportError('transport.too_many', {
+        what: 'as many sessions with this peer as there may be are open',
+        values: { peer: this.address, sessions: this.#sessions.size },
+      })
+    }
+    const id = this.#nextBidi
+    this.#nextBidi += 4
+    this.#connection.streamSend(id, EMPTY, false)
+    this.#counters.sessionsOpened += 1
+    return this.#addSession(id)
+  }
+
+  /** Tells the peer, ends the sessions, and is gone. */
+  close(error: TransportError): void {
+    if (this.#state === 'closed') return
+    this.#closeReason ??= error
+    try {
+      this.#connection.close(true, 0, EMPTY)
+      this.#sendPackets()
+    } finally {
+      this.#closed()
+    }
+  }
+
+  #noteRefusal(error: unknown): void {
+    this.#closeReason ??= new TransportError('transport.peer_refused', {
+      what: 'the connection to a peer was refused on this side',
+      values: { peer: this.address },
+      fix: 'check that its certificate is of this cluster, in date, and for its purpose',
+      cause: error,
+    })
+  }
+
+  #established(): void {
+    const [leaf] = this.#connection.peerCertChain() ?? []
+    const isKnown = this.role === 'server' ? leaf !== undefined : isNamed(leaf, this.#init.host)
+    if (!isKnown) {
+      this.close(
+        new TransportError('transport.peer_refused', {
+          what: 'who answers at an address has a certificate for other names',
+          values: { peer: this.address },
+          fix: 'make its server certificate with this address among the names',
+        }),
+      )
+      return
+    }
+    this.#state = 'open'
+    this.#wasOpen = true
+    this.#counters.connectionsOpened += 1
+    this.#owner.linkOpened(this)
+  }
+
+  #receiveDatagrams(): void {
+    for (;;) {
+      const bytes = this.#connection.dgramRecvVec()
+      if (bytes === null) return
+      this.#counters.datagramsReceived += 1
+      this.#owner.datagramReceived(bytes, this.address)
+    }
+  }
+
+  #readStreams(): void {
+    for (const id of this.#connection.readable()) {
+      const isUni = (id & 2) !== 0
+      if (isUni) this.#readUni(id)
+      else this.#readBidi(id)
+    }
+  }
+
+  #readUni(id: number): void {
+    let reader = this.#uniReaders.get(id)
+    if (reader === undefined) {
+      reader = new FrameReader()
+      this.#uniReaders.set(id, reader)
+    }
+    for (let chunk = this.#recvUni(id); chunk !== undefined; chunk = this.#recvUni(id)) {
+      reader.push(chunk)
+      for (let frame = this.#frameOf(id, reader); frame; frame = this.#frameOf(id, reader)) {
+        this.#counters.framesReceived += 1
+        this.#owner.frameReceived(frame, this.address)
+      }
+    }
+    if (reader.heldBytes > PARTIAL_BYTES_MAX / UNI_STREAMS_MAX) this.#checkHeld()
+  }
+
+  /** undefined: nothing (more) now. */
+  #recvUni(id: number): Buffer | undefined {
+    if (!this.#uniReaders.has(id)) return undefined
+    try {
+      const read = this.#connection.streamRecv(id, readBuffer)
+      if (read === null) return undefined
+      const [length, isEnd] = read
+      if (isEnd) this.#uniReaders.delete(id)
+      return Buffer.from(readBuffer.subarray(0, length))
+    } catch {
+      this.#uniReaders.delete(id) // the peer reset it: what it began is lost, as on any loss
+      return undefined
+    }
+  }
+
+  /** undefined: no whole frame, or none ever: then the stream is given up. */
+  #frameOf(id: number, reader: FrameReader): Uint8Array | undefined {
+    try {
+      return reader.next()
+    } catch {
+      this.#uniReaders.delete(id)
+      this.#counters.streamsRefused += 1
+      this.#shutdown(id)
+      return undefined
+    }
+  }
+
+  #checkHeld(): void {
+    let held = 0
+    for (const reader of this.#uniReaders.values()) held += reader.heldBytes
+    if (held > PARTIAL_BYTES_MAX) this.#closeGreedy()
+  }
+
+  #closeGreedy(): void {
+    this.close(
+      new TransportError('transport.too_many', {
+        what: 'a peer holds more memory with frames that it does not end than it may',
+        values: { peer: this.address, bytesMax: PARTIAL_BYTES_MAX },
+      }),
+    )
+  }
+
+  #readBidi(id: number): void {
+    if (this.#sessions.has(id)) return // #moveSessions comes to it
+    const isOurs = (id & 1) === FIRST_BIDI[this.role]
+    if (isOurs) {
+      this.#shutdown(id) // late bytes of a session that was given up
+      return
+    }
+    this.#counters.sessionsAccepted += 1
+    this.#owner.sessionOpened(this.#addSession(id))
+  }
+
+  #addSession(id: number): SessionEnd {
+    const session = new SessionEnd(this.address, this.#pipe(id), this.#owner.clock)
+    this.#sessions.set(id, session)
+    return session
+  }
+
+  #pipe(id: number): SessionPipe {
+    return {
+      read: () => this.#readSession(id),
+      write: (bytes) => this.#writeSession(id, bytes),
+      finish: () => this.#finishSession(id),
+      reset: () => {
+        this.#sessions.delete(id)
+        this.#shutdown(id)
+        this.#owner.flushSoon(this)
+      },
+    }
+  }
+
+  #readSession(id: number): Uint8Array | undefined | null {
+    if (this.#state !== 'open') throw this.#closeReason ?? sessionReset('its connection has closed')
+    if (!this.#connection.streamReadable(id)) {
+      return this.#connection.streamFinished(id) ? null : undefined
+    }
+    try {
+      const read = this.#connection.streamRecv(id, readBuffer)
+      this.#owner.flushSoon(this) // the peer may send more now
+      if (read === null) return undefined
+      const [length, isEnd] = read
+      return length === 0 && isEnd ? null : Buffer.from(readBuffer.subarray(0, length))
+    } catch (cause) {
+      throw sessionReset('the peer gave it up', cause)
+    }
+  }
+
+  #writeSession(id: number, bytes: Uint8Array): number {
+    if (this.#state !== 'open') throw this.#closeReason ?? sessionReset('its connection has closed')
+    try {
+      const taken = this.#connection.streamSend(id, bytes, false) ?? 0
+      if (taken > 0) {
+        this.#noteSend()
+        this.#owner.flushSoon(this)
+      }
+      return taken
+    } catch (cause) {
+      throw sessionReset('the peer gave it up', cause)
+    }
+  }
+
+  #finishSession(id: number): void {
+    if (this.#state !== 'open') return
+    try {
+      this.#connection.streamSend(id, EMPTY, true)
+      this.#owner.flushSoon(this)
+    } catch (cause) {
+      this.#sessions.get(id)?.fail(sessionReset('the peer gave it up', cause))
+    }
+  }
+
+  #moveSessions(): void {
+    for (const [id, session] of this.#sessions) {
+      session.pipeMoved()
+      if (session.isOver) this.#sessions.delete(id)
+    }
+  }
+
+  /** Neither reads nor writes it any more. quiche answers Done for a side that has ended. */
+  #shutdown(id: number): void {
+    for (const side of [this.#owner.quiche.Shutdown.Read, this.#owner.quiche.Shutdown.Write]) {
+      try {
+        this.#connection.streamShutdown(id, side, 0)
+      } catch {
+        // The stream is gone, or never had this side: as it should be.
+      }
+    }
+  }
+
+  #sendOutbox(): void {
+    const { outbox } = this
+    let bytes = outbox?.pollDatagram()
+    for (; bytes !== undefined; bytes = outbox?.pollDatagram()) this.#sendDatagram(bytes)
+    try {
+      this.#sendFrames(outbox)
+    } catch (cause) {
+      this.close(
+        new TransportError('transport.session_reset', {
+          what: 'a peer takes no more frames on this connection',
+          values: { peer: this.address },
+          cause,
+        }),
+      )
+    }
+  }
+
+  #sendDatagram(bytes: Uint8Array): void {
+    try {
+      this.#connection.dgramSend(bytes)
+      this.#counters.datagramsSent += 1
+      this.#noteSend()
+    } catch {
+      this.#counters.datagramsDropped += 1 // too long for the way to this peer
+    }
+  }
+
+  /** Without an outbox only what was begun is ended. */
+  #sendFrames(outbox: Outbox | undefined): void {
+    for (;;) {
+      const frame = this.#partialFrame ?? outbox?.pollFrame()
+      if (frame === undefined) return
+      const taken = this.#connection.streamSend(this.#uniId, frame, false) ?? 0
+      if (taken > 0) this.#noteSend()
+      this.#partialFrame = taken < frame.length ? frame.subarray(taken) : undefined
+      if (this.#partialFrame !== undefined) return
+      this.#counters.framesSent += 1
+    }
+  }
+
+  #noteSend(): void {
+    this.usedAtMs = this.#owner.clock.monotonicMs()
+    if (this.unansweredSinceMs < 0) this.unansweredSinceMs = this.usedAtMs
+  }
+
+  #sendPackets(): void {
+    for (;;) {
+      const packet = Buffer.allocUnsafe(UDP_PAYLOAD_BYTES_MAX)
+      const sent = this.#connection.send(packet)
+      if (sent === null) return
+      this.#owner.sendPacket(packet.subarray(0, sent[0]), this.#init.host, this.#init.port)
+    }
+  }
+
+  /** An earlier timer may stay: it then finds nothing to do, and sets the next. */
+  #armTimer(): void {
+    const { clock } = this.#owner
+    const waitMs = this.#connection.timeout()
+    if (waitMs === null) return
+    const atMs = clock.monotonicMs() + waitMs
+    if (this.#timerAtMs <= atMs + 1) return
+    this.#timer?.[Symbol.dispose]()
+    this.#timerAtMs = atMs
+    this.#timer = clock.setTimer(() => {
+      this.#timerAtMs = Number.POSITIVE_INFINITY
+      this.#connection.onTimeout()
+      this.flush()
+    }, waitMs + 1)
+  }
+
+  #closed(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#timer?.[Symbol.dispose]()
+    const error = this.#closeReason ?? this.#whyClosed()
+    if (this.#partialFrame !== undefined) this.#counters.framesDropped += 1
+    for (const session of this.#sessions.values()) session.fail(error)
+    this.#sessions.clear()
+    this.#uniReaders.clear()
+    this.#owner.linkClosed(this, error)
+  }
+
+  #whyClosed(): TransportError {
+    const { CRYPTO_ERROR_START, CRYPTO_ERROR_STOP } = this.#owner.quiche
+    const peerError = this.#connection.peerError()
+    const code = peerError?.isApp === false ? peerError.errorCode : -1
+    if (code >= CRYPTO_ERROR_START && code <= CRYPTO_ERROR_STOP) {
+      return new TransportError('transport.peer_refused', {
+        what: 'a peer refused our certificate',
+        values: { peer: this.address, tlsAlert: code - CRYPTO_ERROR_START },
+        fix: 'check that both certificates are of the same cluster, and in date',
+      })
+    }
+    return new TransportError('transport.unreachable', {
+      what: peerError === null ? 'a peer does not answer' : 'a peer closed the connection',
+      values: { peer: this.address },
+    })
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

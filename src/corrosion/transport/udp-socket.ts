@@ -1,0 +1,56 @@
+import { createSocket, type RemoteInfo } from 'node:dgram'
+import { once } from 'node:events'
+import { TransportError } from './errors.ts'
+
+export interface UdpSocket {
+  readonly host: string
+  readonly port: number
+  send(packet: Buffer, host: string, port: number): void
+  close(): void
+}
+
+export interface UdpHandlers {
+  /** The packet belongs to the handler. */
+  received(packet: Buffer, from: RemoteInfo): void
+  /** A packet could not be sent: as good as lost. */
+  sendFailed(error: Error): void
+}
+
+/** The kernel gives what it allows. A burst of a whole cluster must fit. */
+const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+
+/** @throws TransportError transport.address_bad: the address is not of this machine, or is taken. */
+export async function openUdpSocket(
+  { host, port, family }: { host: string; port: number; family: 4 | 6 },
+  handlers: UdpHandlers,
+): Promise<UdpSocket> {
+  const socket = createSocket({
+    type: family === 4 ? 'udp4' : 'udp6',
+    recvBufferSize: SOCKET_BUFFER_BYTES,
+    sendBufferSize: SOCKET_BUFFER_BYTES,
+    // Addresses only: without this each packet takes a turn through the resolver.
+    lookup: (name, _options, done) => done(null, name, family),
+  })
+  try {
+    const listening = once(socket, 'listening') // which may come before `bind` returns
+    socket.bind(port, host)
+    await listening
+  } catch (cause) {
+    socket.close()
+    throw new TransportError('transport.address_bad', {
+      what: 'the address for the cluster cannot be bound',
+      values: { host, port },
+      fix: 'give an address of this machine, and a UDP port that nobody else has',
+      cause,
+    })
+  }
+  socket.on('message', handlers.received)
+  socket.on('error', handlers.sendFailed)
+  const bound = socket.address()
+  return {
+    host: bound.address,
+    port: bound.port,
+    send: (packet, to, toPort) => socket.send(packet, toPort, to),
+    close: () => socket.close(),
+  }
+}
