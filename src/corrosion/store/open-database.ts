@@ -40,6 +40,7 @@ export function openWriter(options: DatabaseOptions, flags: WriterFlags): Databa
     PRAGMA cache_size = -${options.cacheKib ?? CACHE_KIB};`)
   database.function('crsql_internal_sync_bit', () => (flags.isMerging ? 1 : 0))
   definePure(database)
+  defineIdentity(database)
   database.setAuthorizer((action, first, second, _schema, source) => {
     if (!flags.isGuarded || isAllowed(action, first, second, source)) return constants.SQLITE_OK
     return constants.SQLITE_DENY
@@ -52,13 +53,32 @@ export function openReader({ path, cacheKib }: DatabaseOptions): DatabaseSync {
   const database = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS })
   database.exec(`PRAGMA cache_size = -${cacheKib ?? CACHE_KIB}; PRAGMA temp_store = MEMORY;`)
   definePure(database)
+  defineIdentity(database)
   return database
+}
+
+/** `crsql_site_id()` and `crsql_db_version()`, as far as the log is settled. */
+function defineIdentity(database: DatabaseSync): void {
+  let site: Uint8Array | undefined
+  database.function('crsql_site_id', () => {
+    site ??= database.prepare(`SELECT site_id FROM crsql_site_id WHERE ordinal = 0`).get()?.[
+      'site_id'
+    ] as Uint8Array
+    return site
+  })
+  database.function('crsql_db_version', () => {
+    const head = database.prepare(`SELECT db_version FROM crsql_db_versions WHERE site = 0`).get()
+    return BigInt((head?.['db_version'] as number | undefined) ?? 0)
+  })
 }
 
 function definePure(database: DatabaseSync): void {
   const pure = { deterministic: true, useBigIntArguments: true }
   const variadic = { ...pure, varargs: true }
   database.function('crsql_pack_columns', variadic, (...values) => packKey(values as SqlValue[]))
+  database.function('corro_json_contains', { deterministic: true }, (selector, object) =>
+    contains(JSON.parse(String(selector)), JSON.parse(String(object))) ? 1n : 0n,
+  )
   database.function('crsql_row_clock', { deterministic: true, varargs: true }, (...row) =>
     clockJson(row as SqlValue[]),
   )
@@ -97,4 +117,13 @@ function isAllowed(
   }
   if (!writing.has(action)) return false
   return source !== null || (first !== null && !isInternal(first))
+}
+
+/** Whether an object has all that the selector names, at any depth. */
+function contains(selector: unknown, object: unknown): boolean {
+  if (typeof selector !== 'object' || selector === null) return selector === object
+  if (typeof object !== 'object' || object === null) return false
+  return Object.entries(selector).every(([name, value]) =>
+    contains(value, (object as Record<string, unknown>)[name]),
+  )
 }

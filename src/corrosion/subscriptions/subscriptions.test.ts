@@ -200,7 +200,7 @@ test('a listener to a table hears of each written row once a commit, deletes tol
     ['update', 'a', 3],
   ])
   assert.throws(
-    () => node.subscriptions.listen('nope', assert.fail),
+    () => node.subscriptions.listen('nope', () => assert.fail()),
     /table not found in schema: nope/,
   )
 })
