@@ -184,7 +184,7 @@ export class ApiServer {
   async #transactions({ request, response, query }: Call): Promise<void> {
     const timeout = query.count('timeout')
     const statements = statementsOf(parseBody(await readBody(request)))
-    const timeoutMs = timeout === undefined ? undefined : timeout * 1_000
+    const timeoutMs = timeout === undefined || timeout === 0 ? undefined : timeout * 1_000
     sendJson(response, runTransaction(this.#host, statements, timeoutMs))
   }
 
