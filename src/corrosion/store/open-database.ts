@@ -11,9 +11,9 @@ export interface DatabaseOptions {
   readonly cacheKib?: number
   /**
    * `normal` survives the death of the process; `full` survives the loss of power as well, at an fsync a
-   * commit. @default normal
+   * commit; `off` only the end of a test. @default normal
    */
-  readonly synchronous?: 'normal' | 'full'
+  readonly synchronous?: 'off' | 'normal' | 'full'
 }
 
 const CACHE_KIB = 65_536

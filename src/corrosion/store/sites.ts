@@ -8,11 +8,11 @@ export class Sites {
   readonly #ids = new Map<number, ActorId>()
   readonly #ordinals = new Map<ActorId, number>()
 
-  /** Makes up an id for a new database. */
-  constructor(database: DatabaseSync) {
+  /** `newId` makes up the id of a new database. */
+  constructor(database: DatabaseSync, newId: () => ActorId = () => parseActorId(randomUUID())) {
     this.#insert = database.prepare(`INSERT INTO crsql_site_id (ordinal, site_id) VALUES (?, ?)`)
     this.#load(database)
-    if (!this.#ids.has(0)) this.#add(0, parseActorId(randomUUID()))
+    if (!this.#ids.has(0)) this.#add(0, newId())
   }
 
   get self(): ActorId {

@@ -21,6 +21,8 @@ import { VersionReader } from './version-reader.ts'
 export interface StoreOptions extends DatabaseOptions {
   /** The time of a commit, as NTP64. */
   readonly now: () => bigint
+  /** For a new database. @default a random one */
+  readonly newActorId?: () => ActorId
 }
 
 export interface Committed<T> {
@@ -70,7 +72,7 @@ export class Store implements Replica {
     this.#commit = this.#database.prepare('COMMIT')
     checkFormat(this.#database)
     this.#defineMerge()
-    this.#sites = new Sites(this.#database)
+    this.#sites = new Sites(this.#database, options.newActorId)
     this.#loadTables()
     this.#bookkeeping = new Bookkeeping(this.#database)
     this.#local = new LocalVersions(this.#database, this.#tableOf)
@@ -215,10 +217,30 @@ export class Store implements Replica {
       yield* this.#serveVersion(actor, site, versions, version, chunkBytes, seqs)
       return
     }
-    const { start, end } = need.versions
+    yield* this.#serveRange(actor, site, versions, need.versions, chunkBytes)
+  }
+
+  /** Newest first; neighbours of which nothing is left go together. */
+  *#serveRange(
+    actor: ActorId,
+    site: number,
+    versions: ActorVersions,
+    { start, end }: Range,
+    chunkBytes: () => number,
+  ): Generator<Changeset> {
+    let empty: Range | undefined
     for (let version = Math.min(end, versions.head); version >= start; version -= 1) {
-      yield* this.#serveVersion(actor, site, versions, version, chunkBytes)
+      for (const changeset of this.#serveVersion(actor, site, versions, version, chunkBytes)) {
+        if (changeset.kind === 'empty' && (empty === undefined || empty.start === version + 1)) {
+          empty = { start: version, end: empty?.end ?? version }
+          continue
+        }
+        if (empty !== undefined) yield { kind: 'empty', actor, versions: empty, ts: null }
+        empty = changeset.kind === 'empty' ? changeset.versions : undefined
+        if (changeset.kind === 'full') yield changeset
+      }
     }
+    if (empty !== undefined) yield { kind: 'empty', actor, versions: empty, ts: null }
   }
 
   close(): void {
