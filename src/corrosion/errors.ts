@@ -12,6 +12,7 @@ export class CorrosionError extends GodwitError<CorrosionErrorCode> {
     'corrosion.format_unknown': { status: 500 },
     /** A merge through crsql_changes inside a transaction that has written rows itself. */
     'corrosion.merge_mixed': { status: 409 },
+    'corrosion.file_exists': { status: 409 },
     /** A packed primary key cannot be read. */
     'corrosion.key_malformed': { status: 400 },
   } as const

@@ -7,7 +7,7 @@ const TEXT = 3
 const BLOB = 4
 const NULL = 5
 
-const fatalText = new TextDecoder('utf-8', { fatal: true })
+const fatalText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
  * The values of a primary key as one blob: a count, then for each a byte `(length << 3) | type` and the

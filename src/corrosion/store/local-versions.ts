@@ -25,6 +25,7 @@ const SETTLED = 'settled_log_id'
  */
 export class LocalVersions {
   readonly #tableOf: (id: number) => ReplicatedTable
+  readonly #self: number
   readonly #lastLog: StatementSync
   readonly #endVersion: StatementSync
   readonly #insertVersion: StatementSync
@@ -38,15 +39,21 @@ export class LocalVersions {
   #sealedLogId = 0
   #settledLogId = 0
 
-  constructor(database: DatabaseSync, tableOf: (id: number) => ReplicatedTable) {
+  /** `self`: this node's ordinal. */
+  constructor(
+    database: DatabaseSync,
+    tableOf: (id: number) => ReplicatedTable,
+    self: number,
+  ) {
+    this.#self = self
     this.#tableOf = tableOf
     this.#lastLog = database.prepare(`SELECT max(id) AS id FROM crsql_log`)
     this.#endVersion = database.prepare(
       `INSERT INTO crsql_log (tbl, op, k0) VALUES (0, ${VERSION_END}, ?)`,
     )
-    this.#insertVersion = database.prepare(`INSERT INTO crsql_versions VALUES (0, ?, ?, ?, ?, ?)`)
+    this.#insertVersion = database.prepare(`INSERT INTO crsql_versions VALUES (${self}, ?, ?, ?, ?, ?)`)
     this.#raiseHead = database.prepare(
-      `INSERT INTO crsql_db_versions VALUES (0, ?)
+      `INSERT INTO crsql_db_versions VALUES (${self}, ?)
        ON CONFLICT DO UPDATE SET db_version = max(db_version, excluded.db_version)`,
     )
     this.#moveMark = database.prepare(
@@ -54,7 +61,7 @@ export class LocalVersions {
        ON CONFLICT DO UPDATE SET value = excluded.value`,
     )
     this.#readMark = database.prepare(`SELECT value FROM crsql_master WHERE key = '${SETTLED}'`)
-    this.#readHead = database.prepare(`SELECT db_version FROM crsql_db_versions WHERE site = 0`)
+    this.#readHead = database.prepare(`SELECT db_version FROM crsql_db_versions WHERE site = ${self}`)
     this.#readLog = database.prepare(unsettledSql(database))
     this.#readLog.setReturnArrays(true)
     this.#readLog.setReadBigInts(true)
@@ -115,7 +122,7 @@ export class LocalVersions {
     const touched: TouchedRow[] = []
     if (!this.hasUnsettled) return { versions, touched }
     let version = (this.#readHead.get()?.['db_version'] as number | undefined) ?? 0
-    let seqs = new SeqCounter(version + 1)
+    let seqs = new SeqCounter(this.#self, version + 1)
     let first = this.#settledLogId + 1
     let end = this.#settledLogId
     for (const [id, tableId, op, ...keys] of this.#unsettled()) {
@@ -124,7 +131,7 @@ export class LocalVersions {
         const ts = keys[0] as bigint
         this.#insertVersion.run(version, first, Number(id), seqs.last, ts)
         versions.push({ version, ts: BigInt.asUintN(64, ts) })
-        seqs = new SeqCounter(version + 1)
+        seqs = new SeqCounter(this.#self, version + 1)
         end = Number(id)
         first = end + 1
       } else if (op !== BigInt(REMOTE)) {
@@ -151,7 +158,7 @@ export class LocalVersions {
 
   #inserted(table: ReplicatedTable, key: SqlValue[], seqs: SeqCounter): void {
     const width = table.columnNames.length
-    if (width > 0 && table.giveBirth(key, seqs.version, seqs.next)) {
+    if (width > 0 && table.giveBirth(key, seqs.peek())) {
       seqs.take(width)
       return
     }
@@ -204,10 +211,12 @@ function raise(clock: RowClock, ordinals: Iterable<number>, seqs: SeqCounter): v
 
 /** Hands out the seqs of one version. */
 class SeqCounter {
+  readonly site: number
   readonly version: number
   next = 0
 
-  constructor(version: number) {
+  constructor(site: number, version: number) {
+    this.site = site
     this.version = version
   }
 
@@ -216,7 +225,7 @@ class SeqCounter {
   }
 
   peek(): Stamp {
-    return { site: 0, version: this.version, seq: this.next }
+    return { site: this.site, version: this.version, seq: this.next }
   }
 
   take(count: number): Stamp {

@@ -57,17 +57,19 @@ export function openReader({ path, cacheKib }: DatabaseOptions): DatabaseSync {
   return database
 }
 
+const SELF = `coalesce((SELECT value FROM crsql_master WHERE key = 'self'), 0)`
+
 /** `crsql_site_id()` and `crsql_db_version()`, as far as the log is settled. */
 function defineIdentity(database: DatabaseSync): void {
   let site: Uint8Array | undefined
   database.function('crsql_site_id', () => {
-    site ??= database.prepare(`SELECT site_id FROM crsql_site_id WHERE ordinal = 0`).get()?.[
+    site ??= database.prepare(`SELECT site_id FROM crsql_site_id WHERE ordinal = ${SELF}`).get()?.[
       'site_id'
     ] as Uint8Array
     return site
   })
   database.function('crsql_db_version', () => {
-    const head = database.prepare(`SELECT db_version FROM crsql_db_versions WHERE site = 0`).get()
+    const head = database.prepare(`SELECT db_version FROM crsql_db_versions WHERE site = ${SELF}`).get()
     return BigInt((head?.['db_version'] as number | undefined) ?? 0)
   })
 }

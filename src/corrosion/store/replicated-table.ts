@@ -3,7 +3,7 @@ import { packKey } from '../changes/packed-key.ts'
 import type { SqlValue } from '../changes/sql-value.ts'
 import { quoteName } from '../schema/sql-tokens.ts'
 import { replicated, type TableShape } from '../schema/table-shape.ts'
-import { type ClockRow, decodeClock, encodeOverrides, type RowClock } from './row-clock.ts'
+import { type ClockRow, decodeClock, encodeOverrides, type RowClock, type Stamp } from './row-clock.ts'
 import { clockName, logKeyNames, REMOTE } from './shadow-schema.ts'
 
 /** Statements for different sets of columns, kept of those used last. */
@@ -51,7 +51,7 @@ export class ReplicatedTable {
        overrides = excluded.overrides`,
     )
     this.#giveBirth = database.prepare(
-      `${insertClock} VALUES (1, 0, ?, ?, ${columns.length}, NULL, ${marks}) ON CONFLICT DO NOTHING`,
+      `${insertClock} VALUES (1, ?, ?, ?, ${columns.length}, NULL, ${marks}) ON CONFLICT DO NOTHING`,
     )
     const name = quoteName(shape.name)
     this.#selectRow = arrays(
@@ -89,8 +89,8 @@ export class ReplicatedTable {
   }
 
   /** The clock of a row that this site inserted, if there was none yet. */
-  giveBirth(key: readonly SqlValue[], version: number, seq: number): boolean {
-    return this.#giveBirth.run(version, seq, ...(key as SqlValue[])).changes === 1
+  giveBirth(key: readonly SqlValue[], { site, version, seq }: Stamp): boolean {
+    return this.#giveBirth.run(site, version, seq, ...(key as SqlValue[])).changes === 1
   }
 
   /** Values of the replicated columns by ordinal; undefined when there is no such row. */

@@ -2,21 +2,27 @@ import { randomUUID } from 'node:crypto'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { type ActorId, actorIdBytes, actorIdOf, parseActorId } from '../changes/actor-id.ts'
 
-/** Small numbers that stand for actor ids in clocks and logs: 0 is this node. */
+/**
+ * Small numbers that stand for actor ids in clocks and logs. This node is 0, unless its database came from
+ * another node's backup: then it has taken a number of its own, which `crsql_master` names.
+ */
 export class Sites {
   readonly #insert: StatementSync
+  readonly selfOrdinal: number
   readonly #ids = new Map<number, ActorId>()
   readonly #ordinals = new Map<ActorId, number>()
 
   /** `newId` makes up the id of a new database. */
   constructor(database: DatabaseSync, newId: () => ActorId = () => parseActorId(randomUUID())) {
     this.#insert = database.prepare(`INSERT INTO crsql_site_id (ordinal, site_id) VALUES (?, ?)`)
+    const self = database.prepare(`SELECT value FROM crsql_master WHERE key = 'self'`).get()
+    this.selfOrdinal = (self?.['value'] as number | undefined) ?? 0
     this.#load(database)
     if (!this.#ids.has(0)) this.#add(0, newId())
   }
 
   get self(): ActorId {
-    return this.#ids.get(0) as ActorId
+    return this.#ids.get(this.selfOrdinal) as ActorId
   }
 
   /** Of an actor that may be new. Inside a transaction: on rollback call `reload`. */

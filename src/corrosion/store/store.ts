@@ -75,7 +75,7 @@ export class Store implements Replica {
     this.#sites = new Sites(this.#database, options.newActorId)
     this.#loadTables()
     this.#bookkeeping = new Bookkeeping(this.#database)
-    this.#local = new LocalVersions(this.#database, this.#tableOf)
+    this.#local = new LocalVersions(this.#database, this.#tableOf, this.#sites.selfOrdinal)
     this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites)
     this.#reader = new VersionReader(this.#database, this.#tableOf)
     if (this.#local.hasUnsettled) this.#inTransaction(() => this.#settleLocal())
@@ -148,7 +148,7 @@ export class Store implements Replica {
   /** Own versions as changesets for peers. */
   ownChangesets(version: number, chunkBytes: number): Iterable<Changeset> {
     if (this.#local.hasUnsettled) this.#inTransaction(() => this.#settleLocal())
-    return this.#reader.whole(this.actor, 0, version, () => chunkBytes)
+    return this.#reader.whole(this.actor, this.#sites.selfOrdinal, version, () => chunkBytes)
   }
 
   /**
@@ -165,7 +165,7 @@ export class Store implements Replica {
     if (steps.length === 0) return steps
     this.#statements.clear()
     this.#loadTables()
-    this.#local = new LocalVersions(this.#database, this.#tableOf)
+    this.#local = new LocalVersions(this.#database, this.#tableOf, this.#sites.selfOrdinal)
     this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites)
     this.#reader = new VersionReader(this.#database, this.#tableOf)
     this.#bookkeeping.setOwnHead(this.actor, this.#local.head)
