@@ -139,15 +139,22 @@ export class QuicLink {
     if (this.#state === 'closed') return
     const connection = this.#connection
     if (this.#state === 'connecting' && connection.isEstablished()) this.#established()
-    if (this.#state === 'open') {
-      this.#receiveDatagrams()
-      if (connection.isReadable()) this.#readStreams()
-      this.#moveSessions()
-      this.#sendOutbox()
-    }
+    if (this.isOpen) this.#exchange()
+    if (this.#isGone) return // a handler closed it
     this.#sendPackets()
-    this.#armTimer()
     if (connection.isClosed() || connection.isDraining()) this.#closed()
+    if (!this.#isGone) this.#armTimer()
+  }
+
+  #exchange(): void {
+    this.#receiveDatagrams()
+    if (this.#connection.isReadable()) this.#readStreams()
+    this.#moveSessions()
+    if (this.isOpen) this.#sendOutbox()
+  }
+
+  get #isGone(): boolean {
+    return this.#state === 'closed'
   }
 
   /** A packet that the peer must answer: keeps the connection, and the way through a NAT, open. */
@@ -424,9 +431,20 @@ export class QuicLink {
   #sendPackets(): void {
     for (;;) {
       const packet = Buffer.allocUnsafe(UDP_PAYLOAD_BYTES_MAX)
-      const sent = this.#connection.send(packet)
-      if (sent === null) return
-      this.#owner.sendPacket(packet.subarray(0, sent[0]), this.#init.host, this.#init.port)
+      const bytes = this.#nextPacket(packet)
+      if (bytes === 0) return
+      this.#owner.sendPacket(packet.subarray(0, bytes), this.#init.host, this.#init.port)
+    }
+  }
+
+  /** How many bytes the packet has; 0: nothing is to be sent, or ever will be. */
+  #nextPacket(packet: Buffer): number {
+    try {
+      return this.#connection.send(packet)?.[0] ?? 0
+    } catch (cause) {
+      this.#closeReason ??= sessionReset('its connection has failed', cause)
+      this.#closed()
+      return 0
     }
   }
 

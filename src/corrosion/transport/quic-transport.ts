@@ -118,7 +118,9 @@ class QuicTransport implements Transport, LinkOwner {
   async start(listen: { host: string; port: number; family: 4 | 6 }): Promise<void> {
     this.#socket = await openUdpSocket(listen, {
       received: (packet, from) => this.#receive(packet, from),
-      sendFailed: () => undefined, // as good as lost, and QUIC repairs what is lost
+      sendFailed: () => {
+        this.counters.packetsUnsent += 1 // as good as lost, and QUIC repairs what is lost
+      },
     })
     this.#address ||= formatSocketAddress(this.#socket.host, this.#socket.port)
     this.#scheduleHousekeeping()
@@ -304,7 +306,8 @@ class QuicTransport implements Transport, LinkOwner {
 
   /** By its connection id, which a short header has in a known place (RFC 9000, section 17.3). */
   #linkOf(packet: Buffer, from: RemoteInfo): QuicLink | undefined {
-    if (packet.length < 1 + CONNECTION_ID_BYTES) return undefined
+    // Port 0 is a forger's: nothing can be sent there.
+    if (packet.length < 1 + CONNECTION_ID_BYTES || from.port === 0) return undefined
     if (((packet[0] ?? 0) & LONG_HEADER) === 0) {
       const link = this.#links.get(packet.toString('latin1', 1, 1 + CONNECTION_ID_BYTES))
       return link?.isFrom(from.address, from.port) ? link : undefined
@@ -334,13 +337,17 @@ class QuicTransport implements Transport, LinkOwner {
     }
   }
 
-  #accept(firstId: string, from: RemoteInfo): QuicLink {
+  #accept(firstId: string, from: RemoteInfo): QuicLink | undefined {
     const id = randomBytes(CONNECTION_ID_BYTES)
     const remote = { host: from.address, port: from.port }
-    const { Connection } = this.quiche
-    const connection = Connection.accept(id, null, this.#local(), remote, this.#serverConfig)
-    this.#strangers += 1
-    return this.#newLink({ connection, role: 'server', ...remote, id, firstId })
+    try {
+      const { Connection } = this.quiche
+      const connection = Connection.accept(id, null, this.#local(), remote, this.#serverConfig)
+      this.#strangers += 1
+      return this.#newLink({ connection, role: 'server', ...remote, id, firstId })
+    } catch {
+      return undefined // an address that quiche cannot read: one with a zone
+    }
   }
 
   #flushAll(): void {
