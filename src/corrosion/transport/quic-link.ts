@@ -344,11 +344,8 @@ export class QuicLink {
   #writeSession(id: number, bytes: Uint8Array): number {
     if (this.#state !== 'open') throw this.#closeReason ?? sessionReset('its connection has closed')
     try {
-      const taken = this.#connection.streamSend(id, bytes, false) ?? 0
-      if (taken > 0) {
-        this.#noteSend()
-        this.#owner.flushSoon(this)
-      }
+      const taken = this.#give(id, bytes)
+      if (taken > 0) this.#owner.flushSoon(this)
       return taken
     } catch (cause) {
       throw sessionReset('the peer gave it up', cause)
@@ -415,12 +412,19 @@ export class QuicLink {
     for (;;) {
       const frame = this.#partialFrame ?? outbox?.pollFrame()
       if (frame === undefined) return
-      const taken = this.#connection.streamSend(this.#uniId, frame, false) ?? 0
-      if (taken > 0) this.#noteSend()
+      const taken = this.#give(this.#uniId, frame)
       this.#partialFrame = taken < frame.length ? frame.subarray(taken) : undefined
       if (this.#partialFrame !== undefined) return
       this.#counters.framesSent += 1
     }
+  }
+
+  /** How much of it quiche took. @throws what quiche throws: the peer stopped the stream. */
+  #give(id: number, bytes: Uint8Array): number {
+    const taken = this.#connection.streamSend(id, bytes, false) ?? 0
+    if (taken > 0) this.#noteSend()
+    else if (bytes.length > 0) this.#connection.streamCapacity(id) // throws for one that is gone
+    return taken
   }
 
   #noteSend(): void {

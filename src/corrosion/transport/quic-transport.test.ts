@@ -182,3 +182,33 @@ async function startChild(listen: string) {
   const [message] = (await once(child, 'message')) as [{ address: string }]
   return { child, address: message.address }
 }
+
+test('QUIC: a member whose stream holds no frames loses that stream, and nothing else', async (context) => {
+  const [a, b] = [await openWitness(), await openWitness()]
+  context.after(() => Promise.all([a.transport.close(), b.transport.close()]))
+  const { address } = b.transport
+  a.transport.sendUni(address, Buffer.from('ffffffff', 'hex'))
+  await until('the stream is refused', () => b.transport.counters.streamsRefused === 1)
+  await until('a frame of the next connection is heard', () => {
+    a.transport.sendUni(address, framed('sorry'))
+    return b.frames.length > 0
+  })
+  const session = await a.transport.openBi(address)
+  await session.send(Buffer.from('ffffffff', 'hex'))
+  await until('the session is accepted', () => b.sessions.length === 1)
+  const reading = b.sessions[0]?.receive() ?? Promise.resolve()
+  await assert.rejects(reading, { code: 'wire.frame_too_large' })
+  await assert.rejects(session.receive(), { code: 'transport.session_reset' })
+})
+
+test('QUIC: addresses that are none, and certificates that are none, are refused by name', async (context) => {
+  for (const listen of ['', 'localhost:1', '127.0.0.1', '192.0.2.1:0']) {
+    await assert.rejects(openWitness(listen), { code: 'transport.address_bad' }, listen)
+  }
+  const bad = { ...tls, server: { certificatePem: 'none', privateKeyPem: 'none' } }
+  await assert.rejects(openWitness('127.0.0.1:0', bad), { code: 'transport.certificate_bad' })
+  const a = await openWitness()
+  context.after(() => a.transport.close())
+  assert.equal(a.transport.sendDatagram('nonsense', Buffer.from('x')), false)
+  await assert.rejects(a.transport.openBi('nonsense'), { code: 'transport.address_bad' })
+})
