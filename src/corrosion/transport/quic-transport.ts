@@ -375,7 +375,7 @@ class QuicTransport implements Transport, LinkOwner {
   }
 
   #tendLink(link: QuicLink, nowMs: number): void {
-    for (const session of link.sessions()) {
+    for (const session of link.sessions) {
       if (nowMs - session.openedAtMs > SESSION_MS_MAX) session.reset()
     }
     const isLate = !link.isOpen && nowMs - link.startedAtMs > this.#connectDeadlineMs
