@@ -175,7 +175,7 @@ test('QUIC: after kill -9 the next life of a peer is reached again, without a wo
 })
 
 async function startChild(listen: string) {
-  const child = fork(new URL('./echo-node.fixture.ts', import.meta.url), {
+  const child = fork(new URL('echo-node.fixture.ts', import.meta.url), {
     execPath: process.execPath,
   })
   child.send({ listen, tls })
@@ -212,3 +212,41 @@ test('QUIC: addresses that are none, and certificates that are none, are refused
   assert.equal(a.transport.sendDatagram('nonsense', Buffer.from('x')), false)
   await assert.rejects(a.transport.openBi('nonsense'), { code: 'transport.address_bad' })
 })
+
+test('QUIC: where one packet in ten is lost, frames and sessions still arrive whole', async (context) => {
+  const [a, b] = [await openWitness(), await openWitness()]
+  const relay = await openLossyRelay(b.transport.address, 10)
+  context.after(async () => {
+    await Promise.all([a.transport.close(), b.transport.close()])
+    relay.close()
+  })
+  const texts = Array.from({ length: 300 }, (_, at) => `${at}:${'x'.repeat(at * 3)}`)
+  for (const text of texts) assert(a.transport.sendUni(relay.address, framed(text)))
+  await until('all frames are there', () => b.frames.length === texts.length)
+  assert.deepEqual(
+    b.frames.map(({ text }) => text),
+    texts,
+  )
+  const session = await a.transport.openBi(relay.address)
+  const sending = session.send(framed('y'.repeat(400_000)), { deadlineMs: 20_000 })
+  await until('the session is accepted', () => b.sessions.length === 1)
+  const payload = await b.sessions[0]?.receive({ deadlineMs: 20_000 })
+  await sending
+  assert.equal(payload?.length, 400_000)
+})
+
+/** Passes packets between one client and `target`, and loses each `nth` of them. */
+async function openLossyRelay(target: string, nth: number) {
+  const { port = 0, host = '' } = parseSocketAddress(target) ?? {}
+  const socket = createSocket('udp4')
+  let clientPort = 0
+  let count = 0
+  socket.on('message', (packet, from) => {
+    if (from.port !== port) clientPort = from.port
+    count += 1
+    if (count % nth !== 0) socket.send(packet, from.port === port ? clientPort : port, host)
+  })
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  return { address: `127.0.0.1:${socket.address().port}`, close: () => socket.close() }
+}
