@@ -149,6 +149,11 @@ test('QUIC: a node reaches one that dialled it through the same connection, IPv6
     assert.equal(a.frames[0]?.from, b.transport.address)
     assert.equal(a.transport.counters.connectionsOpened, 1)
     assert.equal(b.transport.counters.connectionsOpened, 1)
+    assert(
+      a.transport.sendDatagram(b.transport.address.replace('::1', '0:0::0:1'), Buffer.from('x')),
+    )
+    await until('another form of the address is the same peer', () => b.datagrams.length === 1)
+    assert.equal(a.transport.counters.connectionsOpened, 1)
     assert(Number(a.transport.rttMs(b.transport.address)) < 1_000)
   }
 })

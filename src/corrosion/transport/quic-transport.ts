@@ -3,12 +3,12 @@ import type { RemoteInfo } from 'node:dgram'
 import type { Quiche } from '@matrixai/quic/native/quiche.js'
 import type { Config } from '@matrixai/quic/native/types.js'
 import { type Clock, type Random, startDeadline, systemClock, systemRandom } from '#base'
-import { ipv6Groups, ipv6Text } from '../wire/ip-bytes.ts'
 import { formatSocketAddress, parseSocketAddress } from '../wire/socket-address.ts'
 import { TransportError } from './errors.ts'
+import { PeerTable } from './peer-table.ts'
 import { type ClusterTls, IDLE_TIMEOUT_MS, loadQuiche, quicConfig } from './quic-config.ts'
 import { type LinkOwner, QuicLink } from './quic-link.ts'
-import { QuicPeer } from './quic-peer.ts'
+import type { QuicPeer } from './quic-peer.ts'
 import {
   type BiSession,
   CONNECT_DEADLINE_MS,
@@ -33,7 +33,6 @@ export interface QuicTransportOptions {
   readonly random?: Random
 }
 
-const PEERS_MAX = 8_192
 /** Strangers that have not shown a certificate yet. */
 const STRANGERS_MAX = 256
 const LINKS_MAX = 8_192
@@ -83,14 +82,11 @@ class QuicTransport implements Transport, LinkOwner {
   readonly clock: Clock
   readonly counters = newCounters()
   readonly #handlers: TransportHandlers
-  readonly #random: Random
   readonly #connectDeadlineMs: number
   readonly #serverConfig: Config
   readonly #clientConfig: Config
-  readonly #peers = new Map<string, QuicPeer>()
+  readonly #peers: PeerTable
   readonly #links = new Map<string, QuicLink>()
-  /** Addresses as callers write them, to peers: parsed once. */
-  readonly #aliases = new Map<string, QuicPeer>()
   readonly #dirty = new Set<QuicLink>()
   readonly #flushDirty = () => this.#flushAll()
   #strangers = 0
@@ -103,7 +99,7 @@ class QuicTransport implements Transport, LinkOwner {
   constructor(quiche: Quiche, options: QuicTransportOptions) {
     this.quiche = quiche
     this.clock = options.clock ?? systemClock
-    this.#random = options.random ?? systemRandom
+    this.#peers = new PeerTable(this.counters, options.random ?? systemRandom)
     this.#handlers = options.handlers
     this.#connectDeadlineMs = options.connectDeadlineMs ?? CONNECT_DEADLINE_MS
     this.#address = options.advertise ?? ''
@@ -143,7 +139,7 @@ class QuicTransport implements Transport, LinkOwner {
   async openBi(to: string, options: WaitOptions = {}): Promise<BiSession> {
     const { deadlineMs = this.#connectDeadlineMs, signal } = options
     signal?.throwIfAborted()
-    const peer = this.#peerOf(to)
+    const peer = this.#peers.of(to)
     if (this.#isClosed || peer === undefined) throw this.#cannotReach(to)
     const refusal = this.#ensureLink(peer)
     if (refusal !== undefined) throw refusal
@@ -154,7 +150,7 @@ class QuicTransport implements Transport, LinkOwner {
   }
 
   rttMs(to: string): number | undefined {
-    const link = this.#aliases.get(to)?.link
+    const link = this.#peers.known(to)?.link
     return link?.isOpen ? link.rttMs : undefined
   }
 
@@ -163,7 +159,7 @@ class QuicTransport implements Transport, LinkOwner {
     this.#isClosed = true
     this.#housekeeping?.[Symbol.dispose]()
     for (const link of new Set(this.#links.values())) link.close(closedError())
-    for (const peer of this.#peers.values()) peer.outbox.clear()
+    for (const peer of this.#peers) peer.outbox.clear()
     this.#socket?.close()
   }
 
@@ -194,7 +190,7 @@ class QuicTransport implements Transport, LinkOwner {
 
   linkOpened(link: QuicLink): void {
     if (link.role === 'server') this.#strangers -= 1
-    const peer = this.#peerOf(link.address)
+    const peer = this.#peers.of(link.address)
     if (peer !== undefined) peer.adopt(link)
   }
 
@@ -204,35 +200,16 @@ class QuicTransport implements Transport, LinkOwner {
     if (link.firstId !== undefined) this.#links.delete(link.firstId)
     this.#dirty.delete(link)
     if (!link.wasOpen) this.counters.connectsFailed += 1
-    const peer = this.#peers.get(link.address)
+    const peer = this.#peers.known(link.address)
     if (peer?.link === link) peer.lost(error, this.clock.monotonicMs())
   }
 
   /** The peer, with a connection that is there or being made; undefined: not now. */
   #reachable(to: string): QuicPeer | undefined {
     if (this.#isClosed) return undefined
-    const peer = this.#aliases.get(to) ?? this.#peerOf(to)
+    const peer = this.#peers.of(to)
     if (peer === undefined || this.#ensureLink(peer) !== undefined) return undefined
     if (peer.link?.isOpen) this.flushSoon(peer.link)
-    return peer
-  }
-
-  #peerOf(to: string): QuicPeer | undefined {
-    const known = this.#aliases.get(to)
-    if (known !== undefined) return known
-    const parsed = parseSocketAddress(to)
-    if (parsed === undefined || this.#peers.size >= PEERS_MAX) return undefined
-    const host = parsed.family === 6 ? ipv6Text(ipv6Groups(parsed.host)) : parsed.host
-    const address = formatSocketAddress(host, parsed.port)
-    const peer = this.#peers.get(address) ?? this.#newPeer(address, host, parsed.port)
-    this.#aliases.set(to, peer)
-    return peer
-  }
-
-  #newPeer(address: string, host: string, port: number): QuicPeer {
-    const { counters } = this
-    const peer = new QuicPeer({ address, host, port, counters, random: this.#random })
-    this.#peers.set(address, peer)
     return peer
   }
 
@@ -366,12 +343,7 @@ class QuicTransport implements Transport, LinkOwner {
 
   #keepHouse(nowMs: number): void {
     for (const link of new Set(this.#links.values())) this.#tendLink(link, nowMs)
-    for (const [address, peer] of this.#peers) {
-      if (peer.isForgettable(nowMs)) this.#peers.delete(address)
-    }
-    for (const [alias, peer] of this.#aliases) {
-      if (!this.#peers.has(peer.address)) this.#aliases.delete(alias)
-    }
+    this.#peers.forgetIdle(nowMs)
   }
 
   #tendLink(link: QuicLink, nowMs: number): void {
