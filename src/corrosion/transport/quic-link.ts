@@ -48,6 +48,8 @@ export interface LinkInit {
 const FIRST_UNI = { client: 2, server: 3 } as const
 const UNI_BIT = 2
 const EMPTY = new Uint8Array()
+/** The socket may keep a packet that it was given, so each has its buffer; one that stayed empty is kept. */
+let sparePacket: Buffer | undefined
 
 /** One QUIC connection, and what goes through it. */
 export class QuicLink {
@@ -289,8 +291,9 @@ export class QuicLink {
 
   #sendPackets(): void {
     for (;;) {
-      const packet = Buffer.allocUnsafe(UDP_PAYLOAD_BYTES_MAX)
+      const packet = sparePacket ?? Buffer.allocUnsafe(UDP_PAYLOAD_BYTES_MAX)
       const bytes = this.#nextPacket(packet)
+      sparePacket = bytes === 0 ? packet : undefined
       if (bytes === 0) return
       this.owner.sendPacket(packet.subarray(0, bytes), this.#init.host, this.#init.port)
     }
