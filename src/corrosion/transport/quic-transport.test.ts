@@ -34,6 +34,7 @@ async function openWitness(listen = '127.0.0.1:0', own = tls): Promise<Witness> 
     listen,
     tls: own,
     connectDeadlineMs: 1_000,
+    silenceMs: 1_500,
     handlers: {
       datagramReceived: (bytes, from) =>
         datagrams.push({ text: Buffer.from(bytes).toString(), from }),

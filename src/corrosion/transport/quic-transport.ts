@@ -29,6 +29,8 @@ export interface QuicTransportOptions {
   readonly handlers: TransportHandlers
   /** @default CONNECT_DEADLINE_MS */
   readonly connectDeadlineMs?: number
+  /** A peer that answers nothing for so long has restarted, or is cut off: dial anew. @default 5,000 */
+  readonly silenceMs?: number
   readonly clock?: Clock
   readonly random?: Random
 }
@@ -42,7 +44,6 @@ const HOUSEKEEPING_MS = 1_000
 /** A connection that carried nothing for so long may end: the next message opens another. */
 const WARM_MS = 5 * 60_000
 const KEEP_ALIVE_MS = IDLE_TIMEOUT_MS / 3
-/** A peer that answers nothing for so long has restarted, or is cut off. */
 const SILENCE_MS = 5_000
 /** Of a whole session. */
 const SESSION_MS_MAX = 300_000
@@ -83,6 +84,7 @@ class QuicTransport implements Transport, LinkOwner {
   readonly counters = newCounters()
   readonly #handlers: TransportHandlers
   readonly #connectDeadlineMs: number
+  readonly #silenceMs: number
   readonly #serverConfig: Config
   readonly #clientConfig: Config
   readonly #peers: PeerTable
@@ -102,6 +104,7 @@ class QuicTransport implements Transport, LinkOwner {
     this.#peers = new PeerTable(this.counters, options.random ?? systemRandom)
     this.#handlers = options.handlers
     this.#connectDeadlineMs = options.connectDeadlineMs ?? CONNECT_DEADLINE_MS
+    this.#silenceMs = options.silenceMs ?? SILENCE_MS
     this.#address = options.advertise ?? ''
     this.#serverConfig = quicConfig(quiche, options.tls, 'server')
     this.#clientConfig = quicConfig(quiche, options.tls, 'client')
@@ -353,7 +356,7 @@ class QuicTransport implements Transport, LinkOwner {
     const isLate = !link.isOpen && nowMs - link.startedAtMs > this.#connectDeadlineMs
     const isSilent =
       link.unansweredSinceMs >= 0 &&
-      nowMs - Math.max(link.unansweredSinceMs, link.lastReceivedAtMs) > SILENCE_MS
+      nowMs - Math.max(link.unansweredSinceMs, link.lastReceivedAtMs) > this.#silenceMs
     if (isLate || isSilent) {
       link.close(
         new TransportError('transport.unreachable', {
