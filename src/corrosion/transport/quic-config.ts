@@ -92,7 +92,11 @@ function withCertificates(build: () => Config): Config {
  */
 export function isNamed(certificateDer: Uint8Array | undefined, host: string): boolean {
   if (certificateDer === undefined) return false
-  const certificate = new X509Certificate(certificateDer)
-  const found = isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)
-  return found !== undefined
+  try {
+    const certificate = new X509Certificate(certificateDer)
+    const found = isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)
+    return found !== undefined
+  } catch {
+    return false // one that OpenSSL cannot read names nobody
+  }
 }

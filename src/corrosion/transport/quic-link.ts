@@ -3,11 +3,13 @@
 import type { Quiche } from '@matrixai/quic/native/quiche.js'
 import type { Connection } from '@matrixai/quic/native/types.js'
 import type { Clock } from '#base'
-import { FrameReader } from '../wire/frame.ts'
 import { TransportError } from './errors.ts'
 import type { Outbox } from './outbox.ts'
-import { isNamed, SESSIONS_MAX, UDP_PAYLOAD_BYTES_MAX, UNI_STREAMS_MAX } from './quic-config.ts'
-import { SessionEnd, type SessionPipe, sessionReset } from './session-end.ts'
+import { isNamed, UDP_PAYLOAD_BYTES_MAX } from './quic-config.ts'
+import { InboundFrames, PARTIAL_BYTES_MAX } from './quic-frames.ts'
+import { QuicSessions } from './quic-sessions.ts'
+import { writeStream } from './quiche-stream.ts'
+import { type SessionEnd, sessionReset } from './session-end.ts'
 import type { BiSession, TransportCounters } from './transport.ts'
 
 /** What a connection needs of the transport that owns it. */
@@ -42,15 +44,12 @@ export interface LinkInit {
   readonly local: { readonly host: string; readonly port: number }
 }
 
-/** Frames of all streams of a peer that are not whole yet. */
-const PARTIAL_BYTES_MAX = 32 * 1024 * 1024
-const READ_BYTES = 64 * 1024
-/** The lowest stream ids (RFC 9000, section 2.1); those of one kind are 4 apart. */
-const FIRST_BIDI = { client: 0, server: 1 } as const
+/** The lowest ids of unidirectional streams, by who opens them (RFC 9000, section 2.1). */
 const FIRST_UNI = { client: 2, server: 3 } as const
+const UNI_BIT = 2
 const EMPTY = new Uint8Array()
-/** quiche copies out of it at once, so that all links share it. */
-const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES)
+/** The socket may keep a packet that it was given, so each has its buffer; one that stayed empty is kept. */
+let sparePacket: Buffer | undefined
 
 /** One QUIC connection, and what goes through it. */
 export class QuicLink {
@@ -66,15 +65,13 @@ export class QuicLink {
   lastReceivedAtMs: number
   /** Since when something is sent and nothing has come back; -1: nothing is unanswered. */
   unansweredSinceMs = -1
+  readonly owner: LinkOwner
+  readonly connection: Connection
   readonly #init: LinkInit
-  readonly #owner: LinkOwner
-  readonly #connection: Connection
-  readonly #counters: TransportCounters
   readonly #path: { from: { host: string; port: number }; to: { host: string; port: number } }
-  readonly #sessions = new Map<number, SessionEnd>()
-  readonly #uniReaders = new Map<number, FrameReader>()
+  readonly #frames: InboundFrames
+  readonly #sessions: QuicSessions
   readonly #uniId: number
-  #nextBidi: number
   #partialFrame: Uint8Array | undefined
   #timer: Disposable | undefined
   #timerAtMs = Number.POSITIVE_INFINITY
@@ -84,16 +81,16 @@ export class QuicLink {
 
   constructor(init: LinkInit) {
     this.#init = init
-    this.#owner = init.owner
-    this.#connection = init.connection
-    this.#counters = init.owner.counters
+    this.owner = init.owner
+    this.connection = init.connection
     this.address = init.address
     this.id = init.id
     this.firstId = init.firstId
     this.role = init.role
     this.#path = { from: { host: init.host, port: init.port }, to: init.local }
     this.#uniId = FIRST_UNI[init.role]
-    this.#nextBidi = FIRST_BIDI[init.role]
+    this.#frames = new InboundFrames(this)
+    this.#sessions = new QuicSessions(this)
     this.startedAtMs = init.owner.clock.monotonicMs()
     this.usedAtMs = this.startedAtMs
     this.lastReceivedAtMs = this.startedAtMs
@@ -114,63 +111,71 @@ export class QuicLink {
 
   /** Smoothed by quiche, whole milliseconds. */
   get rttMs(): number {
-    return this.#connection.pathStats()[0]?.rtt ?? 0
+    return this.connection.pathStats()[0]?.rtt ?? 0
   }
 
-  sessions(): Iterable<SessionEnd> {
-    return this.#sessions.values()
+  get sessions(): Iterable<SessionEnd> {
+    return this.#sessions
   }
 
   /** Decrypts in place. What it holds is handed on at the next flush. */
   receivePacket(packet: Buffer): void {
-    this.lastReceivedAtMs = this.#owner.clock.monotonicMs()
+    this.lastReceivedAtMs = this.owner.clock.monotonicMs()
     this.unansweredSinceMs = -1
     try {
-      this.#connection.recv(packet, this.#path)
+      this.connection.recv(packet, this.#path)
     } catch (error) {
       if (messageOf(error) === 'TlsFail') this.#noteRefusal(error)
-      else this.#counters.packetsIgnored += 1
+      else this.owner.counters.packetsIgnored += 1
     }
-    this.#owner.flushSoon(this)
+    this.owner.flushSoon(this)
   }
 
   /** Hands on what came, sends what waits, and sets the timer. */
   flush(): void {
-    if (this.#state === 'closed') return
-    const connection = this.#connection
+    if (this.#isGone) return
+    const connection = this.connection
     if (this.#state === 'connecting' && connection.isEstablished()) this.#established()
-    if (this.#state === 'open') {
-      this.#receiveDatagrams()
-      if (connection.isReadable()) this.#readStreams()
-      this.#moveSessions()
-      this.#sendOutbox()
-    }
+    if (this.isOpen) this.#exchange()
+    if (this.#isGone) return // a handler closed it
     this.#sendPackets()
-    this.#armTimer()
     if (connection.isClosed() || connection.isDraining()) this.#closed()
+    if (!this.#isGone) this.#armTimer()
+  }
+
+  #exchange(): void {
+    this.#receiveDatagrams()
+    if (this.connection.isReadable()) this.#readStreams()
+    this.#sessions.move()
+    if (this.isOpen) this.#sendOutbox()
+  }
+
+  get #isGone(): boolean {
+    return this.#state === 'closed'
+  }
+
+  /** Something was given to it that the peer must answer. */
+  noteSend(): void {
+    this.usedAtMs = this.owner.clock.monotonicMs()
+    if (this.unansweredSinceMs < 0) this.unansweredSinceMs = this.usedAtMs
+  }
+
+  /** `flush`, once all that is done now has been done. */
+  flushSoon(): void {
+    if (!this.#isGone) this.owner.flushSoon(this)
   }
 
   /** A packet that the peer must answer: keeps the connection, and the way through a NAT, open. */
   keepAlive(): void {
-    this.#connection.sendAckEliciting()
-    if (this.unansweredSinceMs < 0) this.unansweredSinceMs = this.#owner.clock.monotonicMs()
-    this.#owner.flushSoon(this)
+    this.connection.sendAckEliciting()
+    if (this.unansweredSinceMs < 0) this.unansweredSinceMs = this.owner.clock.monotonicMs()
+    this.owner.flushSoon(this)
   }
 
   /** @throws TransportError transport.too_many, transport.session_reset */
   openSession(): SessionEnd {
     if (this.#state !== 'open') throw sessionReset('its connection has closed')
-    if (this.#connection.peerStreamsLeftBidi() === 0 || this.#sessions.size >= 2 * SESSIONS_MAX) {
-      throw new TransportError('transport.too_many', {
-        what: 'as many sessions with this peer as there may be are open',
-        values: { peer: this.address, sessions: this.#sessions.size },
-      })
-    }
-    const id = this.#nextBidi
-    this.#nextBidi += 4
-    this.#connection.streamSend(id, EMPTY, false)
-    this.#counters.sessionsOpened += 1
-    return this.#addSession(id)
+    return this.#sessions.open()
   }
 
   /** Tells the peer, ends the sessions, and is gone. */
@@ -178,7 +183,7 @@ export class QuicLink {
     if (this.#state === 'closed') return
     this.#closeReason ??= error
     try {
-      this.#connection.close(true, 0, EMPTY)
+      this.connection.close(true, 0, EMPTY)
       this.#sendPackets()
     } finally {
       this.#closed()
@@ -195,7 +200,7 @@ export class QuicLink {
   }
 
   #established(): void {
-    const [leaf] = this.#connection.peerCertChain() ?? []
+    const [leaf] = this.connection.peerCertChain() ?? []
     const isKnown = this.role === 'server' ? leaf !== undefined : isNamed(leaf, this.#init.host)
     if (!isKnown) {
       this.close(
@@ -209,74 +214,24 @@ export class QuicLink {
     }
     this.#state = 'open'
     this.#wasOpen = true
-    this.#counters.connectionsOpened += 1
-    this.#owner.linkOpened(this)
+    this.owner.counters.connectionsOpened += 1
+    this.owner.linkOpened(this)
   }
 
   #receiveDatagrams(): void {
     for (;;) {
-      const bytes = this.#connection.dgramRecvVec()
+      const bytes = this.connection.dgramRecvVec()
       if (bytes === null) return
-      this.#counters.datagramsReceived += 1
-      this.#owner.datagramReceived(bytes, this.address)
+      this.owner.counters.datagramsReceived += 1
+      this.owner.datagramReceived(bytes, this.address)
     }
   }
 
   #readStreams(): void {
-    for (const id of this.#connection.readable()) {
-      const isUni = (id & 2) !== 0
-      if (isUni) this.#readUni(id)
-      else this.#readBidi(id)
+    for (const id of this.connection.readable()) {
+      if ((id & UNI_BIT) === 0) this.#sessions.accept(id)
+      else if (!this.#frames.read(id)) this.#closeGreedy()
     }
-  }
-
-  #readUni(id: number): void {
-    let reader = this.#uniReaders.get(id)
-    if (reader === undefined) {
-      reader = new FrameReader()
-      this.#uniReaders.set(id, reader)
-    }
-    for (let chunk = this.#recvUni(id); chunk !== undefined; chunk = this.#recvUni(id)) {
-      reader.push(chunk)
-      for (let frame = this.#frameOf(id, reader); frame; frame = this.#frameOf(id, reader)) {
-        this.#counters.framesReceived += 1
-        this.#owner.frameReceived(frame, this.address)
-      }
-    }
-    if (reader.heldBytes > PARTIAL_BYTES_MAX / UNI_STREAMS_MAX) this.#checkHeld()
-  }
-
-  /** undefined: nothing (more) now. */
-  #recvUni(id: number): Buffer | undefined {
-    if (!this.#uniReaders.has(id)) return undefined
-    try {
-      const read = this.#connection.streamRecv(id, readBuffer)
-      if (read === null) return undefined
-      const [length, isEnd] = read
-      if (isEnd) this.#uniReaders.delete(id)
-      return Buffer.from(readBuffer.subarray(0, length))
-    } catch {
-      this.#uniReaders.delete(id) // the peer reset it: what it began is lost, as on any loss
-      return undefined
-    }
-  }
-
-  /** undefined: no whole frame, or none ever: then the stream is given up. */
-  #frameOf(id: number, reader: FrameReader): Uint8Array | undefined {
-    try {
-      return reader.next()
-    } catch {
-      this.#uniReaders.delete(id)
-      this.#counters.streamsRefused += 1
-      this.#shutdown(id)
-      return undefined
-    }
-  }
-
-  #checkHeld(): void {
-    let held = 0
-    for (const reader of this.#uniReaders.values()) held += reader.heldBytes
-    if (held > PARTIAL_BYTES_MAX) this.#closeGreedy()
   }
 
   #closeGreedy(): void {
@@ -286,94 +241,6 @@ export class QuicLink {
         values: { peer: this.address, bytesMax: PARTIAL_BYTES_MAX },
       }),
     )
-  }
-
-  #readBidi(id: number): void {
-    if (this.#sessions.has(id)) return // #moveSessions comes to it
-    const isOurs = (id & 1) === FIRST_BIDI[this.role]
-    if (isOurs) {
-      this.#shutdown(id) // late bytes of a session that was given up
-      return
-    }
-    this.#counters.sessionsAccepted += 1
-    this.#owner.sessionOpened(this.#addSession(id))
-  }
-
-  #addSession(id: number): SessionEnd {
-    const session = new SessionEnd(this.address, this.#pipe(id), this.#owner.clock)
-    this.#sessions.set(id, session)
-    return session
-  }
-
-  #pipe(id: number): SessionPipe {
-    return {
-      read: () => this.#readSession(id),
-      write: (bytes) => this.#writeSession(id, bytes),
-      finish: () => this.#finishSession(id),
-      reset: () => {
-        this.#sessions.delete(id)
-        this.#shutdown(id)
-        this.#owner.flushSoon(this)
-      },
-    }
-  }
-
-  #readSession(id: number): Uint8Array | undefined | null {
-    if (this.#state !== 'open') throw this.#closeReason ?? sessionReset('its connection has closed')
-    if (!this.#connection.streamReadable(id)) {
-      return this.#connection.streamFinished(id) ? null : undefined
-    }
-    try {
-      const read = this.#connection.streamRecv(id, readBuffer)
-      this.#owner.flushSoon(this) // the peer may send more now
-      if (read === null) return undefined
-      const [length, isEnd] = read
-      return length === 0 && isEnd ? null : Buffer.from(readBuffer.subarray(0, length))
-    } catch (cause) {
-      throw sessionReset('the peer gave it up', cause)
-    }
-  }
-
-  #writeSession(id: number, bytes: Uint8Array): number {
-    if (this.#state !== 'open') throw this.#closeReason ?? sessionReset('its connection has closed')
-    try {
-      const taken = this.#connection.streamSend(id, bytes, false) ?? 0
-      if (taken > 0) {
-        this.#noteSend()
-        this.#owner.flushSoon(this)
-      }
-      return taken
-    } catch (cause) {
-      throw sessionReset('the peer gave it up', cause)
-    }
-  }
-
-  #finishSession(id: number): void {
-    if (this.#state !== 'open') return
-    try {
-      this.#connection.streamSend(id, EMPTY, true)
-      this.#owner.flushSoon(this)
-    } catch (cause) {
-      this.#sessions.get(id)?.fail(sessionReset('the peer gave it up', cause))
-    }
-  }
-
-  #moveSessions(): void {
-    for (const [id, session] of this.#sessions) {
-      session.pipeMoved()
-      if (session.isOver) this.#sessions.delete(id)
-    }
-  }
-
-  /** Neither reads nor writes it any more. quiche answers Done for a side that has ended. */
-  #shutdown(id: number): void {
-    for (const side of [this.#owner.quiche.Shutdown.Read, this.#owner.quiche.Shutdown.Write]) {
-      try {
-        this.#connection.streamShutdown(id, side, 0)
-      } catch {
-        // The stream is gone, or never had this side: as it should be.
-      }
-    }
   }
 
   #sendOutbox(): void {
@@ -394,12 +261,18 @@ export class QuicLink {
   }
 
   #sendDatagram(bytes: Uint8Array): void {
+    if (this.#takesDatagram(bytes)) {
+      this.owner.counters.datagramsSent += 1
+      this.noteSend()
+    } else this.owner.counters.datagramsDropped += 1
+  }
+
+  /** False: its queue is full, or the datagram is too long for the way to this peer. */
+  #takesDatagram(bytes: Uint8Array): boolean {
     try {
-      this.#connection.dgramSend(bytes)
-      this.#counters.datagramsSent += 1
-      this.#noteSend()
+      return this.connection.dgramSend(bytes) !== null
     } catch {
-      this.#counters.datagramsDropped += 1 // too long for the way to this peer
+      return false
     }
   }
 
@@ -408,32 +281,39 @@ export class QuicLink {
     for (;;) {
       const frame = this.#partialFrame ?? outbox?.pollFrame()
       if (frame === undefined) return
-      const taken = this.#connection.streamSend(this.#uniId, frame, false) ?? 0
-      if (taken > 0) this.#noteSend()
+      const taken = writeStream(this.connection, this.#uniId, frame)
+      if (taken > 0) this.noteSend()
       this.#partialFrame = taken < frame.length ? frame.subarray(taken) : undefined
       if (this.#partialFrame !== undefined) return
-      this.#counters.framesSent += 1
+      this.owner.counters.framesSent += 1
     }
-  }
-
-  #noteSend(): void {
-    this.usedAtMs = this.#owner.clock.monotonicMs()
-    if (this.unansweredSinceMs < 0) this.unansweredSinceMs = this.usedAtMs
   }
 
   #sendPackets(): void {
     for (;;) {
-      const packet = Buffer.allocUnsafe(UDP_PAYLOAD_BYTES_MAX)
-      const sent = this.#connection.send(packet)
-      if (sent === null) return
-      this.#owner.sendPacket(packet.subarray(0, sent[0]), this.#init.host, this.#init.port)
+      const packet = sparePacket ?? Buffer.allocUnsafe(UDP_PAYLOAD_BYTES_MAX)
+      const bytes = this.#nextPacket(packet)
+      sparePacket = bytes === 0 ? packet : undefined
+      if (bytes === 0) return
+      this.owner.sendPacket(packet.subarray(0, bytes), this.#init.host, this.#init.port)
+    }
+  }
+
+  /** How many bytes the packet has; 0: nothing is to be sent, or ever will be. */
+  #nextPacket(packet: Buffer): number {
+    try {
+      return this.connection.send(packet)?.[0] ?? 0
+    } catch (cause) {
+      this.#closeReason ??= sessionReset('its connection has failed', cause)
+      this.#closed()
+      return 0
     }
   }
 
   /** An earlier timer may stay: it then finds nothing to do, and sets the next. */
   #armTimer(): void {
-    const { clock } = this.#owner
-    const waitMs = this.#connection.timeout()
+    const { clock } = this.owner
+    const waitMs = this.connection.timeout()
     if (waitMs === null) return
     const atMs = clock.monotonicMs() + waitMs
     if (this.#timerAtMs <= atMs + 1) return
@@ -441,7 +321,7 @@ export class QuicLink {
     this.#timerAtMs = atMs
     this.#timer = clock.setTimer(() => {
       this.#timerAtMs = Number.POSITIVE_INFINITY
-      this.#connection.onTimeout()
+      this.connection.onTimeout()
       this.flush()
     }, waitMs + 1)
   }
@@ -451,16 +331,15 @@ export class QuicLink {
     this.#state = 'closed'
     this.#timer?.[Symbol.dispose]()
     const error = this.#closeReason ?? this.#whyClosed()
-    if (this.#partialFrame !== undefined) this.#counters.framesDropped += 1
-    for (const session of this.#sessions.values()) session.fail(error)
-    this.#sessions.clear()
-    this.#uniReaders.clear()
-    this.#owner.linkClosed(this, error)
+    if (this.#partialFrame !== undefined) this.owner.counters.framesDropped += 1
+    this.#sessions.failAll(error)
+    this.#frames.clear()
+    this.owner.linkClosed(this, error)
   }
 
   #whyClosed(): TransportError {
-    const { CRYPTO_ERROR_START, CRYPTO_ERROR_STOP } = this.#owner.quiche
-    const peerError = this.#connection.peerError()
+    const { CRYPTO_ERROR_START, CRYPTO_ERROR_STOP } = this.owner.quiche
+    const peerError = this.connection.peerError()
     const code = peerError?.isApp === false ? peerError.errorCode : -1
     if (code >= CRYPTO_ERROR_START && code <= CRYPTO_ERROR_STOP) {
       return new TransportError('transport.peer_refused', {

@@ -1,5 +1,5 @@
 import { type Backoff, backoffMs, type Random } from '#base'
-import type { TransportError } from './errors.ts'
+import { TransportError } from './errors.ts'
 import { Outbox } from './outbox.ts'
 import type { QuicLink } from './quic-link.ts'
 import type { TransportCounters } from './transport.ts'
@@ -7,6 +7,8 @@ import type { TransportCounters } from './transport.ts'
 const RECONNECT: Backoff = { baseMs: 500, capMs: 15_000 }
 /** A connection that lived shorter was no success: the next attempt waits longer still. */
 const PROVEN_AFTER_MS = 2_000
+/** Sessions that wait for one connection. */
+const OPENINGS_MAX = 64
 
 interface Opening {
   readonly resolve: (link: QuicLink) => void
@@ -62,8 +64,12 @@ export class QuicPeer {
     for (const { resolve } of waiting) resolve(link)
   }
 
-  /** An open link, once there is one. The caller has dialled. @throws the signal's reason */
+  /**
+   * An open link, once there is one. The caller has dialled.
+   * @throws TransportError transport.too_many, or why it cannot be had; the signal's reason
+   */
   opened(signal: AbortSignal): Promise<QuicLink> {
+    if (this.#waiting.length >= OPENINGS_MAX) return Promise.reject(this.#tooMany())
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         this.#waiting = this.#waiting.filter((one) => one !== opening)
@@ -82,6 +88,13 @@ export class QuicPeer {
       }
       signal.addEventListener('abort', onAbort, { once: true })
       this.#waiting.push(opening)
+    })
+  }
+
+  #tooMany(): TransportError {
+    return new TransportError('transport.too_many', {
+      what: 'as many sessions with a peer as there may be wait for its connection',
+      values: { peer: this.address, sessions: OPENINGS_MAX },
     })
   }
 

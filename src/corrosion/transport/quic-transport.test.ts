@@ -34,6 +34,7 @@ async function openWitness(listen = '127.0.0.1:0', own = tls): Promise<Witness> 
     listen,
     tls: own,
     connectDeadlineMs: 1_000,
+    silenceMs: 1_500,
     handlers: {
       datagramReceived: (bytes, from) =>
         datagrams.push({ text: Buffer.from(bytes).toString(), from }),
@@ -149,6 +150,11 @@ test('QUIC: a node reaches one that dialled it through the same connection, IPv6
     assert.equal(a.frames[0]?.from, b.transport.address)
     assert.equal(a.transport.counters.connectionsOpened, 1)
     assert.equal(b.transport.counters.connectionsOpened, 1)
+    assert(
+      a.transport.sendDatagram(b.transport.address.replace('::1', '0:0::0:1'), Buffer.from('x')),
+    )
+    await until('another form of the address is the same peer', () => b.datagrams.length === 1)
+    assert.equal(a.transport.counters.connectionsOpened, 1)
     assert(Number(a.transport.rttMs(b.transport.address)) < 1_000)
   }
 })
@@ -175,10 +181,78 @@ test('QUIC: after kill -9 the next life of a peer is reached again, without a wo
 })
 
 async function startChild(listen: string) {
-  const child = fork(new URL('./echo-node.fixture.ts', import.meta.url), {
+  const child = fork(new URL('echo-node.fixture.ts', import.meta.url), {
     execPath: process.execPath,
   })
   child.send({ listen, tls })
   const [message] = (await once(child, 'message')) as [{ address: string }]
   return { child, address: message.address }
+}
+
+test('QUIC: a member whose stream holds no frames loses that stream, and nothing else', async (context) => {
+  const [a, b] = [await openWitness(), await openWitness()]
+  context.after(() => Promise.all([a.transport.close(), b.transport.close()]))
+  const { address } = b.transport
+  a.transport.sendUni(address, Buffer.from('ffffffff', 'hex'))
+  await until('the stream is refused', () => b.transport.counters.streamsRefused === 1)
+  await until('a frame of the next connection is heard', () => {
+    a.transport.sendUni(address, framed('sorry'))
+    return b.frames.length > 0
+  })
+  const session = await a.transport.openBi(address)
+  await session.send(Buffer.from('ffffffff', 'hex'))
+  await until('the session is accepted', () => b.sessions.length === 1)
+  const reading = b.sessions[0]?.receive() ?? Promise.resolve()
+  await assert.rejects(reading, { code: 'wire.frame_too_large' })
+  await assert.rejects(session.receive(), { code: 'transport.session_reset' })
+})
+
+test('QUIC: addresses that are none, and certificates that are none, are refused by name', async (context) => {
+  for (const listen of ['', 'localhost:1', '127.0.0.1', '192.0.2.1:0']) {
+    await assert.rejects(openWitness(listen), { code: 'transport.address_bad' }, listen)
+  }
+  const bad = { ...tls, server: { certificatePem: 'none', privateKeyPem: 'none' } }
+  await assert.rejects(openWitness('127.0.0.1:0', bad), { code: 'transport.certificate_bad' })
+  const a = await openWitness()
+  context.after(() => a.transport.close())
+  assert.equal(a.transport.sendDatagram('nonsense', Buffer.from('x')), false)
+  await assert.rejects(a.transport.openBi('nonsense'), { code: 'transport.address_bad' })
+})
+
+test('QUIC: where one packet in ten is lost, frames and sessions still arrive whole', async (context) => {
+  const [a, b] = [await openWitness(), await openWitness()]
+  const relay = await openLossyRelay(b.transport.address, 10)
+  context.after(async () => {
+    await Promise.all([a.transport.close(), b.transport.close()])
+    relay.close()
+  })
+  const texts = Array.from({ length: 300 }, (_, at) => `${at}:${'x'.repeat(at * 3)}`)
+  for (const text of texts) assert(a.transport.sendUni(relay.address, framed(text)))
+  await until('all frames are there', () => b.frames.length === texts.length)
+  assert.deepEqual(
+    b.frames.map(({ text }) => text),
+    texts,
+  )
+  const session = await a.transport.openBi(relay.address)
+  const sending = session.send(framed('y'.repeat(400_000)), { deadlineMs: 20_000 })
+  await until('the session is accepted', () => b.sessions.length === 1)
+  const payload = await b.sessions[0]?.receive({ deadlineMs: 20_000 })
+  await sending
+  assert.equal(payload?.length, 400_000)
+})
+
+/** Passes packets between one client and `target`, and loses each `nth` of them. */
+async function openLossyRelay(target: string, nth: number) {
+  const { port = 0, host = '' } = parseSocketAddress(target) ?? {}
+  const socket = createSocket('udp4')
+  let clientPort = 0
+  let count = 0
+  socket.on('message', (packet, from) => {
+    if (from.port !== port) clientPort = from.port
+    count += 1
+    if (count % nth !== 0) socket.send(packet, from.port === port ? clientPort : port, host)
+  })
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  return { address: `127.0.0.1:${socket.address().port}`, close: () => socket.close() }
 }

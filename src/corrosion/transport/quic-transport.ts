@@ -3,12 +3,12 @@ import type { RemoteInfo } from 'node:dgram'
 import type { Quiche } from '@matrixai/quic/native/quiche.js'
 import type { Config } from '@matrixai/quic/native/types.js'
 import { type Clock, type Random, startDeadline, systemClock, systemRandom } from '#base'
-import { ipv6Groups, ipv6Text } from '../wire/ip-bytes.ts'
 import { formatSocketAddress, parseSocketAddress } from '../wire/socket-address.ts'
 import { TransportError } from './errors.ts'
+import { PeerTable } from './peer-table.ts'
 import { type ClusterTls, IDLE_TIMEOUT_MS, loadQuiche, quicConfig } from './quic-config.ts'
 import { type LinkOwner, QuicLink } from './quic-link.ts'
-import { QuicPeer } from './quic-peer.ts'
+import type { QuicPeer } from './quic-peer.ts'
 import {
   type BiSession,
   CONNECT_DEADLINE_MS,
@@ -29,11 +29,12 @@ export interface QuicTransportOptions {
   readonly handlers: TransportHandlers
   /** @default CONNECT_DEADLINE_MS */
   readonly connectDeadlineMs?: number
+  /** A peer that answers nothing for so long has restarted, or is cut off: dial anew. @default 5,000 */
+  readonly silenceMs?: number
   readonly clock?: Clock
   readonly random?: Random
 }
 
-const PEERS_MAX = 8_192
 /** Strangers that have not shown a certificate yet. */
 const STRANGERS_MAX = 256
 const LINKS_MAX = 8_192
@@ -43,7 +44,6 @@ const HOUSEKEEPING_MS = 1_000
 /** A connection that carried nothing for so long may end: the next message opens another. */
 const WARM_MS = 5 * 60_000
 const KEEP_ALIVE_MS = IDLE_TIMEOUT_MS / 3
-/** A peer that answers nothing for so long has restarted, or is cut off. */
 const SILENCE_MS = 5_000
 /** Of a whole session. */
 const SESSION_MS_MAX = 300_000
@@ -83,14 +83,12 @@ class QuicTransport implements Transport, LinkOwner {
   readonly clock: Clock
   readonly counters = newCounters()
   readonly #handlers: TransportHandlers
-  readonly #random: Random
   readonly #connectDeadlineMs: number
+  readonly #silenceMs: number
   readonly #serverConfig: Config
   readonly #clientConfig: Config
-  readonly #peers = new Map<string, QuicPeer>()
+  readonly #peers: PeerTable
   readonly #links = new Map<string, QuicLink>()
-  /** Addresses as callers write them, to peers: parsed once. */
-  readonly #aliases = new Map<string, QuicPeer>()
   readonly #dirty = new Set<QuicLink>()
   readonly #flushDirty = () => this.#flushAll()
   #strangers = 0
@@ -103,9 +101,10 @@ class QuicTransport implements Transport, LinkOwner {
   constructor(quiche: Quiche, options: QuicTransportOptions) {
     this.quiche = quiche
     this.clock = options.clock ?? systemClock
-    this.#random = options.random ?? systemRandom
+    this.#peers = new PeerTable(this.counters, options.random ?? systemRandom)
     this.#handlers = options.handlers
     this.#connectDeadlineMs = options.connectDeadlineMs ?? CONNECT_DEADLINE_MS
+    this.#silenceMs = options.silenceMs ?? SILENCE_MS
     this.#address = options.advertise ?? ''
     this.#serverConfig = quicConfig(quiche, options.tls, 'server')
     this.#clientConfig = quicConfig(quiche, options.tls, 'client')
@@ -118,7 +117,9 @@ class QuicTransport implements Transport, LinkOwner {
   async start(listen: { host: string; port: number; family: 4 | 6 }): Promise<void> {
     this.#socket = await openUdpSocket(listen, {
       received: (packet, from) => this.#receive(packet, from),
-      sendFailed: () => undefined, // as good as lost, and QUIC repairs what is lost
+      sendFailed: () => {
+        this.counters.packetsUnsent += 1 // as good as lost, and QUIC repairs what is lost
+      },
     })
     this.#address ||= formatSocketAddress(this.#socket.host, this.#socket.port)
     this.#scheduleHousekeeping()
@@ -141,7 +142,7 @@ class QuicTransport implements Transport, LinkOwner {
   async openBi(to: string, options: WaitOptions = {}): Promise<BiSession> {
     const { deadlineMs = this.#connectDeadlineMs, signal } = options
     signal?.throwIfAborted()
-    const peer = this.#peerOf(to)
+    const peer = this.#peers.of(to)
     if (this.#isClosed || peer === undefined) throw this.#cannotReach(to)
     const refusal = this.#ensureLink(peer)
     if (refusal !== undefined) throw refusal
@@ -152,7 +153,7 @@ class QuicTransport implements Transport, LinkOwner {
   }
 
   rttMs(to: string): number | undefined {
-    const link = this.#aliases.get(to)?.link
+    const link = this.#peers.known(to)?.link
     return link?.isOpen ? link.rttMs : undefined
   }
 
@@ -161,7 +162,7 @@ class QuicTransport implements Transport, LinkOwner {
     this.#isClosed = true
     this.#housekeeping?.[Symbol.dispose]()
     for (const link of new Set(this.#links.values())) link.close(closedError())
-    for (const peer of this.#peers.values()) peer.outbox.clear()
+    for (const peer of this.#peers) peer.outbox.clear()
     this.#socket?.close()
   }
 
@@ -192,7 +193,7 @@ class QuicTransport implements Transport, LinkOwner {
 
   linkOpened(link: QuicLink): void {
     if (link.role === 'server') this.#strangers -= 1
-    const peer = this.#peerOf(link.address)
+    const peer = this.#peers.of(link.address)
     if (peer !== undefined) peer.adopt(link)
   }
 
@@ -202,35 +203,16 @@ class QuicTransport implements Transport, LinkOwner {
     if (link.firstId !== undefined) this.#links.delete(link.firstId)
     this.#dirty.delete(link)
     if (!link.wasOpen) this.counters.connectsFailed += 1
-    const peer = this.#peers.get(link.address)
+    const peer = this.#peers.known(link.address)
     if (peer?.link === link) peer.lost(error, this.clock.monotonicMs())
   }
 
   /** The peer, with a connection that is there or being made; undefined: not now. */
   #reachable(to: string): QuicPeer | undefined {
     if (this.#isClosed) return undefined
-    const peer = this.#aliases.get(to) ?? this.#peerOf(to)
+    const peer = this.#peers.of(to)
     if (peer === undefined || this.#ensureLink(peer) !== undefined) return undefined
     if (peer.link?.isOpen) this.flushSoon(peer.link)
-    return peer
-  }
-
-  #peerOf(to: string): QuicPeer | undefined {
-    const known = this.#aliases.get(to)
-    if (known !== undefined) return known
-    const parsed = parseSocketAddress(to)
-    if (parsed === undefined || this.#peers.size >= PEERS_MAX) return undefined
-    const host = parsed.family === 6 ? ipv6Text(ipv6Groups(parsed.host)) : parsed.host
-    const address = formatSocketAddress(host, parsed.port)
-    const peer = this.#peers.get(address) ?? this.#newPeer(address, host, parsed.port)
-    this.#aliases.set(to, peer)
-    return peer
-  }
-
-  #newPeer(address: string, host: string, port: number): QuicPeer {
-    const { counters } = this
-    const peer = new QuicPeer({ address, host, port, counters, random: this.#random })
-    this.#peers.set(address, peer)
     return peer
   }
 
@@ -304,7 +286,8 @@ class QuicTransport implements Transport, LinkOwner {
 
   /** By its connection id, which a short header has in a known place (RFC 9000, section 17.3). */
   #linkOf(packet: Buffer, from: RemoteInfo): QuicLink | undefined {
-    if (packet.length < 1 + CONNECTION_ID_BYTES) return undefined
+    // Port 0 is a forger's: nothing can be sent there.
+    if (packet.length < 1 + CONNECTION_ID_BYTES || from.port === 0) return undefined
     if (((packet[0] ?? 0) & LONG_HEADER) === 0) {
       const link = this.#links.get(packet.toString('latin1', 1, 1 + CONNECTION_ID_BYTES))
       return link?.isFrom(from.address, from.port) ? link : undefined
@@ -334,13 +317,17 @@ class QuicTransport implements Transport, LinkOwner {
     }
   }
 
-  #accept(firstId: string, from: RemoteInfo): QuicLink {
+  #accept(firstId: string, from: RemoteInfo): QuicLink | undefined {
     const id = randomBytes(CONNECTION_ID_BYTES)
     const remote = { host: from.address, port: from.port }
-    const { Connection } = this.quiche
-    const connection = Connection.accept(id, null, this.#local(), remote, this.#serverConfig)
-    this.#strangers += 1
-    return this.#newLink({ connection, role: 'server', ...remote, id, firstId })
+    try {
+      const { Connection } = this.quiche
+      const connection = Connection.accept(id, null, this.#local(), remote, this.#serverConfig)
+      this.#strangers += 1
+      return this.#newLink({ connection, role: 'server', ...remote, id, firstId })
+    } catch {
+      return undefined // an address that quiche cannot read: one with a zone
+    }
   }
 
   #flushAll(): void {
@@ -359,22 +346,17 @@ class QuicTransport implements Transport, LinkOwner {
 
   #keepHouse(nowMs: number): void {
     for (const link of new Set(this.#links.values())) this.#tendLink(link, nowMs)
-    for (const [address, peer] of this.#peers) {
-      if (peer.isForgettable(nowMs)) this.#peers.delete(address)
-    }
-    for (const [alias, peer] of this.#aliases) {
-      if (!this.#peers.has(peer.address)) this.#aliases.delete(alias)
-    }
+    this.#peers.forgetIdle(nowMs)
   }
 
   #tendLink(link: QuicLink, nowMs: number): void {
-    for (const session of link.sessions()) {
+    for (const session of link.sessions) {
       if (nowMs - session.openedAtMs > SESSION_MS_MAX) session.reset()
     }
     const isLate = !link.isOpen && nowMs - link.startedAtMs > this.#connectDeadlineMs
     const isSilent =
       link.unansweredSinceMs >= 0 &&
-      nowMs - Math.max(link.unansweredSinceMs, link.lastReceivedAtMs) > SILENCE_MS
+      nowMs - Math.max(link.unansweredSinceMs, link.lastReceivedAtMs) > this.#silenceMs
     if (isLate || isSilent) {
       link.close(
         new TransportError('transport.unreachable', {

@@ -14,7 +14,10 @@ export interface Transport {
   sendDatagram(to: string, bytes: Uint8Array): boolean
   /** @param frame with its length in front; not to be changed afterwards. @returns false: dropped, and counted. */
   sendUni(to: string, frame: Uint8Array): boolean
-  /** @throws TransportError transport.unreachable, .peer_refused, .too_many, .deadline_exceeded, .closed */
+  /**
+   * @throws TransportError transport.unreachable, .peer_refused, .address_bad, .too_many, .closed;
+   * BaseError base.deadline_exceeded; or the signal's reason
+   */
   openBi(to: string, options?: WaitOptions): Promise<BiSession>
   /** Round trip of the connection to a peer; undefined while there is none. */
   rttMs(to: string): number | undefined
@@ -62,6 +65,8 @@ export interface TransportCounters {
   bytesSent: number
   bytesReceived: number
   packetsSent: number
+  /** The system refused them: no route, or no buffers. */
+  packetsUnsent: number
   packetsReceived: number
   /** Garbage, packets of connections that ended, and more strangers than may knock at once. */
   packetsIgnored: number
@@ -84,6 +89,7 @@ export function newCounters(): TransportCounters {
     bytesSent: 0,
     bytesReceived: 0,
     packetsSent: 0,
+    packetsUnsent: 0,
     packetsReceived: 0,
     packetsIgnored: 0,
     datagramsSent: 0,

@@ -26,6 +26,7 @@ export async function openUdpSocket(
 ): Promise<UdpSocket> {
   const socket = createSocket({
     type: family === 4 ? 'udp4' : 'udp6',
+    ipv6Only: family === 6, // an IPv4 peer in IPv6 clothes would have two addresses
     recvBufferSize: SOCKET_BUFFER_BYTES,
     sendBufferSize: SOCKET_BUFFER_BYTES,
     // Addresses only: without this each packet takes a turn through the resolver.
