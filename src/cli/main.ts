@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { corrosionCommand } from './corrosion.ts'
 import { doctorCommand } from './doctor.ts'
 import { describeError } from './fault.ts'
 import { planetCommand } from './planet.ts'
@@ -34,7 +35,7 @@ Exit codes:
 `,
   )
 
-for (const command of [planetCommand(), tokensCommand(), doctorCommand()])
+for (const command of [planetCommand(), corrosionCommand(), tokensCommand(), doctorCommand()])
   program.addCommand(command)
 exitByThrowing(program)
 process.stdout.on('error', endWhenNobodyReads)

@@ -1,18 +1,31 @@
 /**
  * corrosion: replicated SQLite without consensus. Owns nothing global: each host writes what is true of
- * itself. There today: membership, as a protocol core without I/O; the wire format of changes and of
- * membership; the transport between agents, and the certificates of a cluster.
- * Reading order: membership/member.ts (what is said of a node), membership/swim.ts (the protocol),
- * membership/swim.sim.ts (its promises); changes/changeset.ts, wire/broadcast.ts, wire/sync-message.ts;
- * transport/transport.ts, transport/transport-contract.ts (its promises), transport/quic-link.ts.
+ * itself, every host reads everything locally.
+ * Reading order: changes/ (what travels), store/store.ts (tables, clocks, merge), gossip/ and membership/
+ * (protocol cores), wire/ and transport/ (bytes and QUIC), agent/cluster-node.ts (all of it together),
+ * subscriptions/ and api/ (what users see). docs/corrosion.md is the operator's manual.
  */
+export { askAgent, refuseWhileRunning } from './agent/admin-client.ts'
+export { Agent } from './agent/agent.ts'
+export type { AgentConfig } from './agent/agent-config.ts'
+export { loadAgentConfig } from './agent/agent-config.ts'
+export type { ClusterNodeInit } from './agent/cluster-node.ts'
+export { ClusterNode } from './agent/cluster-node.ts'
+export { ApiClient, asObject } from './api/api-client.ts'
+export type { ActorId } from './changes/actor-id.ts'
+export { dashed, parseActorId } from './changes/actor-id.ts'
+export { HybridClock } from './changes/hybrid-clock.ts'
+export type { SqlValue } from './changes/sql-value.ts'
+export { CorrosionError } from './errors.ts'
 export type { Health, Identity, Rumour } from './membership/member.ts'
-export type { SwimAction, SwimEvent } from './membership/swim.ts'
-export { Swim } from './membership/swim.ts'
-export type { SwimMessage } from './membership/swim-message.ts'
-export { RUMOURS_MAX } from './membership/swim-message.ts'
-export type { SwimOptions } from './membership/swim-options.ts'
-export { DEFAULT_SWIM_OPTIONS } from './membership/swim-options.ts'
+export { SchemaError } from './schema/errors.ts'
+export { backup, restore } from './store/backup.ts'
+export type { Committed, Settled, StoreOptions } from './store/store.ts'
+export { Store } from './store/store.ts'
+export { SubscriptionError } from './subscriptions/errors.ts'
+export type { QueryChange, QuerySubscriber } from './subscriptions/live-query.ts'
+export { LiveQuery } from './subscriptions/live-query.ts'
+export { Subscriptions } from './subscriptions/subscriptions.ts'
 export type { CertificateAuthority, IssuedCertificate } from './transport/cluster-ca.ts'
 export {
   generateClientCertificate,
@@ -20,4 +33,5 @@ export {
   generateServerCertificate,
 } from './transport/cluster-ca.ts'
 export { TransportError } from './transport/errors.ts'
-export { WireError } from './wire/errors.ts'
+export { openQuicTransport } from './transport/quic-transport.ts'
+export type { BiSession, Transport, TransportHandlers } from './transport/transport.ts'

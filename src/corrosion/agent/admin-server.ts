@@ -19,10 +19,10 @@ export class AdminServer {
       socket.on('close', () => this.#sockets.delete(socket))
       socket.on('error', (error) => log.debug({ err: error }, 'an admin connection broke'))
       const frames = new FrameReader(ADMIN_FRAME_BYTES_MAX)
-      socket.on('data', (chunk) => {
+      socket.on('data', (chunk: Buffer) => {
         try {
           frames.push(chunk)
-          for (let frame = frames.next(); frame !== null; frame = frames.next()) {
+          for (let frame = frames.next(); frame !== undefined; frame = frames.next()) {
             for (const answer of answersTo(agent, frame)) socket.write(encodeAdmin(answer))
           }
         } catch (error) {

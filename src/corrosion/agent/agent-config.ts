@@ -96,7 +96,12 @@ export function readSchemaFiles(paths: readonly string[]): string {
   return files.map((file) => readFileSync(file, 'utf8')).join('\n;\n')
 }
 
-export function readTls({ ca_file: ca, cert_file, key_file, client }: Static<typeof TlsSchema>): ClusterTls {
+export function readTls({
+  ca_file: ca,
+  cert_file,
+  key_file,
+  client,
+}: Static<typeof TlsSchema>): ClusterTls {
   const read = (file: string) => readFileSync(file, 'utf8')
   return {
     caPem: read(ca),

@@ -57,6 +57,7 @@ export class ClusterNode {
   readonly #members = new Map<string, Identity>()
   readonly #timers = new Map<string, Disposable>()
   #serving = 0
+  #applySeconds = 0
   #isStopped = false
 
   /** `open` makes the transport with the handlers it is given. */
@@ -112,6 +113,21 @@ export class ClusterNode {
   /** Members that are up, without this node. */
   get members(): ReadonlyMap<string, Identity> {
     return this.#members
+  }
+
+  get clusterId(): number {
+    return this.#init.clusterId
+  }
+
+  /** Seconds spent applying changes of others. */
+  get applySeconds(): number {
+    return this.#applySeconds
+  }
+
+  /** Changes that were refused may fit now: ask for them soon. */
+  schemaChanged(): void {
+    this.settle()
+    this.#wakeSync()
   }
 
   get inboxLength(): number {
@@ -231,6 +247,7 @@ export class ClusterNode {
   #apply(arrivals: readonly Arrival[]): void {
     const { store, touched, log, clock } = this.#init
     let outcomes: ReturnType<Store['apply']>
+    const startMs = clock.monotonicMs()
     try {
       outcomes = store.apply(arrivals.map(({ changeset }) => changeset))
     } catch (error) {
@@ -238,6 +255,7 @@ export class ClusterNode {
       return
     }
     const nowMs = clock.monotonicMs()
+    this.#applySeconds += (nowMs - startMs) / 1_000
     for (const [at, outcome] of outcomes.entries()) {
       const { changeset, broadcast } = arrivals[at] as Arrival
       this.counters[outcome.kind] += 1

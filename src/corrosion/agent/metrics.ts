@@ -21,8 +21,16 @@ export function agentMetrics(agent: Agent): Registry {
   gauge('db_version', 'newest version of this node', () => store.head)
   gauge('db_gaps_sum', 'versions known of and missing', () => agent.health().gaps)
   gauge('agent_changes_in_queue', 'changesets that wait to be applied', () => node.inboxLength)
-  gauge('broadcast_pending_count', 'changes that wait to be sent again', () => node.broadcastQueueLength)
-  gauge('agent_changes_commit_lag_p99_seconds', 'from a commit elsewhere to here', () => agent.health().p99Lag)
+  gauge(
+    'broadcast_pending_count',
+    'changes that wait to be sent again',
+    () => node.broadcastQueueLength,
+  )
+  gauge(
+    'agent_changes_commit_lag_p99_seconds',
+    'from a commit elsewhere to here',
+    () => agent.health().p99Lag,
+  )
   gauge('subs_queries', 'live queries', () => [...agent.subscriptions.queries()].length)
   gauge('apply_seconds_total', 'time spent applying changes of others', () => node.applySeconds)
   stateGauges(agent, registry)
@@ -31,7 +39,12 @@ export function agentMetrics(agent: Agent): Registry {
 }
 
 function stateGauges({ node, store }: Agent, registry: Registry): void {
-  const labelled = (name: string, help: string, label: string, fill: (set: (value: string, n: number) => void) => void) =>
+  const labelled = (
+    name: string,
+    help: string,
+    label: string,
+    fill: (set: (value: string, n: number) => void) => void,
+  ) =>
     new Gauge({
       name: `corro_${name}`,
       help,

@@ -57,9 +57,14 @@ export async function pullFrom(
     if (first?.kind !== 'state') throw outOfTurn(first)
     const answer = await receive(session, STEP_MS)
     if (answer?.kind === 'clock') hlc.observe(answer.ts)
-    return await pullPieces(session, shares, computeNeeds(replica.syncState(), first.state), take)
-  } finally {
+    const needs = computeNeeds(replica.syncState(), first.state)
+    const count = await pullPieces(session, shares, needs, take)
+    session.finish()
+    await session.receive({ deadlineMs: STEP_MS }) // the peer's end
+    return count
+  } catch (error) {
     session.reset()
+    throw error
   }
 }
 
@@ -86,7 +91,6 @@ async function pullPieces(
     count += await pullPiece(session, take)
     if (await ask()) asked += 1
   }
-  session.finish()
   return count
 }
 

@@ -40,18 +40,16 @@ export class LocalVersions {
   #settledLogId = 0
 
   /** `self`: this node's ordinal. */
-  constructor(
-    database: DatabaseSync,
-    tableOf: (id: number) => ReplicatedTable,
-    self: number,
-  ) {
+  constructor(database: DatabaseSync, tableOf: (id: number) => ReplicatedTable, self: number) {
     this.#self = self
     this.#tableOf = tableOf
     this.#lastLog = database.prepare(`SELECT max(id) AS id FROM crsql_log`)
     this.#endVersion = database.prepare(
       `INSERT INTO crsql_log (tbl, op, k0) VALUES (0, ${VERSION_END}, ?)`,
     )
-    this.#insertVersion = database.prepare(`INSERT INTO crsql_versions VALUES (${self}, ?, ?, ?, ?, ?)`)
+    this.#insertVersion = database.prepare(
+      `INSERT INTO crsql_versions VALUES (${self}, ?, ?, ?, ?, ?)`,
+    )
     this.#raiseHead = database.prepare(
       `INSERT INTO crsql_db_versions VALUES (${self}, ?)
        ON CONFLICT DO UPDATE SET db_version = max(db_version, excluded.db_version)`,
@@ -61,7 +59,9 @@ export class LocalVersions {
        ON CONFLICT DO UPDATE SET value = excluded.value`,
     )
     this.#readMark = database.prepare(`SELECT value FROM crsql_master WHERE key = '${SETTLED}'`)
-    this.#readHead = database.prepare(`SELECT db_version FROM crsql_db_versions WHERE site = ${self}`)
+    this.#readHead = database.prepare(
+      `SELECT db_version FROM crsql_db_versions WHERE site = ${self}`,
+    )
     this.#readLog = database.prepare(unsettledSql(database))
     this.#readLog.setReturnArrays(true)
     this.#readLog.setReadBigInts(true)

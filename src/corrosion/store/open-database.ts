@@ -69,7 +69,9 @@ function defineIdentity(database: DatabaseSync): void {
     return site
   })
   database.function('crsql_db_version', () => {
-    const head = database.prepare(`SELECT db_version FROM crsql_db_versions WHERE site = ${SELF}`).get()
+    const head = database
+      .prepare(`SELECT db_version FROM crsql_db_versions WHERE site = ${SELF}`)
+      .get()
     return BigInt((head?.['db_version'] as number | undefined) ?? 0)
   })
 }

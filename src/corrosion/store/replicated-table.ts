@@ -3,7 +3,13 @@ import { packKey } from '../changes/packed-key.ts'
 import type { SqlValue } from '../changes/sql-value.ts'
 import { quoteName } from '../schema/sql-tokens.ts'
 import { replicated, type TableShape } from '../schema/table-shape.ts'
-import { type ClockRow, decodeClock, encodeOverrides, type RowClock, type Stamp } from './row-clock.ts'
+import {
+  type ClockRow,
+  decodeClock,
+  encodeOverrides,
+  type RowClock,
+  type Stamp,
+} from './row-clock.ts'
 import { clockName, logKeyNames, REMOTE } from './shadow-schema.ts'
 
 /** Statements for different sets of columns, kept of those used last. */

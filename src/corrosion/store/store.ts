@@ -10,6 +10,7 @@ import { CorrosionError } from '../errors.ts'
 import type { MigrationStep } from '../schema/plan-migration.ts'
 import { type ActorVersions, Bookkeeping, type BookkeepingDraft } from './bookkeeping.ts'
 import { type LocalVersion, LocalVersions, type TouchedRow } from './local-versions.ts'
+import { LogCompactor } from './log-compactor.ts'
 import { migrate, replicatedTables, tableIds } from './migrate.ts'
 import { type DatabaseOptions, openWriter, type WriterFlags } from './open-database.ts'
 import { RemoteChanges, type RemoteVersion } from './remote-changes.ts'
@@ -60,6 +61,7 @@ export class Store implements Replica {
   #local: LocalVersions
   #remote: RemoteChanges
   #reader: VersionReader
+  #compactor: LogCompactor
   #touched: TouchedRow[] = []
 
   /** @throws CorrosionError corrosion.format_unknown, and what SQLite says of the file */
@@ -78,6 +80,7 @@ export class Store implements Replica {
     this.#local = new LocalVersions(this.#database, this.#tableOf, this.#sites.selfOrdinal)
     this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites)
     this.#reader = new VersionReader(this.#database, this.#tableOf)
+    this.#compactor = new LogCompactor(this.#database, this.#tableOf)
     if (this.#local.hasUnsettled) this.#inTransaction(() => this.#settleLocal())
     this.#bookkeeping.setOwnHead(this.actor, this.#local.head)
   }
@@ -168,6 +171,7 @@ export class Store implements Replica {
     this.#local = new LocalVersions(this.#database, this.#tableOf, this.#sites.selfOrdinal)
     this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites)
     this.#reader = new VersionReader(this.#database, this.#tableOf)
+    this.#compactor = new LogCompactor(this.#database, this.#tableOf)
     this.#bookkeeping.setOwnHead(this.actor, this.#local.head)
     return steps
   }
@@ -241,6 +245,38 @@ export class Store implements Replica {
       }
     }
     if (empty !== undefined) yield { kind: 'empty', actor, versions: empty, ts: null }
+  }
+
+  /** The last seq of a version that is here; undefined when nothing of it is left. */
+  lastSeqOf(actor: ActorId, version: number): number | undefined {
+    const row = this.#database
+      .prepare(`SELECT max(last_seq) AS last FROM crsql_versions WHERE site = ? AND db_version = ?`)
+      .get(this.#sites.known(actor) ?? -1, version)
+    return (row?.['last'] as number | null) ?? undefined
+  }
+
+  /** Actors of whom memory and tables say different things: none, unless something is broken. */
+  bookkeepingDifferences(): ActorId[] {
+    if (this.#local.hasUnsettled) this.#inTransaction(() => this.#settleLocal())
+    const stored = new Bookkeeping(this.#database).actors()
+    const known = this.#bookkeeping.actors()
+    const shown = (versions: ActorVersions | undefined) =>
+      JSON.stringify([
+        versions?.head,
+        versions?.needed.toArray(),
+        [...(versions?.partials.keys() ?? [])],
+      ])
+    const actors = new Set([...stored.keys(), ...known.keys()])
+    return [...actors].filter((actor) => shown(stored.get(actor)) !== shown(known.get(actor)))
+  }
+
+  /**
+   * Looks at up to `entries` rows of the log, from where it stopped last, and drops those that say nothing any
+   * more: all that they wrote has been overwritten. Returns how many it dropped.
+   */
+  compact(entries: number): number {
+    if (this.#local.hasUnsettled) this.#inTransaction(() => this.#settleLocal())
+    return this.#inTransaction(() => this.#compactor.run(entries))
   }
 
   close(): void {
