@@ -21,6 +21,10 @@ export interface SwimOptions {
   readonly announcePeriodMs: number
   /** The same while answers still name members that are new: a node that joins. */
   readonly joinPeriodMs: number
+  /** A member that is down is asked whether it is back: how two halves of a cluster find each other again. */
+  readonly revivePeriodMs: number
+  /** One that is down for longer is asked at the announce period only. */
+  readonly reviveForMs: number
   /** Down members are remembered, so that old rumours cannot raise them. */
   readonly rememberDownMs: number
 }
@@ -36,6 +40,8 @@ export const DEFAULT_SWIM_OPTIONS: SwimOptions = {
   tellsPerDecade: 8,
   announcePeriodMs: 60_000,
   joinPeriodMs: 1_000,
+  revivePeriodMs: 3_000,
+  reviveForMs: 600_000,
   rememberDownMs: 48 * 3_600_000,
 }
 

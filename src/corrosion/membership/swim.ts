@@ -82,6 +82,7 @@ export class Swim {
   #probeAtMs: number
   #gossipAtMs: number
   #announceAtMs: number
+  #reviveAtMs: number
   #barrenFeedsLeft = 0
   #isRingTurn = false
   #hasLeft = false
@@ -103,11 +104,12 @@ export class Swim {
     this.#self = init.self
     this.#clusterId = init.clusterId
     this.#nowMs = init.nowMs
-    const { probePeriodMs, gossipPeriodMs, announcePeriodMs } = init.options
+    const { probePeriodMs, gossipPeriodMs, announcePeriodMs, revivePeriodMs } = init.options
     // Nodes that start together do not all speak at once.
     this.#probeAtMs = init.nowMs + init.random.next() * probePeriodMs
     this.#gossipAtMs = init.nowMs + init.random.next() * gossipPeriodMs
     this.#announceAtMs = init.nowMs + init.random.next() * announcePeriodMs
+    this.#reviveAtMs = init.nowMs + init.random.next() * revivePeriodMs
     for (const rumour of init.members ?? []) {
       if (rumour.identity.id === init.self.id || rumour.health === 'suspect') continue
       this.#remember(rumour)
@@ -125,6 +127,7 @@ export class Swim {
   /** When the shell must send `clockTicked` at the latest. */
   get wakeAtMs(): number {
     let wakeAtMs = Math.min(this.#probeAtMs, this.#gossipAtMs, this.#announceAtMs)
+    if (this.#down.size > 0) wakeAtMs = Math.min(wakeAtMs, this.#reviveAtMs)
     if (this.#probe !== undefined) {
       wakeAtMs = Math.min(
         wakeAtMs,
@@ -179,6 +182,7 @@ export class Swim {
     if (this.#nowMs >= this.#probeAtMs) this.#startProbe()
     if (this.#nowMs >= this.#gossipAtMs) this.#gossip()
     if (this.#nowMs >= this.#announceAtMs) this.#announce()
+    if (this.#nowMs >= this.#reviveAtMs) this.#revive()
   }
 
   // --- probing
@@ -407,11 +411,23 @@ export class Swim {
     if (this.#hasLeft) return
     this.#forgetDown()
     for (const { address } of this.#pick(1)) this.#send(address, { kind: 'announce' })
-    // A down one may be back without knowing anybody: it hears from us now and then.
+    for (const id of this.#down.draw(1, this.#random)) this.#askDown(id)
+  }
+
+  /** A down one may be back, and hold us for down as well: it hears from us now and then. */
+  #revive(): void {
+    const { revivePeriodMs, reviveForMs, rememberDownMs } = this.#options
+    this.#reviveAtMs = this.#nowMs + revivePeriodMs
+    if (this.#hasLeft) return
     for (const id of this.#down.draw(1, this.#random)) {
-      const address = this.#members.get(id)?.rumour.identity.address
-      if (address !== undefined) this.#send(address, { kind: 'announce' }, id)
+      const downSinceMs = (this.#members.get(id)?.forgetAtMs ?? 0) - rememberDownMs
+      if (this.#nowMs - downSinceMs <= reviveForMs) this.#askDown(id)
     }
+  }
+
+  #askDown(id: string): void {
+    const address = this.#members.get(id)?.rumour.identity.address
+    if (address !== undefined) this.#send(address, { kind: 'announce' }, id)
   }
 
   #forgetDown(): void {
