@@ -157,6 +157,7 @@ test('a corrosion cluster on three hosts', async (t) => {
 
   await t.test('hosts that are cut off go on, and agree once the link is healed', async () => {
     await world.cut('ams', ams)
+    await world.settle()
     await own(ams, 6, 10)
     await own(iad, 6, 10)
     await cluster.write(ams, [`UPDATE tests SET text = 'ams', n = 1 WHERE id = 1`])
@@ -165,6 +166,7 @@ test('a corrosion cluster on three hosts', async (t) => {
     const seen = await cluster.query(ams, `SELECT count(*) FROM owned WHERE host = '${iad}'`)
     assert.deepEqual(seen, [[5]], 'nothing comes through a cut link')
     await world.heal('ams', ams)
+    await world.settle()
     assert.equal(await cluster.equal('both sides have equal rows'), written)
     const merged = await cluster.query(nrt, 'SELECT text, n FROM tests')
     assert.deepEqual(merged, [['iad again', 1]], 'more updates win, column by column')

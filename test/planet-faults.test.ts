@@ -35,6 +35,18 @@ test('links', async (t) => {
     assert.deepEqual(world.cuts(), [])
   })
 
+  await t.test(
+    'a host whose only link was cut reaches the world again once it is healed',
+    async () => {
+      await world.cut('ams', 'ams-1')
+      await world.settle()
+      await world.heal('ams', 'ams-1')
+      await world.settle()
+      assert(await ping(world.node('ams-1'), iadHost.ipv4))
+      assert(await ping(world.node('ams-1'), iadHost.ipv6))
+    },
+  )
+
   await t.test('a silent cut is found out by the hold time', async () => {
     await world.cut('ams', 'iad', { silent: true })
     const lit = await world.node('ams').run('cat', ['/sys/class/net/iad/operstate'])

@@ -79,12 +79,15 @@ export class PlanetNode {
       this.#interfaces(darkLinks).map((name) => `link set ${name} up`),
       { netns: this.plan.netns, signal },
     )
-    // Routes go when an interface goes down, so they are set at every boot.
-    if (this.plan.kind !== 'transit') {
-      const lines = defaultRoutes(this.#world, this.plan, darkLinks)
-      await ipBatch(lines, { netns: this.plan.netns, signal })
-    }
+    await this.setRoutes(darkLinks, signal)
     this.#startBird()
+  }
+
+  /** Routes go when an interface goes down, so they are set at every boot, and when a link is healed. */
+  async setRoutes(darkLinks: ReadonlySet<string>, signal?: AbortSignal): Promise<void> {
+    if (this.plan.kind === 'transit') return
+    const lines = defaultRoutes(this.#world, this.plan, darkLinks)
+    await ipBatch(lines, { netns: this.plan.netns, signal })
   }
 
   /**

@@ -82,6 +82,9 @@ export class World {
   async heal(a: string, b: string, signal?: AbortSignal): Promise<void> {
     const link = findLink(this.plan, this.node(a).name, this.node(b).name)
     await healLink(this.plan, link, this.#isUp, signal)
+    for (const node of [this.node(a), this.node(b)]) {
+      if (this.#isUp(node.name)) await node.setRoutes(this.#darkLinks(), signal)
+    }
   }
 
   /**
@@ -109,6 +112,12 @@ export class World {
     return listCuts(this.plan)
   }
 
+  /** Links whose interfaces are down. */
+  #darkLinks(): ReadonlySet<string> {
+    const dark = this.cuts().filter(({ silent }) => !silent)
+    return new Set(dark.map(({ link }) => link))
+  }
+
   /** Power cut: every process of the node is gone, its links are dark. Its disk stays. */
   kill(node: string, signal?: AbortSignal): Promise<void> {
     return this.node(node).kill(signal)
@@ -119,8 +128,7 @@ export class World {
     const node = this.node(name)
     if (node.isUp) return
     await node.boot(signal)
-    const dark = this.cuts().filter(({ silent }) => !silent)
-    await node.join(new Set(dark.map(({ link }) => link)), signal)
+    await node.join(this.#darkLinks(), signal)
   }
 
   /** Announces anycast prefixes from a host: all of them, or one. */
