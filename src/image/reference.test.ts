@@ -25,7 +25,19 @@ test('references are read as docker reads them', () => {
 })
 
 test('what is no reference is refused with a typed error', () => {
-  const hostile = ['', ':', 'a:', 'A', 'a//b', '../a', 'a@sha256:1', 'h.io:99999/a', 'a b', '/a', 'h..io/a']
+  const hostile = [
+    '',
+    ':',
+    'a:',
+    'A',
+    'a//b',
+    '../a',
+    'a@sha256:1',
+    'h.io:99999/a',
+    'a b',
+    '/a',
+    'h..io/a',
+  ]
   for (const text of [...hostile, 'x'.repeat(600)]) {
     assert.throws(() => parseReference(text), ImageError, text)
   }
@@ -46,7 +58,8 @@ test('any text gives a reference that reads back as itself, or an ImageError', (
 })
 
 test('loopback is only what never leaves the machine', () => {
-  for (const host of ['localhost:5000', '127.0.0.1', '127.9.9.9:80', '[::1]:5000']) assert(isLoopback(host))
+  for (const host of ['localhost:5000', '127.0.0.1', '127.9.9.9:80', '[::1]:5000'])
+    assert(isLoopback(host))
   for (const host of ['127.evil.org', 'localhost.evil.org', '10.0.0.1:5000', '1127.0.0.1']) {
     assert(!isLoopback(host), host)
   }
