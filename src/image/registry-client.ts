@@ -90,7 +90,24 @@ export class RegistryClient {
     signal?: AbortSignal,
   ): Promise<{ offset: number; bytes: AsyncGenerator<Uint8Array> }> {
     const hosts = this.#hostsOf(place.registry)
-    const host = hosts[skipHosts % hosts.length] ?? place.registry
+    for (let index = 0; ; index += 1) {
+      const host = hosts[(skipHosts + index) % hosts.length] ?? place.registry
+      try {
+        return await this.#blobAt(host, place, { digest, size }, offset, signal)
+      } catch (error) {
+        signal?.throwIfAborted()
+        if (index + 1 >= hosts.length || !isMirrorsFault(error)) throw error
+      }
+    }
+  }
+
+  async #blobAt(
+    host: string,
+    place: Place,
+    { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
+    offset: number,
+    signal?: AbortSignal,
+  ) {
     const range: Record<string, string> =
       offset > 0 && offset < size ? { range: `bytes=${offset}-${size - 1}` } : {}
     const path = `/v2/${place.repository}/blobs/${digest}`
@@ -108,11 +125,6 @@ export class RegistryClient {
       })
     }
     return { offset: begins, bytes: readBody(response, this.waits, signal) }
-  }
-
-  /** Hosts that `blob` goes round through. */
-  hostCount(registry: string): number {
-    return this.#hostsOf(registry).length
   }
 
   async #manifestAt(host: string, place: Place, name: string, signal?: AbortSignal) {
