@@ -27,7 +27,9 @@ function layerOf(folder: string, name: string, script: string): Buffer {
     '--numeric-owner',
     '--mtime=@1500000000',
   ]
-  return execFileSync('tar', [...options, '--sort=name', '-C', source, '-cf', '-', '.'], { maxBuffer: 64 << 20 })
+  return execFileSync('tar', [...options, '--sort=name', '-C', source, '-cf', '-', '.'], {
+    maxBuffer: 64 << 20,
+  })
 }
 
 const LOWER = `
