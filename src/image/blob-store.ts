@@ -1,0 +1,243 @@
+import { createReadStream } from 'node:fs'
+import { type FileHandle, open, readdir, readFile, rm, stat, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import { errorCode } from '#base'
+import { checkDigest, type Digest, fileNameOf, hashFor } from './digest.ts'
+import { ensureFolders, publish, writeDurably } from './durable-file.ts'
+import { ImageError } from './errors.ts'
+import { isTransient, retryTransient, type Waits } from './http-exchange.ts'
+import type { Descriptor } from './manifest.ts'
+import { SharedJobs } from './shared-jobs.ts'
+
+/** Opens a blob's bytes from `offset` on; gives where they really begin. `round` counts its calls. */
+export type BlobSource = (
+  offset: number,
+  round: number,
+  signal: AbortSignal,
+) => Promise<{ offset: number; bytes: AsyncIterable<Uint8Array> }>
+
+export interface BlobStoreOptions {
+  /** The store's own folder: blobs/, ingest/, pins/. One process at a time. */
+  readonly folder: string
+  /** Bytes of blobs that `collect` leaves. */
+  readonly bytesMax: number
+}
+
+const PIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+
+/**
+ * Blobs by their digest, on disk. A file in blobs/ is whole and proven: it was synced and hashed in
+ * ingest/ before it was renamed. What a killed download leaves in ingest/ is resumed by the next one.
+ */
+export class BlobStore {
+  readonly #blobs: string
+  readonly #ingest: string
+  readonly #pins: string
+  readonly #bytesMax: number
+  readonly #downloads = new SharedJobs<string>()
+  /** Pins that hold while this process works; not on disk. */
+  readonly #inUse = new Map<Digest, number>()
+
+  private constructor({ folder, bytesMax }: BlobStoreOptions) {
+    this.#blobs = join(folder, 'blobs')
+    this.#ingest = join(folder, 'ingest')
+    this.#pins = join(folder, 'pins')
+    this.#bytesMax = bytesMax
+  }
+
+  static async open(options: BlobStoreOptions): Promise<BlobStore> {
+    const store = new BlobStore(options)
+    await ensureFolders(store.#blobs, store.#ingest, store.#pins)
+    return store
+  }
+
+  pathOf(digest: Digest): string {
+    return join(this.#blobs, fileNameOf(digest))
+  }
+
+  /** The blob's file, if it is here; counts as a use. */
+  async find(digest: Digest): Promise<string | undefined> {
+    const path = this.pathOf(digest)
+    try {
+      const now = new Date()
+      await utimes(path, now, now)
+      return path
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return undefined
+      throw error
+    }
+  }
+
+  async read(digest: Digest): Promise<Buffer | undefined> {
+    const path = await this.find(digest)
+    return path === undefined ? undefined : await readFile(path)
+  }
+
+  /**
+   * The blob's file, downloaded when it is not here. Callers of one digest share one download, and
+   * hold the blob against `collect` until they dispose.
+   *
+   * @throws ImageError, what `source` throws, or the signal's reason.
+   */
+  async ensure(descriptor: Descriptor, source: BlobSource, waits: Waits, signal?: AbortSignal) {
+    const held = this.hold(descriptor.digest)
+    try {
+      const found = await this.find(descriptor.digest)
+      const download = (stop: AbortSignal) => this.#download(descriptor, source, waits, stop)
+      const path = found ?? (await this.#downloads.run(descriptor.digest, download, signal))
+      return { path, [Symbol.dispose]: held[Symbol.dispose] }
+    } catch (error) {
+      held[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  /** Keeps a blob from `collect` until disposed of. */
+  hold(digest: Digest): Disposable {
+    this.#inUse.set(digest, (this.#inUse.get(digest) ?? 0) + 1)
+    let isHeld = true
+    return {
+      [Symbol.dispose]: () => {
+        if (!isHeld) return
+        isHeld = false
+        const left = (this.#inUse.get(digest) ?? 1) - 1
+        if (left === 0) this.#inUse.delete(digest)
+        else this.#inUse.set(digest, left)
+      },
+    }
+  }
+
+  /** Keeps blobs from `collect` over restarts, under the name of who needs them. Replaces that pin. */
+  async pin(name: string, digests: readonly Digest[]): Promise<void> {
+    if (!PIN_NAME.test(name)) {
+      throw new ImageError('image.config_bad', { what: 'not a name of a pin', values: { name } })
+    }
+    await writeDurably(join(this.#pins, name), JSON.stringify(digests))
+  }
+
+  async unpin(name: string): Promise<void> {
+    if (PIN_NAME.test(name)) await rm(join(this.#pins, name), { force: true })
+  }
+
+  /** Removes the longest unused blobs that nobody holds until the rest fits. @returns bytes freed. */
+  async collect(): Promise<number> {
+    const kept = await this.#pinned()
+    const files = await this.#filesByUse()
+    let total = files.reduce((sum, { size }) => sum + size, 0)
+    let freed = 0
+    for (const { name, size } of files) {
+      if (total - freed <= this.#bytesMax) break
+      const digest = name.replace('-', ':') as Digest
+      if (kept.has(digest) || this.#inUse.has(digest)) continue
+      await rm(join(this.#blobs, name))
+      freed += size
+    }
+    total -= freed
+    if (total > this.#bytesMax) {
+      throw new ImageError('image.cache_full', {
+        what: 'the image cache is full of images in use',
+        values: { bytes: total, bytesMax: this.#bytesMax },
+        fix: 'give it more room, or destroy machines',
+      })
+    }
+    return freed
+  }
+
+  async #pinned(): Promise<Set<Digest>> {
+    const pinned = new Set<Digest>()
+    for (const name of await readdir(this.#pins)) {
+      if (name.endsWith('.new')) continue
+      const digests: Digest[] = JSON.parse(await readFile(join(this.#pins, name), 'utf8'))
+      for (const digest of digests) pinned.add(digest)
+    }
+    return pinned
+  }
+
+  async #filesByUse() {
+    const names = await readdir(this.#blobs)
+    const files = await Promise.all(
+      names.map(async (name) => {
+        const { size, mtimeMs } = await stat(join(this.#blobs, name))
+        return { name, size, mtimeMs }
+      }),
+    )
+    return files.sort((a, b) => a.mtimeMs - b.mtimeMs)
+  }
+
+  async #download(descriptor: Descriptor, source: BlobSource, waits: Waits, signal: AbortSignal) {
+    const path = this.pathOf(descriptor.digest)
+    const partial = join(this.#ingest, fileNameOf(descriptor.digest))
+    let round = 0
+    const once = async () => {
+      round += 1
+      const file = await open(partial, 'a+', 0o600)
+      try {
+        await fill(file, descriptor, (offset) => source(offset, round - 1, signal), signal)
+        await file.sync()
+      } catch (error) {
+        // Bytes that are proven wrong are of no use to the next attempt; the rest are.
+        if (!isResumable(error)) await rm(partial, { force: true })
+        throw error
+      } finally {
+        await file.close()
+      }
+      await publish(partial, path)
+      return path
+    }
+    return await retryTransient(once, waits, signal)
+  }
+}
+
+const isResumable = (error: unknown) =>
+  !(error instanceof ImageError) ||
+  (isTransient(error) &&
+    error.code !== 'image.digest_mismatch' &&
+    error.code !== 'image.size_mismatch')
+
+/** Brings `file` to the whole blob from what it has, or throws. */
+async function fill(
+  file: FileHandle,
+  { digest, size }: Descriptor,
+  source: (offset: number) => ReturnType<BlobSource>,
+  signal: AbortSignal,
+): Promise<void> {
+  let have = (await file.stat()).size
+  if (have > size) {
+    await file.truncate(0)
+    have = 0
+  }
+  let hash = hashFor(digest)
+  if (have > 0) {
+    const kept = createReadStream('', { fd: file, start: 0, end: have - 1, autoClose: false })
+    for await (const piece of kept) hash.update(piece)
+  }
+  if (have < size || size === 0) {
+    const { offset, bytes } = await source(have)
+    if (offset !== have) {
+      await file.truncate(0)
+      hash = hashFor(digest)
+      have = 0
+    }
+    for await (const piece of bytes) {
+      signal.throwIfAborted()
+      have += piece.length
+      if (have > size) throw wrongSize(digest, size, 'more')
+      hash.update(piece)
+      await file.appendFile(piece)
+    }
+  }
+  // Cut short is a broken connection in disguise: what is here is good as far as anybody knows.
+  if (have < size) {
+    throw new ImageError('image.registry_failed', {
+      what: 'the blob ended early',
+      values: { digest, size, got: have },
+    })
+  }
+  checkDigest(digest, `${digest.split(':')[0]}:${hash.digest('hex')}`)
+}
+
+const wrongSize = (digest: Digest, size: number, got: string) =>
+  new ImageError('image.size_mismatch', {
+    what: 'the blob has another size than its descriptor says',
+    values: { digest, size, got },
+  })

@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { pipeline } from 'node:stream'
+import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { applyLayer, newBudget, type UnpackBudget } from './apply-layer.ts'
+import { checkDigest, type Digest } from './digest.ts'
+import { ImageError } from './errors.ts'
+import { type Compression, compressionOf, type Descriptor } from './manifest.ts'
+
+/**
+ * Unpacks an image's layers, in order, into the empty folder `root`, and proves each to be the one
+ * that the image's config names.
+ *
+ * @param layers each with its blob's file, and its diff id: the digest of its uncompressed bytes.
+ * @throws ImageError; `root` is then useless.
+ */
+export async function unpackLayers(
+  root: string,
+  layers: readonly { descriptor: Pick<Descriptor, 'mediaType'>; path: string; diffId: Digest }[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const budget = newBudget()
+  for (const { descriptor, path, diffId } of layers) {
+    const hash = createHash('sha256')
+    const bytes = hashed(decompress(path, compressionOf(descriptor.mediaType)), hash, budget)
+    try {
+      await applyLayer(root, shared(bytes), budget, signal)
+      for await (const _rest of bytes) signal?.throwIfAborted() // what follows the archive's end is hashed as well
+    } finally {
+      await bytes.return()
+    }
+    checkDigest(diffId, `sha256:${hash.digest('hex')}`)
+  }
+}
+
+/** The same bytes, not ended when their reader has seen the archive's end. */
+function shared(bytes: AsyncGenerator<Uint8Array>): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => ({ next: () => bytes.next() }) }
+}
+
+/** Headers and padding count too: a stream of nothing but them is a bomb as well. */
+async function* hashed(
+  bytes: AsyncIterable<Uint8Array>,
+  hash: ReturnType<typeof createHash>,
+  budget: UnpackBudget,
+) {
+  let left = 2 * budget.bytes + 1024 * budget.entries
+  try {
+    for await (const piece of bytes) {
+      left -= piece.length
+      if (left < 0) throw new ImageError('image.too_large', { what: 'a layer unpacks without end' })
+      hash.update(piece)
+      yield piece
+    }
+  } catch (cause) {
+    if (cause instanceof ImageError) throw cause
+    throw new ImageError('image.archive_bad', { what: 'a layer cannot be decompressed', cause })
+  }
+}
+
+function decompress(path: string, compression: Compression): AsyncIterable<Uint8Array> {
+  const file = createReadStream(path, { highWaterMark: 1 << 18 })
+  if (compression === 'none') return file
+  const unpacker =
+    compression === 'gzip' ? createGunzip({ chunkSize: 1 << 18 }) : createZstdDecompress()
+  pipeline(file, unpacker, () => undefined) // an error of either ends the other, and reaches its reader
+  return unpacker
+}
