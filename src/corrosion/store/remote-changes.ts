@@ -5,6 +5,7 @@ import type { FullChangeset, RowChanges, TableChanges } from '../changes/changes
 import { unpackKey } from '../changes/packed-key.ts'
 import type { SqlValue } from '../changes/sql-value.ts'
 import { CorrosionError } from '../errors.ts'
+import type { EarlyChanges } from './early-changes.ts'
 import type { TouchedRow } from './local-versions.ts'
 import { ordinalOf, RowMerge } from './merge-row.ts'
 import type { ReplicatedTable } from './replicated-table.ts'
@@ -23,13 +24,20 @@ export interface RemoteVersion {
 export class RemoteChanges {
   readonly #tables: ReadonlyMap<string, ReplicatedTable>
   readonly #sites: Sites
+  readonly #early: EarlyChanges
   readonly #lastLog: StatementSync
   readonly #insertVersion: StatementSync
   readonly #insertBuffered: StatementSync
   readonly #selectBuffered: StatementSync
   readonly #deleteBuffered: StatementSync
 
-  constructor(database: DatabaseSync, tables: ReadonlyMap<string, ReplicatedTable>, sites: Sites) {
+  constructor(
+    database: DatabaseSync,
+    tables: ReadonlyMap<string, ReplicatedTable>,
+    sites: Sites,
+    early: EarlyChanges,
+  ) {
+    this.#early = early
     this.#tables = tables
     this.#sites = sites
     this.#lastLog = database.prepare(`SELECT coalesce(max(id), 0) AS id FROM crsql_log`)
@@ -93,14 +101,15 @@ export class RemoteChanges {
   ): void {
     for (const { table: name, rows } of tables) {
       const table = this.#tables.get(name)
-      if (table === undefined)
-        throw unfit('this node has no such replicated table', { table: name })
-      for (const row of rows) this.#mergeRow(version, table, row, touched)
+      for (const row of rows) {
+        if (table !== undefined) this.#mergeRow(version, table, row, touched)
+        else for (const change of row.columns) this.#early.keep(version, name, row.pk, change)
+      }
     }
   }
 
   #mergeRow(
-    { site, version }: RemoteVersion,
+    origin: RemoteVersion,
     table: ReplicatedTable,
     row: RowChanges,
     touched: TouchedRow[],
@@ -117,13 +126,12 @@ export class RemoteChanges {
       },
       compareSites: (a, b) => this.#sites.compare(a, b),
     })
-    for (const { cid, val, colVersion, seq, cl } of row.columns) {
+    for (const change of row.columns) {
+      const { cid, val, colVersion, seq, cl } = change
       const ordinal = ordinalOf(cid, table.ordinals)
-      if (ordinal === undefined) {
-        throw unfit('this node has no such column (yet)', { table: table.name, column: cid })
-      }
-      const stamp: Stamp = { site, version, seq }
-      merge.add({ ordinal, val, colVersion, cl, stamp })
+      const stamp: Stamp = { site: origin.site, version: origin.version, seq }
+      if (ordinal !== undefined) merge.add({ ordinal, val, colVersion, cl, stamp })
+      else this.#early.keep(origin, table.name, row.pk, change)
     }
     this.#carryOut(table, key, merge, touched)
   }

@@ -38,6 +38,11 @@ CREATE TABLE IF NOT EXISTS __corro_buffered_changes (
   last_seq INTEGER NOT NULL, ts INTEGER NOT NULL, changes BLOB NOT NULL,
   PRIMARY KEY (site_id, db_version, start_seq, end_seq)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS __corro_early_changes (
+  site INTEGER NOT NULL, db_version INTEGER NOT NULL, seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+  ts INTEGER NOT NULL, tbl TEXT NOT NULL, pk BLOB NOT NULL, cid TEXT NOT NULL, val ANY,
+  col_version INTEGER NOT NULL, cl INTEGER NOT NULL, PRIMARY KEY (site, db_version, seq)
+) WITHOUT ROWID, STRICT;
 CREATE TABLE IF NOT EXISTS __corro_members (
   actor_id BLOB PRIMARY KEY, address TEXT NOT NULL, foca_state TEXT NOT NULL, rtt_min INTEGER,
   updated_at TEXT NOT NULL

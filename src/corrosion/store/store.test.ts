@@ -253,12 +253,39 @@ test('a version in parts is applied once it is whole, whatever order, repetition
   assert.equal(b.syncState().partialNeed.size, 0)
 })
 
-test('a change that does not fit is refused, stays a gap, and goes in after the schema was updated', () => {
-  const [a, b] = [openStore(), openStore()]
+test('a column or table that is not here yet waits, is passed on, and goes in with the schema', () => {
+  const [a, b, c] = [openStore(), openStore(), openStore()]
   const wider = SCHEMA.replace('n)', `n, extra TEXT NOT NULL DEFAULT 'none')`)
-  a.migrate(wider)
+  const later = `${wider} CREATE TABLE fresh (id INTEGER NOT NULL PRIMARY KEY, v);`
+  a.migrate(later)
+  write(a, `INSERT INTO tests (id, text, extra) VALUES (1, 'x', 'new'), (2, 'y', 'gone soon')`)
+  write(a, `INSERT INTO fresh VALUES (1, x'01')`, `INSERT INTO pairs VALUES ('two', 2)`)
+  send(a, b)
+  assert.deepEqual(rows(b), [
+    [1, 'x', null],
+    [2, 'y', null],
+  ])
+  assert.deepEqual(rows(b, 'pairs'), [['two', 2]])
+  assert.equal(b.syncState().need.size, 0)
+  c.migrate(later)
+  c.apply([...b.serve(a.actor, { kind: 'full', versions: { start: 1, end: 2 } }, () => 100)])
+  assert.deepEqual(rows(c), rows(a), 'one that has the schema gets it through one that has not')
+  assert.deepEqual(rows(c, 'fresh'), rows(a, 'fresh'))
+  write(b, `DELETE FROM tests WHERE id = 2`)
+  b.migrate(wider)
+  assert.deepEqual(rows(b), [[1, 'x', null, 'new']])
+  b.migrate(later)
+  assert.deepEqual(rows(b, 'fresh'), rows(a, 'fresh'))
+  send(b, a)
+  assert.deepEqual(rows(a), rows(b))
+  assert.deepEqual(changes(a), changes(b))
+})
+
+test('a change that violates a constraint is refused alone, stays a gap, and may be asked for again', () => {
+  const checked = SCHEMA.replace('n)', 'n CHECK (n < 10))')
+  const [a, b] = [openStore(), openStore(checked)]
   write(a, `INSERT INTO pairs VALUES ('one', 1)`)
-  write(a, `INSERT INTO tests (id, extra) VALUES (1, 'new')`)
+  write(a, `INSERT INTO tests VALUES (1, 'too much', 99)`)
   write(a, `INSERT INTO pairs VALUES ('two', 2)`)
   const outcomes = b.apply([1, 2, 3].flatMap((version) => all(a, version)))
   assert.deepEqual(
@@ -266,8 +293,11 @@ test('a change that does not fit is refused, stays a gap, and goes in after the 
     ['applied', 'refused', 'applied'],
   )
   assert.deepEqual(b.syncState().need.get(a.actor), [{ start: 2, end: 2 }])
-  b.migrate(wider)
-  assert.deepEqual(b.apply(all(a, 2)), [{ kind: 'applied' }])
+  write(a, `UPDATE tests SET n = 9`)
+  assert.deepEqual(b.apply([2, 4].flatMap((version) => all(a, version))), [
+    { kind: 'applied' },
+    { kind: 'applied' },
+  ])
   assert.deepEqual(rows(b), rows(a))
 })
 

@@ -9,6 +9,7 @@ import type { Need, SyncState } from '../changes/sync-state.ts'
 import { CorrosionError } from '../errors.ts'
 import type { MigrationStep } from '../schema/plan-migration.ts'
 import { type ActorVersions, Bookkeeping, type BookkeepingDraft } from './bookkeeping.ts'
+import { EarlyChanges } from './early-changes.ts'
 import { type LocalVersion, LocalVersions, type TouchedRow } from './local-versions.ts'
 import { LogCompactor } from './log-compactor.ts'
 import { migrate, replicatedTables, tableIds } from './migrate.ts'
@@ -57,6 +58,7 @@ export class Store implements Replica {
   readonly #tables = new Map<string, ReplicatedTable>()
   readonly #tablesById = new Map<number, ReplicatedTable>()
   readonly #statements = new Map<string, StatementSync>()
+  readonly #early: EarlyChanges
   #bookkeeping: Bookkeeping
   #local: LocalVersions
   #remote: RemoteChanges
@@ -79,9 +81,10 @@ export class Store implements Replica {
     this.#sites = new Sites(this.#database, options.newActorId)
     this.#loadTables()
     this.#bookkeeping = new Bookkeeping(this.#database)
+    this.#early = new EarlyChanges(this.#database)
     this.#local = new LocalVersions(this.#database, this.#tableOf, this.#sites.selfOrdinal)
-    this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites)
-    this.#reader = new VersionReader(this.#database, this.#tableOf)
+    this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites, this.#early)
+    this.#reader = new VersionReader(this.#database, this.#tableOf, this.#early)
     this.#compactor = new LogCompactor(this.#database, this.#tableOf)
     if (this.#local.hasUnsettled) this.#inTransaction(() => this.#settleLocal())
     this.#bookkeeping.setOwnHead(this.actor, this.#local.head)
@@ -172,10 +175,11 @@ export class Store implements Replica {
     this.#statements.clear()
     this.#loadTables()
     this.#local = new LocalVersions(this.#database, this.#tableOf, this.#sites.selfOrdinal)
-    this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites)
-    this.#reader = new VersionReader(this.#database, this.#tableOf)
+    this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites, this.#early)
+    this.#reader = new VersionReader(this.#database, this.#tableOf, this.#early)
     this.#compactor = new LogCompactor(this.#database, this.#tableOf)
     this.#bookkeeping.setOwnHead(this.actor, this.#local.head)
+    this.#mergeEarly()
     return steps
   }
 
@@ -349,6 +353,24 @@ export class Store implements Replica {
     }
     draft.markKnown(actor, { start: version, end: version })
     return 'applied'
+  }
+
+  /** Changes that came before their table or column did. */
+  #mergeEarly(): void {
+    const touched: TouchedRow[] = []
+    this.#inTransaction(() => {
+      this.#settleLocal()
+      this.#flags.isMerging = true
+      try {
+        for (const { origin, tables } of this.#early.takeAll()) {
+          this.#remote.merge(origin, tables, touched)
+        }
+      } finally {
+        this.#flags.isMerging = false
+      }
+      this.#local.skipLog()
+    })
+    for (const row of touched) this.#touched.push(row)
   }
 
   #forgetParts(actor: ActorId, versions: ActorVersions | undefined, { start, end }: Range): void {

@@ -9,6 +9,7 @@ import {
 } from '../changes/changeset.ts'
 import type { Range } from '../changes/range-set.ts'
 import type { SqlValue } from '../changes/sql-value.ts'
+import type { EarlyChanges } from './early-changes.ts'
 import type { ReplicatedTable } from './replicated-table.ts'
 import { ROW, type RowClock } from './row-clock.ts'
 
@@ -29,11 +30,17 @@ const CHANGE_BYTES = 24
 /** Reads what is left of a version, as changesets for peers. */
 export class VersionReader {
   readonly #tableOf: (id: number) => ReplicatedTable
+  readonly #early: EarlyChanges
   readonly #stretches: StatementSync
   readonly #entries: (keyWidth: number) => StatementSync
   readonly #buffered: StatementSync
 
-  constructor(database: DatabaseSync, tableOf: (id: number) => ReplicatedTable) {
+  constructor(
+    database: DatabaseSync,
+    tableOf: (id: number) => ReplicatedTable,
+    early: EarlyChanges,
+  ) {
+    this.#early = early
     this.#tableOf = tableOf
     this.#stretches = database.prepare(
       `SELECT first, last, last_seq, ts FROM crsql_versions WHERE site = ? AND db_version = ?`,
@@ -128,6 +135,12 @@ export class VersionReader {
           if (clock !== undefined) flatten(table, key, clock, site, version, changes)
         }
       }
+    }
+    const early = this.#early.of(site, version)
+    if (early !== undefined) {
+      changes.push(...early.changes)
+      lastSeq = early.lastSeq
+      ts = early.ts
     }
     if (changes.length === 0) return undefined
     changes.sort((a, b) => a.seq - b.seq)
