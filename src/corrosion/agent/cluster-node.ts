@@ -245,7 +245,7 @@ export class ClusterNode {
   }
 
   #apply(arrivals: readonly Arrival[]): void {
-    const { store, touched, log, clock } = this.#init
+    const { store, log, clock } = this.#init
     let outcomes: ReturnType<Store['apply']>
     const startMs = clock.monotonicMs()
     try {
@@ -269,9 +269,7 @@ export class ClusterNode {
       const { frame, from } = broadcast
       this.#send(this.#broadcaster.passOn(frame, from, changeset.actor, nowMs))
     }
-    this.#resendLater()
-    const settled = store.settle()
-    if (settled.touched.length > 0) touched(settled.touched)
+    this.settle()
     if (outcomes.some(({ kind }) => kind === 'refused')) this.#wakeSync()
     else if (store.syncState().need.size > 0) this.#wakeSync()
   }

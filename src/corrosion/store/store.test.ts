@@ -337,3 +337,22 @@ test('the site id is 16 bytes, random, and the changes carry it', () => {
   const site = store.database.prepare(`SELECT DISTINCT site_id FROM crsql_changes`).get()
   assert.equal(actorIdOf(site?.['site_id'] as Uint8Array), store.actor)
 })
+
+test('own versions are told by the next settle, whatever settled them before', () => {
+  const [a, b] = [openStore(), openStore()]
+  write(b, `INSERT INTO tests VALUES (9, 'theirs', 0)`)
+  const reasons: (() => unknown)[] = [
+    () => a.apply(all(b)),
+    () => all(a),
+    () => [...a.serve(a.actor, { kind: 'full', versions: { start: 1, end: 9 } }, () => 1e9)],
+    () => a.compact(100),
+    () => a.migrate(`${SCHEMA} CREATE TABLE more (id INTEGER NOT NULL PRIMARY KEY);`),
+  ]
+  for (const [at, settles] of reasons.entries()) {
+    const version = write(a, `INSERT INTO tests VALUES (${at}, 'ours', 0)`)
+    settles()
+    const told = a.settle().versions.map((one) => one.version)
+    assert.deepEqual(told, [version])
+  }
+  assert.deepEqual(a.settle().versions, [], 'once')
+})

@@ -62,6 +62,8 @@ export class Store implements Replica {
   #remote: RemoteChanges
   #reader: VersionReader
   #compactor: LogCompactor
+  /** What `settle` will tell, whoever settled it. */
+  #versions: LocalVersion[] = []
   #touched: TouchedRow[] = []
 
   /** @throws CorrosionError corrosion.format_unknown, and what SQLite says of the file */
@@ -142,10 +144,11 @@ export class Store implements Replica {
 
   /** Works out what commits since the last call mean. Cheap when nothing was written. */
   settle(): Settled {
-    const versions = this.#local.hasUnsettled ? this.#inTransaction(() => this.#settleLocal()) : []
-    const touched = this.#touched
+    if (this.#local.hasUnsettled) this.#inTransaction(() => this.#settleLocal())
+    const settled = { versions: this.#versions, touched: this.#touched }
+    this.#versions = []
     this.#touched = []
-    return { versions, touched }
+    return settled
   }
 
   /** Own versions as changesets for peers. */
@@ -354,13 +357,15 @@ export class Store implements Replica {
     }
   }
 
-  #settleLocal(): LocalVersion[] {
+  #settleLocal(): void {
     const { versions, touched } = this.#local.settle()
+    for (const version of versions) this.#versions.push(version)
     for (const row of touched) this.#touched.push(row)
-    return versions
   }
 
   #inTransaction<T>(work: () => T): T {
+    const versions = this.#versions.length
+    const touched = this.#touched.length
     this.#begin.run()
     try {
       const result = work()
@@ -368,6 +373,8 @@ export class Store implements Replica {
       return result
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      this.#versions.length = versions // what was settled within is to be settled again
+      this.#touched.length = touched
       this.#sites.reload(this.#database)
       this.#local.reload()
       throw error
