@@ -5,17 +5,22 @@ import { measureMerge } from './corrosion/merge.ts'
 import { openScratch } from './corrosion/scratch-folder.ts'
 import type { Bench } from './figures.ts'
 
+const CATCH_UP_CHANGES = 1_000_000
+
+/**
+ * The store beside plain node:sqlite, with equal SQL and pragmas, interleaved. Then whole agents, each a process
+ * of its own that speaks QUIC on loopback: they have no peer here but the machine and a bare Node process.
+ */
 export const bench: Bench = {
   name: 'corrosion',
-  summary: 'writes, merges, a cluster of five, and catching up',
+  summary: 'writes and merges beside plain SQLite, a cluster of five, and catching up',
   async run(progress) {
     using folder = openScratch()
-    const only = process.env['ONLY'] ?? 'abmc'
     return [
-      ...only.includes('a') ? measureWrites(folder.path, progress) : [],
-      ...only.includes('m') ? measureMerge(folder.path, progress) : [],
-      ...only.includes('b') ? (await measureCluster(folder.path, progress)): [],
-      ...only.includes('c') ? (await measureCatchUp(folder.path, Number(process.env['N'] ??  200_000), progress)): [],
+      ...measureWrites(folder.path, progress),
+      ...measureMerge(folder.path, progress),
+      ...(await measureCluster(folder.path, progress)),
+      ...(await measureCatchUp(folder.path, CATCH_UP_CHANGES, progress)),
     ]
   },
 }

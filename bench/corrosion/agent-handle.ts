@@ -32,8 +32,14 @@ export interface AgentCalls {
   write(load: Load): Promise<number>
   /** @returns the newest version */
   fill(rows: { versions: number; rowsPerVersion: number }): Promise<number>
-  /** Waits until all versions up to `head` are here. Milliseconds until the first and the last. */
-  catchUp(until: { actor: ActorId; head: number }): Promise<{ firstMs: number; allMs: number }>
+  /** Waits until all versions up to `head` are here. Milliseconds until the first and the last; rows then. */
+  catchUp(until: { actor: ActorId; head: number }): Promise<CaughtUp>
+}
+
+export interface CaughtUp {
+  readonly firstMs: number
+  readonly allMs: number
+  readonly rows: number
 }
 
 type Call = keyof AgentCalls
@@ -59,10 +65,7 @@ export class AgentHandle implements AsyncDisposable {
     return this.#child.pid as number
   }
 
-  ask<C extends Call>(
-    call: C,
-    ...argument: Parameters<AgentCalls[C]>
-  ): ReturnType<AgentCalls[C]> {
+  ask<C extends Call>(call: C, ...argument: Parameters<AgentCalls[C]>): ReturnType<AgentCalls[C]> {
     const { promise, resolve, reject } = Promise.withResolvers<never>()
     const id = this.#nextId
     this.#nextId += 1

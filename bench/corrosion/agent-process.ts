@@ -1,8 +1,8 @@
 /** A process with one agent that the benchmark drives over IPC; see agent-handle.ts. */
 import { rmSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Agent, type QueryChange } from '#corrosion'
 import { pollUntil, seededRandom, systemClock } from '#base'
+import { Agent, type QueryChange } from '#corrosion'
 import type { AgentCalls, AgentConfig, Load } from './agent-handle.ts'
 import { cells, STATEMENTS } from './table.ts'
 
@@ -63,7 +63,9 @@ const calls: AgentCalls = {
     await pollUntil('the first change', () => store.bookkeeping.has(actor), options)
     const firstMs = performance.now() - startMs
     await pollUntil('all changes', () => isComplete(), options)
-    return { firstMs, allMs: performance.now() - startMs }
+    const allMs = performance.now() - startMs
+    const { rows } = store.database.prepare('SELECT count(*) AS rows FROM item').get() ?? {}
+    return { firstMs, allMs, rows: rows as number }
 
     function isComplete(): boolean {
       const known = store.bookkeeping.get(actor)

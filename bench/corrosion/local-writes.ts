@@ -138,8 +138,5 @@ function figuresOf(costs: ReadonlyMap<string, { ours: number[]; peer: number[] }
   }
   const mean = Math.exp(logs / costs.size)
   const what = 'the nine ratios, geometric mean'
-  return [
-    { key: 'ratio_write_cpu_vs_sqlite', value: mean, what, better: 'lower' },
-    ...figures,
-  ]
+  return [{ key: 'ratio_write_cpu_vs_sqlite', value: mean, what, better: 'lower' }, ...figures]
 }

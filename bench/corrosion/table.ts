@@ -1,6 +1,6 @@
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
-import { HybridClock, Store } from '#corrosion'
 import { systemClock } from '#base'
+import { HybridClock, Store } from '#corrosion'
 
 /** The table that everything here writes: six columns, as many as a row of the platform has about. */
 export const SCHEMA = `CREATE TABLE item (
