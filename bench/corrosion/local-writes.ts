@@ -30,7 +30,10 @@ export function measureWrites(folder: string, progress: (step: string) => void):
     const costs = new Map<string, { ours: number[]; peer: number[] }>()
     for (let round = 0; round <= ROUNDS; round += 1) {
       progress(`writes, round ${round} of ${ROUNDS}`)
-      for (const rows of ROWS_PER_TRANSACTION) measureRound(writers, rows, round, costs)
+      for (const [at, rows] of ROWS_PER_TRANSACTION.entries()) {
+        const firstId = ROWS_BEFORE + (round * ROWS_PER_TRANSACTION.length + at) * ROWS
+        measureRound(writers, { rows, firstId, round }, costs)
+      }
     }
     return figuresOf(costs)
   } finally {
@@ -39,17 +42,23 @@ export function measureWrites(folder: string, progress: (step: string) => void):
   }
 }
 
-/** Inserts, updates and deletes the same rows; both take turns, each begins as often as the other. */
+interface Round {
+  /** Rows of a transaction. */
+  readonly rows: number
+  readonly firstId: number
+  readonly round: number
+}
+
+/** Inserts, updates and deletes rows that never were before; both take turns, each begins as often as the other. */
 function measureRound(
   writers: { ours: Writer; peer: Writer },
-  rows: number,
-  round: number,
+  { rows, firstId, round }: Round,
   costs: Map<string, { ours: number[]; peer: number[] }>,
 ): void {
   const names = ['ours', 'peer'] as const
   for (const operation of OPERATIONS) {
     for (const name of round % 2 === 0 ? names : names.toReversed()) {
-      const cost = costUs(writers[name], operation, rows)
+      const cost = costUs(writers[name], operation, rows, firstId)
       if (round === 0) continue // warms up
       const key = `${operation}_${rows}`
       const known = costs.get(key) ?? { ours: [], peer: [] }
@@ -59,14 +68,19 @@ function measureRound(
   }
 }
 
-function costUs(writer: Writer, operation: Operation, rowsPerTransaction: number): number {
+function costUs(
+  writer: Writer,
+  operation: Operation,
+  rowsPerTransaction: number,
+  firstId: number,
+): number {
   const statement = writer.statements[operation]
   const start = process.cpuUsage()
   let settledMs = performance.now()
   for (let row = 0; row < ROWS; row += rowsPerTransaction) {
     writer.transact(() => {
       for (let at = 0; at < rowsPerTransaction; at += 1) {
-        statement.run(...cells(operation, ROWS_BEFORE + row + at))
+        statement.run(...cells(operation, firstId + row + at))
       }
     })
     if (performance.now() - settledMs < SETTLE_EVERY_MS) continue
