@@ -176,6 +176,10 @@ export class LocalVersions {
   }
 
   #deleted(table: ReplicatedTable, key: SqlValue[], seqs: SeqCounter): void {
+    if (table.endLife(key, seqs.peek())) {
+      seqs.take(1)
+      return
+    }
     const clock = table.clockOf(key) ?? new RowClock(1, 0, seqs.peek())
     if (clock.isAlive) clock.begin(clock.cl + 1, seqs.take(1))
     table.storeClock(key, clock)
