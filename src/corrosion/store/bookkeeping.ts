@@ -1,4 +1,4 @@
-import type { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { type ActorId, actorIdBytes, actorIdOf } from '../changes/actor-id.ts'
 import type { Changeset, FullChangeset } from '../changes/changeset.ts'
 import { type Range, RangeSet } from '../changes/range-set.ts'
@@ -23,10 +23,19 @@ export interface ActorVersions {
  */
 export class Bookkeeping {
   readonly #database: DatabaseSync
+  readonly #writes: Writes
   readonly #actors = new Map<ActorId, ActorVersions>()
 
   constructor(database: DatabaseSync) {
     this.#database = database
+    this.#writes = {
+      raiseHead: database.prepare(
+        `INSERT INTO crsql_db_versions (site, db_version) VALUES (?, ?)
+         ON CONFLICT DO UPDATE SET db_version = max(db_version, excluded.db_version)`,
+      ),
+      clearGaps: database.prepare(`DELETE FROM __corro_bookkeeping_gaps WHERE actor_id = ?`),
+      insertGap: database.prepare(`INSERT INTO __corro_bookkeeping_gaps VALUES (?, ?, ?)`),
+    }
     this.#load()
   }
 
@@ -46,7 +55,7 @@ export class Bookkeeping {
   }
 
   draft(): BookkeepingDraft {
-    return new BookkeepingDraft(this.#database, this.#actors)
+    return new BookkeepingDraft(this.#writes, this.#actors)
   }
 
   adopt(draft: BookkeepingDraft): void {
@@ -104,14 +113,20 @@ export class Bookkeeping {
   }
 }
 
+interface Writes {
+  readonly raiseHead: StatementSync
+  readonly clearGaps: StatementSync
+  readonly insertGap: StatementSync
+}
+
 /** Changes of one transaction to the bookkeeping. */
 export class BookkeepingDraft {
-  readonly #database: DatabaseSync
+  readonly #writes: Writes
   readonly #base: ReadonlyMap<ActorId, ActorVersions>
   readonly #changed = new Map<ActorId, ActorVersions>()
 
-  constructor(database: DatabaseSync, base: ReadonlyMap<ActorId, ActorVersions>) {
-    this.#database = database
+  constructor(writes: Writes, base: ReadonlyMap<ActorId, ActorVersions>) {
+    this.#writes = writes
     this.#base = base
   }
 
@@ -155,20 +170,15 @@ export class BookkeepingDraft {
 
   /** Writes heads and gaps of the actors touched; buffered parts are written with their data. */
   write(ordinalOf: (actor: ActorId) => number): void {
-    const head = this.#database.prepare(
-      `INSERT INTO crsql_db_versions (site, db_version) VALUES (?, ?)
-       ON CONFLICT DO UPDATE SET db_version = max(db_version, excluded.db_version)`,
-    )
-    const clear = this.#database.prepare(`DELETE FROM __corro_bookkeeping_gaps WHERE actor_id = ?`)
-    const insert = this.#database.prepare(`INSERT INTO __corro_bookkeeping_gaps VALUES (?, ?, ?)`)
+    const { raiseHead, clearGaps, insertGap } = this.#writes
     for (const [actor, versions] of this.#changed) {
-      head.run(ordinalOf(actor), versions.head)
+      raiseHead.run(ordinalOf(actor), versions.head)
       const before = this.#base.get(actor)?.needed
       if (before === undefined ? versions.needed.isEmpty : sameRanges(before, versions.needed))
         continue
       const site = actorIdBytes(actor)
-      clear.run(site)
-      for (const { start, end } of versions.needed) insert.run(site, start, end)
+      clearGaps.run(site)
+      for (const { start, end } of versions.needed) insertGap.run(site, start, end)
     }
   }
 

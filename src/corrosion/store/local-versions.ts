@@ -17,6 +17,8 @@ export interface LocalVersion {
 }
 
 const SETTLED = 'settled_log_id'
+/** Read at a time: bounds the memory that a long log takes. */
+const LOG_ROWS = 1_000
 
 /**
  * This node's own versions. A transaction costs it one log row for each row written (by triggers) and one
@@ -174,6 +176,10 @@ export class LocalVersions {
   }
 
   #deleted(table: ReplicatedTable, key: SqlValue[], seqs: SeqCounter): void {
+    if (table.endLife(key, seqs.peek())) {
+      seqs.take(1)
+      return
+    }
     const clock = table.clockOf(key) ?? new RowClock(1, 0, seqs.peek())
     if (clock.isAlive) clock.begin(clock.cl + 1, seqs.take(1))
     table.storeClock(key, clock)
@@ -186,8 +192,13 @@ export class LocalVersions {
   }
 
   /** id, tbl, op, keys */
-  #unsettled(): Iterable<SqlValue[]> {
-    return this.#readLog.iterate(this.#settledLogId) as Iterable<unknown> as Iterable<SqlValue[]>
+  *#unsettled(): Generator<SqlValue[]> {
+    for (let after: SqlValue = this.#settledLogId; ; ) {
+      const rows = this.#readLog.all(after) as unknown as SqlValue[][]
+      yield* rows
+      if (rows.length < LOG_ROWS) return
+      after = (rows.at(-1) as SqlValue[])[0] as bigint
+    }
   }
 
   #readLastLog(): number {
@@ -199,7 +210,7 @@ export class LocalVersions {
 function unsettledSql(database: DatabaseSync): string {
   const columns = database.prepare(`SELECT * FROM crsql_log LIMIT 0`).columns()
   const keys = columns.map(({ name }) => name).filter((name) => /^k\d+$/.test(name))
-  return `SELECT id, tbl, op, ${keys.join(', ')} FROM crsql_log WHERE id > ? ORDER BY id`
+  return `SELECT id, tbl, op, ${keys.join(', ')} FROM crsql_log WHERE id > ? ORDER BY id LIMIT ${LOG_ROWS}`
 }
 
 function raise(clock: RowClock, ordinals: Iterable<number>, seqs: SeqCounter): void {

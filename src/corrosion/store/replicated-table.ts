@@ -7,6 +7,7 @@ import {
   type ClockRow,
   decodeClock,
   encodeOverrides,
+  ROW,
   type RowClock,
   type Stamp,
 } from './row-clock.ts'
@@ -28,6 +29,7 @@ export class ReplicatedTable {
   readonly #selectClock: StatementSync
   readonly #storeClock: StatementSync
   readonly #giveBirth: StatementSync
+  readonly #endLife: StatementSync
   readonly #selectRow: StatementSync
   readonly #deleteRow: StatementSync
   readonly #appendLog: StatementSync
@@ -58,6 +60,10 @@ export class ReplicatedTable {
     )
     this.#giveBirth = database.prepare(
       `${insertClock} VALUES (1, ?, ?, ?, ${columns.length}, NULL, ${marks}) ON CONFLICT DO NOTHING`,
+    )
+    this.#endLife = database.prepare(
+      `UPDATE ${clock} SET cl = cl + 1, width = 0, overrides = '[${ROW},' || (cl + 1) || ',' || ? || ']'
+       WHERE ${isKey} AND cl % 2 = 1`,
     )
     const name = quoteName(shape.name)
     this.#selectRow = arrays(
@@ -97,6 +103,12 @@ export class ReplicatedTable {
   /** The clock of a row that this site inserted, if there was none yet. */
   giveBirth(key: readonly SqlValue[], { site, version, seq }: Stamp): boolean {
     return this.#giveBirth.run(site, version, seq, ...(key as SqlValue[])).changes === 1
+  }
+
+  /** The clock of a living row that this site deleted; false when there is none. As RowClock.begin. */
+  endLife(key: readonly SqlValue[], { site, version, seq }: Stamp): boolean {
+    const stamp = `${site},${version},${seq}`
+    return this.#endLife.run(stamp, ...(key as SqlValue[])).changes === 1
   }
 
   /** Values of the replicated columns by ordinal; undefined when there is no such row. */

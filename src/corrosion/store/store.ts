@@ -52,6 +52,8 @@ export class Store implements Replica {
   readonly #database: DatabaseSync
   readonly #begin: StatementSync
   readonly #commit: StatementSync
+  readonly #beginChangeset: StatementSync
+  readonly #endChangeset: StatementSync
   readonly #flags: WriterFlags
   readonly #now: () => bigint
   readonly #sites: Sites
@@ -76,6 +78,8 @@ export class Store implements Replica {
     this.#database.exec(STORE_SQL)
     this.#begin = this.#database.prepare('BEGIN IMMEDIATE')
     this.#commit = this.#database.prepare('COMMIT')
+    this.#beginChangeset = this.#database.prepare('SAVEPOINT changeset')
+    this.#endChangeset = this.#database.prepare('RELEASE changeset')
     checkFormat(this.#database)
     this.#defineMerge()
     this.#sites = new Sites(this.#database, options.newActorId)
@@ -312,11 +316,11 @@ export class Store implements Replica {
       return { kind: 'applied' }
     }
     const mark = touched.length
-    this.#database.exec('SAVEPOINT changeset')
+    this.#beginChangeset.run()
     this.#flags.isMerging = true
     try {
       const kind = this.#applyFull(changeset, draft, touched)
-      this.#database.exec('RELEASE changeset')
+      this.#endChangeset.run()
       return { kind }
     } catch (error) {
       if (isFatal(error)) throw error

@@ -9,9 +9,12 @@ import {
 } from '../changes/changeset.ts'
 import type { Range } from '../changes/range-set.ts'
 import type { SqlValue } from '../changes/sql-value.ts'
+import { quoteName } from '../schema/sql-tokens.ts'
+import { replicated, type TableShape } from '../schema/table-shape.ts'
 import type { EarlyChanges } from './early-changes.ts'
 import type { ReplicatedTable } from './replicated-table.ts'
-import { ROW, type RowClock } from './row-clock.ts'
+import { decodeClock, ROW } from './row-clock.ts'
+import { clockName, logKeyNames } from './shadow-schema.ts'
 
 interface FlatChange extends ColumnChange {
   readonly table: string
@@ -31,8 +34,11 @@ const CHANGE_BYTES = 24
 export class VersionReader {
   readonly #tableOf: (id: number) => ReplicatedTable
   readonly #early: EarlyChanges
+  readonly #database: DatabaseSync
   readonly #stretches: StatementSync
-  readonly #entries: (keyWidth: number) => StatementSync
+  readonly #tables: StatementSync
+  readonly #allTables: StatementSync
+  readonly #rows = new Map<ReplicatedTable, StatementSync>()
   readonly #buffered: StatementSync
 
   constructor(
@@ -42,6 +48,7 @@ export class VersionReader {
   ) {
     this.#early = early
     this.#tableOf = tableOf
+    this.#database = database
     this.#stretches = database.prepare(
       `SELECT first, last, last_seq, ts FROM crsql_versions WHERE site = ? AND db_version = ?`,
     )
@@ -53,27 +60,12 @@ export class VersionReader {
     )
     this.#buffered.setReturnArrays(true)
     this.#buffered.setReadBigInts(true)
-    const statements = new Map<number, StatementSync>()
-    this.#entries = (keyWidth) => {
-      let statement = statements.get(keyWidth)
-      if (statement === undefined) {
-        const keys = Array.from({ length: keyWidth }, (_, at) => `k${at}`).join(', ')
-        statement = database.prepare(
-          `SELECT DISTINCT ${keys} FROM crsql_log WHERE id BETWEEN ? AND ? AND tbl = ?`,
-        )
-        statement.setReturnArrays(true)
-        statement.setReadBigInts(true)
-        statements.set(keyWidth, statement)
-      }
-      return statement
-    }
-    this.#tables = database.prepare(
-      `SELECT DISTINCT tbl FROM crsql_log WHERE id BETWEEN ? AND ? AND tbl > 0`,
-    )
+    const ofStretch = `FROM crsql_log WHERE id BETWEEN ? AND ? AND tbl > 0`
+    this.#tables = database.prepare(`SELECT min(tbl), max(tbl) ${ofStretch}`)
     this.#tables.setReturnArrays(true)
+    this.#allTables = database.prepare(`SELECT DISTINCT tbl ${ofStretch}`)
+    this.#allTables.setReturnArrays(true)
   }
-
-  readonly #tables: StatementSync;
 
   /**
    * A version that is here whole, in changesets of about `chunkBytes` that tile `seqs` (or all of it).
@@ -127,12 +119,9 @@ export class VersionReader {
       const [first, last] = row as [bigint, bigint]
       lastSeq = Math.max(lastSeq, Number(row[2] ?? 0n))
       ts = BigInt.asUintN(64, row[3] as bigint)
-      for (const [tableId] of this.#tables.all(first, last) as unknown as [number][]) {
-        const table = this.#tableOf(tableId)
-        const keys = this.#entries(table.keyWidth).all(first, last, tableId)
-        for (const key of keys as unknown as SqlValue[][]) {
-          const clock = table.clockOf(key)
-          if (clock !== undefined) flatten(table, key, clock, site, version, changes)
+      for (const table of this.#tablesIn(first, last)) {
+        for (const found of this.#rowsIn(table, first, last)) {
+          flatten(table, found, site, version, changes)
         }
       }
     }
@@ -144,34 +133,79 @@ export class VersionReader {
     }
     if (changes.length === 0) return undefined
     changes.sort((a, b) => a.seq - b.seq)
-    return { changes, lastSeq, ts }
+    // A row that the version wrote twice is in the log twice.
+    const once = changes.filter(({ seq }, at) => seq !== changes[at - 1]?.seq)
+    return { changes: once, lastSeq, ts }
+  }
+
+  /** Of most versions there is one. */
+  #tablesIn(first: bigint, last: bigint): ReplicatedTable[] {
+    const [lowest, highest] = this.#tables.get(first, last) as unknown as [number, number]
+    if (lowest === null) return []
+    if (lowest === highest) return [this.#tableOf(lowest)]
+    const all = this.#allTables.all(first, last) as unknown as [number][]
+    return all.map(([id]) => this.#tableOf(id))
+  }
+
+  /** Rows that a stretch of the log names, as they are now. */
+  #rowsIn(table: ReplicatedTable, first: bigint, last: bigint): SqlValue[][] {
+    let statement = this.#rows.get(table)
+    if (statement === undefined) {
+      statement = this.#database.prepare(loggedRowsSql(table.shape))
+      statement.setReturnArrays(true)
+      statement.setReadBigInts(true)
+      this.#rows.set(table, statement)
+    }
+    return statement.all(first, last, table.id) as unknown as SqlValue[][]
   }
 }
 
 type BufferedRow = [bigint, bigint, bigint, bigint, Uint8Array]
 
+/** A row's key, clock (see CLOCK_CELLS) and values, NULL where it is deleted. */
 function flatten(
   table: ReplicatedTable,
-  key: SqlValue[],
-  clock: RowClock,
+  found: SqlValue[],
   site: number,
   version: number,
   changes: FlatChange[],
 ): void {
-  let values: SqlValue[] | undefined
+  const { name, keyWidth, columnNames } = table
+  const clock = decodeClock(
+    found.slice(keyWidth, keyWidth + CLOCK_CELLS).map((cell) => {
+      return typeof cell === 'bigint' ? Number(cell) : cell
+    }),
+  )
   let pk: Uint8Array | undefined
   for (const [ordinal, { colVersion, seq }] of clock.writtenBy(site, version)) {
-    pk ??= table.packed(key)
+    pk ??= table.packed(found.slice(0, keyWidth))
     if (ordinal === ROW) {
-      const sentinel = { cid: SENTINEL, val: null, colVersion, seq, cl: clock.cl }
-      changes.push({ table: table.name, pk, ...sentinel })
+      changes.push({ table: name, pk, cid: SENTINEL, val: null, colVersion, seq, cl: clock.cl })
       continue
     }
-    values ??= table.valuesOf(key) ?? []
-    const val = values[ordinal] ?? null
-    const cid = table.columnNames[ordinal] as string
-    changes.push({ table: table.name, pk, cid, val, colVersion, seq, cl: clock.cl })
+    const val = found[keyWidth + CLOCK_CELLS + ordinal] ?? null
+    const cid = columnNames[ordinal] as string
+    changes.push({ table: name, pk, cid, val, colVersion, seq, cl: clock.cl })
   }
+}
+
+/** cl, site, version, seq, width, overrides */
+const CLOCK_CELLS = 6
+
+function loggedRowsSql(shape: TableShape): string {
+  const keys = logKeyNames(shape.key.length)
+  const columns = replicated(shape).map(({ name }) => `t.${quoteName(name)}`)
+  const cells = [
+    ...keys.map((key) => `l.${key}`),
+    'c.cl, c.site, c.version, c.seq, c.width, c.overrides',
+    ...columns,
+  ]
+  const isClock = keys.map((key) => `c.${key} = l.${key}`)
+  const isRow = shape.key.map(({ name }, at) => `t.${quoteName(name)} = l.${keys[at]}`)
+  return `SELECT ${cells.join(', ')} FROM crsql_log l
+    CROSS JOIN ${clockName(shape.name)} c ON ${isClock.join(' AND ')}
+    LEFT JOIN ${quoteName(shape.name)} t ON ${isRow.join(' AND ')}
+    WHERE l.id BETWEEN ? AND ? AND l.tbl = ?`
 }
 
 /** Parts whose seq ranges tile `bound`, holes included. */
