@@ -17,12 +17,16 @@ export interface BroadcastOptions {
   readonly queueMax: number
 }
 
+/**
+ * At 1,000 nodes in twelve cities with 1 % loss: six copies of a change a node, 99 % of nodes within 0.5 s. Nine copies
+ * halve that, five more than double it (`npm run sim -- propagation --set print=1`).
+ */
 export const DEFAULT_BROADCAST_OPTIONS: BroadcastOptions = {
   meshPeersMax: 8,
   nearTargets: 2,
-  farTargets: 3,
+  farTargets: 2,
   resendAfterMs: [250, 700],
-  resendTargets: 2,
+  resendTargets: 1,
   bytesPerSecond: 10 * 1024 * 1024,
   queueMax: 20_000,
 }
