@@ -64,7 +64,11 @@ function checkKey(before: TableShape, after: TableShape): void {
     before.key.length === after.key.length &&
     before.key.every((column, at) => {
       const other = after.key[at]
-      return other !== undefined && column.name === other.name && sameType(column, other)
+      return (
+        other !== undefined &&
+        column.name.toLowerCase() === other.name.toLowerCase() &&
+        sameType(column, other)
+      )
     })
   if (!same) {
     throw destructive(
