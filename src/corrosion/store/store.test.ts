@@ -386,3 +386,35 @@ test('own versions are told by the next settle, whatever settled them before', (
   }
   assert.deepEqual(a.settle().versions, [], 'once')
 })
+
+test('parts of a version that come together, whole and in order, are merged without being buffered', () => {
+  const [a, b] = [openStore(), openStore()]
+  const inserts = Array.from(
+    { length: 20 },
+    (_, id) => `INSERT INTO tests VALUES (${id}, 'x', ${id})`,
+  )
+  write(a, ...inserts)
+  write(a, `UPDATE tests SET text = 'y' WHERE id < 3`)
+  const parts = [...a.ownChangesets(1, 100)]
+  assert(parts.length > 3)
+  const [first, ...others] = parts as [Changeset, ...Changeset[]]
+  const short = parts.slice(0, -1)
+  assert.deepEqual(
+    kinds(b.apply(short)),
+    short.map(() => 'buffered'),
+    'the last is missing',
+  )
+  assert.deepEqual(kinds(b.apply([...others, first])).at(-1), 'known', 'out of order')
+  const c = openStore()
+  assert.deepEqual(kinds(c.apply([...all(a, 2), ...parts])), [
+    'applied',
+    ...parts.map(() => 'applied'),
+  ])
+  assert.equal(c.syncState().partialNeed.size, 0)
+  b.apply(all(a, 2))
+  assert.deepEqual(rows(c), rows(a))
+  assert.deepEqual(rows(b), rows(a))
+  assert.deepEqual(changes(c), changes(a))
+})
+
+const kinds = (outcomes: ReturnType<Store['apply']>) => outcomes.map(({ kind }) => kind)

@@ -10,6 +10,7 @@ import { CorrosionError } from '../errors.ts'
 import type { MigrationStep } from '../schema/plan-migration.ts'
 import { type ActorVersions, Bookkeeping, type BookkeepingDraft } from './bookkeeping.ts'
 import { EarlyChanges } from './early-changes.ts'
+import { joinParts } from './join-parts.ts'
 import { type LocalVersion, LocalVersions, type TouchedRow } from './local-versions.ts'
 import { LogCompactor } from './log-compactor.ts'
 import { migrate, replicatedTables, tableIds } from './migrate.ts'
@@ -196,7 +197,11 @@ export class Store implements Replica {
     const touched: TouchedRow[] = []
     const outcomes = this.#inTransaction(() => {
       this.#settleLocal()
-      const results = changesets.map((changeset) => this.#applyOne(changeset, draft, touched))
+      const results: ApplyOutcome[] = []
+      for (const { changeset, parts } of joinParts(changesets)) {
+        const outcome = this.#applyOne(changeset, draft, touched)
+        for (let part = 0; part < parts; part += 1) results.push(outcome)
+      }
       this.#local.skipLog()
       draft.write((actor) => this.#sites.ordinalOf(actor))
       return results
