@@ -32,7 +32,7 @@ export interface SwimOptions {
 export const DEFAULT_SWIM_OPTIONS: SwimOptions = {
   probePeriodMs: 1_250,
   ackTimeoutMs: 450,
-  indirectProbes: 3,
+  indirectProbes: 4,
   suspicionMs: 4_500,
   hearsayMs: 6_000,
   gossipPeriodMs: 500,

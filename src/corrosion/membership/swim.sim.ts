@@ -58,12 +58,12 @@ const measure = (payload: unknown) =>
 export const scenario = defineScenario({
   name: 'swim',
   describe: 'a dead node is known dead everywhere within 15 s, and no live one is declared dead',
-  defaults: { nodes: 60, lossRatio: 0.05, latencyMs: 150, quietMs: 120_000, deaths: 2 },
+  defaults: { nodes: 60, lossRatio: 0.05, latencyMs: 150, quietMs: 120_000, deaths: 2, print: 0 },
   world: ({ lossRatio, latencyMs }) => ({
     timelineEntries: 256,
     network: { link: { latencyMs, jitterMs: latencyMs / 10, lossRatio }, mtuBytes: 1_200, measure },
   }),
-  run(world, { nodes: count, quietMs, deaths }) {
+  run(world, { nodes: count, quietMs, deaths, print }) {
     const ids = Array.from({ length: count }, (_, at) => `n${at}`)
     const everyone: Rumour[] = ids.map((id) => ({
       identity: first(id),
@@ -81,6 +81,7 @@ export const scenario = defineScenario({
     isFormed = true
     world.run({ forMs: quietMs })
     assertNobodyIsDown(nodes)
+    if (print === 1) printTraffic(world, ids, quietMs)
     for (let death = 0; death < deaths; death += 1) {
       const victim = nodes[world.random('victims').int(count)] as SimNode<SwimNode>
       victim.crash()
@@ -102,6 +103,24 @@ export const scenario = defineScenario({
     assertNobodyIsDown(nodes)
   },
 })
+
+/** What membership costs a node in a quiet cluster. */
+function printTraffic(world: World, ids: readonly string[], forMs: number): void {
+  let sent = 0
+  let bytes = 0
+  for (const from of ids) {
+    for (const to of ids) {
+      if (from === to) continue
+      const counts = world.network.counts(from, to)
+      sent += counts.sent
+      bytes += counts.sentBytes
+    }
+  }
+  const perSecond = (value: number) =>
+    Math.round((value / ids.length / (forMs / 1_000)) * 100) / 100
+  const figures = { nodes: ids.length, datagrams: perSecond(sent), bytes: perSecond(bytes) }
+  process.stdout.write(`per node and second: ${JSON.stringify(figures)}\n`)
+}
 
 const first = (id: string): Identity => ({ id, address: id, renewedAt: 0 })
 

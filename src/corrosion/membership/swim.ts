@@ -240,6 +240,8 @@ export class Swim {
       const others = this.#pick(this.#options.indirectProbes, probe.target.id)
       const request = { kind: 'pingRequest', probe: probe.number, target: probe.target } as const
       for (const { address } of others) this.#send(address, request)
+      // Once more ourselves: the answer to one lost datagram is not the gossip of a thousand nodes.
+      this.#send(probe.target.address, { kind: 'ping', probe: probe.number }, probe.target.id)
     }
     if (this.#nowMs < probe.endsAtMs) return
     this.#probe = undefined
