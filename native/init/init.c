@@ -101,6 +101,10 @@ int main(int argc, char **argv) {
 		if (strcmp(argv[i], "--container") == 0) machine_is_container();
 		else if (strncmp(argv[i], "--channel=", 10) == 0) where = argv[i] + 10;
 	}
+	if (getpid() != 1) { /* it signals and reaps everybody: never on a host */
+		fprintf(stderr, "init: it runs as PID 1 of a machine or a pid namespace only\n");
+		return 64;
+	}
 	umask(022);
 	streams_start();
 	if (loop_start() < 0 || machine_boot() < 0 || watch_signals() < 0 || open_channel(where) < 0)

@@ -17,12 +17,13 @@
 #include "mounts.h"
 #include "outbox.h"
 #include "session.h"
+#include "stream.h"
 
 /* Others than the entrypoint get a moment after SIGTERM; after SIGKILL only the kernel delays them. */
-enum { TERM_MS = 200, KILL_MS = 2000, LAST_WORDS_MS = 1000 };
+enum { TERM_MS = 200, KILL_MS = 2000, DRAIN_MS = 5000, LAST_WORDS_MS = 1000 };
 
 static struct {
-	enum { NOT, STOPPING, TERMINATING, KILLING } phase;
+	enum { NOT, STOPPING, TERMINATING, KILLING, DRAINING } phase;
 	uint16_t request_id;
 	bool reboots;
 	uint64_t deadline_ms;
@@ -42,7 +43,7 @@ static _Noreturn void finish(void) {
 	if (machine_is_virtual()) (void)mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL); /* else synced */
 	sync();
 	session_emit();
-	if (session_is_open()) answer_done(state.request_id, NULL);
+	if (session_is_open() && state.request_id != 0) answer_done(state.request_id, NULL);
 	channel_flush(LAST_WORDS_MS);
 	if (!machine_is_virtual()) _exit(entrypoint_exit_code());
 	reboot(state.reboots ? RB_AUTOBOOT : RB_POWER_OFF);
@@ -57,15 +58,24 @@ static void enter(int phase, int signal_number, uint64_t patience_ms) {
 	kill(-1, signal_number);
 }
 
+/* What the entrypoint wrote last is worth a wait, if somebody reads it. */
+static uint64_t drain(void) {
+	state.phase = DRAINING;
+	state.deadline_ms = now_ms() + DRAIN_MS;
+	return now_ms();
+}
+
 uint64_t shutdown_tick(void) {
 	if (state.phase == NOT) return UINT64_MAX;
 	if (state.phase == STOPPING) {
 		if (entrypoint_is_running()) return UINT64_MAX; /* its own deadline ends it */
 		enter(TERMINATING, SIGTERM, TERM_MS);
 	}
-	if (nobody_is_left()) finish();
+	if (state.phase != DRAINING && nobody_is_left()) return drain();
+	if (state.phase == DRAINING && (!session_is_open() || stream_is_drained(ENTRYPOINT))) finish();
 	if (state.deadline_ms > now_ms()) return state.deadline_ms;
-	if (state.phase == KILLING) finish();
+	if (state.phase == DRAINING) finish();
+	if (state.phase == KILLING) return drain();
 	enter(KILLING, SIGKILL, KILL_MS);
-	return now_ms() + 10;
+	return state.deadline_ms;
 }
