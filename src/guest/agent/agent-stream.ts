@@ -33,10 +33,15 @@ export class AgentStream {
   }
 
   close(ending: Ending): void {
+    this.end()
+    this.#settle.resolve(ending)
+  }
+
+  /** Nothing more comes; what has come can still be read. */
+  end(): void {
     this.stdin.close()
     this.stdout.endSoon()
     this.stderr.endSoon()
-    this.#settle.resolve(ending)
   }
 
   fail(error: AgentError): void {

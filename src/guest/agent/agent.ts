@@ -432,7 +432,11 @@ export class Agent {
   #lose(error: AgentError): void {
     this.#lost = error
     for (const waiter of this.#waiters.values()) waiter.reject(error)
-    for (const stream of this.#streams.values()) stream.fail(error)
+    for (const [id, stream] of this.#streams) {
+      if (id === 0)
+        stream.end() // what the entrypoint wrote has arrived whole, and may be read
+      else stream.fail(error)
+    }
     this.#waiters.clear()
     this.#channel.destroy()
     this.#notify()

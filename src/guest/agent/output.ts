@@ -16,7 +16,10 @@ export class Output extends Readable {
   }
 
   deliver(bytes: Buffer): void {
-    if (this.destroyed) return this.#consumed(bytes.length) // nobody reads: the guest must not wait
+    if (this.destroyed) {
+      this.#consumed(bytes.length) // nobody reads: the guest must not wait
+      return
+    }
     this.#waiting.push(bytes)
     this.#feed()
   }
