@@ -64,7 +64,7 @@ static size_t texts_length(va_list texts) {
 	return length;
 }
 
-void record_put(struct record_writer *writer, uint16_t tag, ...) {
+void record_put(struct record_writer *writer, int tag, ...) {
 	va_list texts;
 	va_start(texts, tag);
 	size_t length = texts_length(texts);

@@ -48,7 +48,7 @@ bool parse_number(const char *text, uint64_t max, uint64_t *number);
 
 /* Appends a record of texts, up to NULL. Nothing is written when it does not fit. */
 struct record_writer { uint8_t *bytes; size_t size, used; };
-void record_put(struct record_writer *writer, uint16_t tag, ...) __attribute__((sentinel));
+void record_put(struct record_writer *writer, int tag, ...) __attribute__((sentinel));
 
 /* A number as text, in a buffer that the call's line keeps. */
 struct number_text { char text[24]; };

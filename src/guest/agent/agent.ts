@@ -259,7 +259,11 @@ export class Agent {
     const records: Rec[] = [[RecordTag.target, address, port]]
     const { id, stream } = await this.#open(FrameType.dial, records, 'connect', call)
     stream.stderr.resume()
-    const connection = Duplex.from({ readable: stream.stdout, writable: stream.stdin })
+    const pair: { readable: NodeJS.ReadableStream; writable: NodeJS.WritableStream } = {
+      readable: stream.stdout,
+      writable: stream.stdin,
+    }
+    const connection = Duplex.from(pair as never) // its types know web streams only
     connection.once('close', () => this.#send({ type: 'abandoned', id }))
     return connection
   }
@@ -400,26 +404,34 @@ export class Agent {
       case 'announceWelcome':
         this.#welcome = action.welcome
         this.#state = action.welcome.entrypoint
-        return this.#notify()
+        this.#notify()
+        return
       case 'tellEntrypoint':
         this.#state = action.state
-        return this.#notify()
+        this.#notify()
+        return
       case 'answer':
-        return this.#waiters.get(action.id)?.resolve(action.payload)
+        this.#waiters.get(action.id)?.resolve(action.payload)
+        return
       case 'refuse':
-        return this.#waiters.get(action.id)?.reject(action.error)
+        this.#waiters.get(action.id)?.reject(action.error)
+        return
       case 'deliver':
-        return this.#deliver(action.id, action.part, action.bytes)
+        this.#deliver(action.id, action.part, action.bytes)
+        return
       case 'endPart':
-        return this.#streams.get(action.id)?.outputOf(action.part)?.endSoon()
+        this.#streams.get(action.id)?.outputOf(action.part)?.endSoon()
+        return
       case 'allowInput':
-        return this.#streams.get(action.id)?.stdin.sendOn()
+        this.#streams.get(action.id)?.stdin.sendOn()
+        return
       case 'closeStream':
         this.#streams.get(action.id)?.close(action.ending)
         this.#streams.delete(action.id)
         return
       case 'loseSession':
-        return this.#lose(action.error)
+        this.#lose(action.error)
+        return
     }
   }
 

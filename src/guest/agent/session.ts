@@ -270,6 +270,6 @@ export class AgentSession {
 
 const freshFlow = (): Flow => ({ credit: WINDOW_BYTES, held: [0, 0, 0], consumed: [0, 0, 0] })
 
-function writeFrame(type: FrameType, id: number, payload = Buffer.alloc(0), part = 0) {
+function writeFrame(type: FrameType, id: number, payload: Buffer = Buffer.alloc(0), part = 0) {
   return { type: 'write', bytes: encodeFrame({ type, id, part, payload }) } as const
 }
