@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -136,6 +137,15 @@ static void connect_fd(int from, int to) {
 	if (from == to) fcntl(to, F_SETFD, 0);
 }
 
+/* A copy calls no execve, which would close what is init's: the other end of its own input, too. */
+static void keep_only_report(void) {
+	enum { KEPT = 3, FDS_MAX = 4096 };
+	connect_fd(report_fd, KEPT);
+	report_fd = KEPT;
+	if (syscall(SYS_close_range, KEPT + 1, ~0u, 0) == 0) return;
+	for (int fd = KEPT + 1; fd < FDS_MAX; fd++) close(fd);
+}
+
 static _Noreturn void run_child(const struct start *start, const int theirs[PIPES], bool terminal) {
 	struct record record;
 	report_fd = theirs[REPORT];
@@ -145,7 +155,10 @@ static _Noreturn void run_child(const struct start *start, const int theirs[PIPE
 	connect_fd(theirs[OUTPUT], 1);
 	connect_fd(theirs[ERRORS], 2);
 	if (terminal && ioctl(0, TIOCSCTTY, 0) < 0) give_up("controlling terminal");
-	if (start->copy != NULL) _exit(start->copy(start->document, start->document_bytes));
+	if (start->copy != NULL) {
+		keep_only_report();
+		_exit(start->copy(start->document, start->document_bytes));
+	}
 	set_limits();
 	bool moves = find(start, R_CWD, &record) && record.text[0] != 0;
 	if (moves) make_folder(record.text);

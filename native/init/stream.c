@@ -36,7 +36,7 @@ struct stream *stream_find(uint16_t id) {
 }
 
 static void reset(struct stream *stream) {
-	stream->begun = stream->failed = stream->answered = stream->orphan = stream->exited = false;
+	stream->begun = stream->failed = stream->answered = stream->abandoned = stream->orphan = stream->exited = false;
 	memset(&stream->failure, 0, sizeof stream->failure);
 	stream->pid = 0;
 	stream->in.credit = 0;
@@ -157,6 +157,7 @@ bool stream_data(struct stream *stream, const uint8_t *bytes, size_t n) {
 bool stream_window(struct stream *stream, uint8_t part, uint32_t n) {
 	if (part < 1 || part > 2) return false;
 	struct output *output = &stream->out[part - 1];
+	if (stream->abandoned) return true; /* it crossed the RESET: what it is for has been dropped */
 	if (n > output->ring.sent - output->ring.start) return false;
 	output->ring.start += n;
 	watch_output(output);
@@ -182,6 +183,7 @@ static void end_process(const struct stream *stream) {
 }
 
 void stream_abandon(struct stream *stream) {
+	stream->abandoned = true;
 	end_process(stream);
 	source_close(&stream->report);
 	close_input(&stream->in);

@@ -31,7 +31,7 @@ struct input {
 struct stream {
 	enum stream_kind kind;
 	uint16_t id, answer_id;
-	bool begun, failed, answered, orphan, exited;
+	bool begun, failed, answered, abandoned, orphan, exited;
 	struct exec_failure failure;
 	pid_t pid; /* 0: none */
 	int status;
