@@ -29,6 +29,7 @@ static uint64_t retry_at_ms = UINT64_MAX;
 static struct frame_parser parser;
 static uint8_t inbox[INBOX_BYTES];
 static size_t inbox_start, inbox_end;
+static bool took_frames; /* in channel_push, after the deadlines were looked at */
 
 static void lose_host(void) {
 	session_lose();
@@ -92,7 +93,8 @@ void channel_push(void) {
 		source_watch(&channel, EPOLLIN);
 	}
 	if (retry_at_ms != UINT64_MAX) return;
-	if (inbox_start < inbox_end) (void)parse_inbox();
+	took_frames = inbox_start < inbox_end;
+	if (took_frames) (void)parse_inbox();
 	session_emit();
 	write_more();
 	if (channel.fd < 0 || retry_at_ms != UINT64_MAX) return;
@@ -101,10 +103,9 @@ void channel_push(void) {
 }
 
 uint64_t channel_wake_ms(void) {
-	/* Room that was just made may let more in or out: take another turn at once. */
-	bool more = channel.fd >= 0 && retry_at_ms == UINT64_MAX && inbox_start < inbox_end
-	            && outbox_has_room_for_answer();
-	return more ? 0 : retry_at_ms;
+	/* Frames that waited for room may have asked for something that is due now. */
+	bool more = channel.fd >= 0 && retry_at_ms == UINT64_MAX && outbox_has_room_for_answer();
+	return took_frames && more ? 0 : retry_at_ms;
 }
 
 void channel_flush(uint64_t timeout_ms) {

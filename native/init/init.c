@@ -83,9 +83,10 @@ static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static _Noreturn void run(void) {
 	for (;;) {
+		/* What became due first, then the telling of it, then the wait. */
+		uint64_t due_ms = least(entrypoint_tick(), shutdown_tick());
 		channel_push();
-		uint64_t wake_ms = least(least(entrypoint_tick(), shutdown_tick()), channel_wake_ms());
-		loop_turn(children_wait ? 0 : wake_ms);
+		loop_turn(children_wait ? 0 : least(due_ms, channel_wake_ms()));
 		if (children_wait) reap();
 	}
 }

@@ -20,7 +20,7 @@
 #include "stream.h"
 
 /* Others than the entrypoint get a moment after SIGTERM; after SIGKILL only the kernel delays them. */
-enum { TERM_MS = 200, KILL_MS = 2000, DRAIN_MS = 5000, LAST_WORDS_MS = 1000 };
+enum { TERM_MS = 200, KILL_MS = 2000, DRAIN_MS = 5000, DRAIN_LOOK_MS = 5, LAST_WORDS_MS = 1000 };
 
 static struct {
 	enum { NOT, STOPPING, TERMINATING, KILLING, DRAINING } phase;
@@ -73,6 +73,7 @@ uint64_t shutdown_tick(void) {
 	}
 	if (state.phase != DRAINING && nobody_is_left()) return drain();
 	if (state.phase == DRAINING && (!session_is_open() || stream_is_drained(ENTRYPOINT))) finish();
+	if (state.phase == DRAINING && state.deadline_ms > now_ms()) return now_ms() + DRAIN_LOOK_MS;
 	if (state.deadline_ms > now_ms()) return state.deadline_ms;
 	if (state.phase == DRAINING) finish();
 	if (state.phase == KILLING) return drain();

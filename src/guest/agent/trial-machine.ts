@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -62,6 +63,7 @@ export async function startTrialMachine(t: TestContext): Promise<TrialMachine> {
     if (child !== undefined) await endChild(child)
     rmSync(root, { recursive: true, force: true })
   })
+  chmodSync(root, 0o755)
   makeRoot(root)
   const namespaces = ['--pid', '--fork', '--kill-child', '--mount', '--uts', '--ipc', '--net']
   child = spawn('unshare', [...namespaces, 'sh', '-c', PREPARE], {
