@@ -13,6 +13,7 @@ import { openQuicTransport } from '../transport/quic-transport.ts'
 import { parseSocketAddress } from '../wire/socket-address.ts'
 import { AdminServer } from './admin-server.ts'
 import { type AgentConfig, readSchemaFiles, readTls } from './agent-config.ts'
+import type { AgentView } from './agent-view.ts'
 import { ClusterNode } from './cluster-node.ts'
 import { SyncError } from './errors.ts'
 import { agentMetrics, serveMetrics } from './metrics.ts'
@@ -27,7 +28,7 @@ const VACUUM_PAGES = 1_000
  * An agent: one node of the cluster with its API, its admin socket and its metrics, in this process. Also for
  * daemons that embed it: `store`, `transaction` and `subscriptions` are the in-process API.
  */
-export class Agent implements ApiHost {
+export class Agent implements ApiHost, AgentView {
   readonly store: Store
   readonly readers: ReadPool
   readonly subscriptions: Subscriptions

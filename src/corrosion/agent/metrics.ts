@@ -1,9 +1,9 @@
 import { createServer, type Server } from 'node:http'
 import { type CollectFunction, Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
-import type { Agent } from './agent.ts'
+import type { AgentView } from './agent-view.ts'
 
 /** Prometheus metrics of an agent; all are read when somebody asks. */
-export function agentMetrics(agent: Agent): Registry {
+export function agentMetrics(agent: AgentView): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const gauge = (name: string, help: string, read: () => number | undefined) =>
@@ -38,7 +38,7 @@ export function agentMetrics(agent: Agent): Registry {
   return registry
 }
 
-function stateGauges({ node, store }: Agent, registry: Registry): void {
+function stateGauges({ node, store }: AgentView, registry: Registry): void {
   const labelled = (
     name: string,
     help: string,
@@ -71,7 +71,7 @@ function stateGauges({ node, store }: Agent, registry: Registry): void {
 }
 
 /** What has been counted since the start, under Prometheus' names. */
-function counters({ node }: Agent, registry: Registry): void {
+function counters({ node }: AgentView, registry: Registry): void {
   const groups = { node: () => node.counters, transport: () => node.transport.counters }
   for (const [group, read] of Object.entries(groups)) {
     for (const name of Object.keys(read())) {
