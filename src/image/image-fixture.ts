@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { gzipSync } from 'node:zlib'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { digestOf } from './digest.ts'
 
 export function folderFor(t: TestContext): string {
@@ -13,8 +13,15 @@ export function folderFor(t: TestContext): string {
   return folder
 }
 
-/** A layer made by GNU tar from what `script` makes in an empty folder. */
-export function layerOf(folder: string, name: string, script: string): Buffer {
+const BYTES_MAX = 64 << 20
+
+/** A layer made by GNU tar from what `script` makes in an empty folder, less the entries `without`. */
+export function layerOf(
+  folder: string,
+  name: string,
+  script: string,
+  without: readonly string[] = [],
+): Buffer {
   const source = join(folder, name)
   mkdirSync(source)
   execFileSync('sh', ['-ec', script], { cwd: source })
@@ -25,9 +32,11 @@ export function layerOf(folder: string, name: string, script: string): Buffer {
     '--numeric-owner',
     '--mtime=@1500000000',
   ]
-  return execFileSync('tar', [...options, '--sort=name', '-C', source, '-cf', '-', '.'], {
-    maxBuffer: 64 << 20,
-  })
+  const words = [...options, '--sort=name', '-C', source, '-cf', '-', '.']
+  const tar = execFileSync('tar', words, { maxBuffer: BYTES_MAX })
+  if (without.length === 0) return tar
+  const deletion = ['--delete', '-f', '-', ...without]
+  return execFileSync('tar', deletion, { input: tar, maxBuffer: BYTES_MAX })
 }
 
 export const LOWER = `
@@ -39,6 +48,14 @@ export const LOWER = `
 export const UPPER = `
   mkdir -p opaque etc; touch .wh.gone .wh.gone.d opaque/.wh..wh..opq; echo new > opaque/new
   echo two > etc/two; ln etc/two etc/two-hard; rm -rf lib; mkdir -p usr/lib; echo so > usr/lib/x.so; echo file > dangling`
+/** Hard links to files of a lower layer, when `etc/one` and `etc/two` are left out of this one. */
+export const ACROSS = `
+  mkdir -p etc far/away; echo one > etc/one; chmod 4755 etc/one; ln etc/one far/away/one
+  echo two > etc/two; ln etc/two far/two; touch etc/.wh.hard`
+/** What an earlier layer removed is back, a directory is a file now, and a file a directory. */
+export const RESTORED = `
+  mkdir -p gone; echo back > gone/x; echo file > far; mkdir -p opaque; touch opaque/.wh.new
+  touch opaque/.wh..wh..opq; mkdir opaque/deep; echo again > opaque/deep/z; chmod 700 opaque`
 
 /** Every file below `root` with all that an image can say of it. */
 export const list = (root: string) =>
@@ -54,8 +71,13 @@ export const list = (root: string) =>
     // A directory's size is its file system's affair.
     .replaceAll(/^(\S* d \S+ \S+) \d+/gm, '$1')
 
-/** An OCI layout of one image, `v1`, with gzip layers. */
-export function writeLayout(folder: string, layers: readonly Buffer[]): void {
+/** An OCI layout of one image, `v1`. */
+export function writeLayout(
+  folder: string,
+  layers: readonly Buffer[],
+  compression: 'gzip' | 'zstd' = 'gzip',
+): void {
+  const pack = compression === 'gzip' ? gzipSync : zstdCompressSync
   const blob = (bytes: Buffer, mediaType: string) => {
     const digest = digestOf(bytes)
     mkdirSync(join(folder, 'blobs/sha256'), { recursive: true })
@@ -69,7 +91,7 @@ export function writeLayout(folder: string, layers: readonly Buffer[]): void {
     json({ architecture: 'amd64', os: 'linux', config: {}, rootfs }),
     `${kind}.config.v1+json`,
   )
-  const packed = layers.map((tar) => blob(gzipSync(tar), `${kind}.layer.v1.tar+gzip`))
+  const packed = layers.map((tar) => blob(pack(tar), `${kind}.layer.v1.tar+${compression}`))
   const manifest = json({
     schemaVersion: 2,
     mediaType: `${kind}.manifest.v1+json`,
