@@ -2,8 +2,10 @@
  * image: OCI images, from a registry to a root file system. Owns the host's cache of their blobs.
  * Reading order: reference.ts, manifest.ts, registry-client.ts, blob-store.ts, bring-image.ts, pull.ts,
  * import-image.ts, then
- * tar-reader.ts, apply-layer.ts and unpack.ts for what happens to layers.
+ * tar-reader.ts, apply-layer.ts and unpack.ts for what happens to layers, base-images.ts for the result.
  */
+export type { BaseImage, BaseImagesOptions } from './base-images.ts'
+export { BaseImages } from './base-images.ts'
 export type { BlobSource, BlobStoreOptions } from './blob-store.ts'
 export { BlobStore } from './blob-store.ts'
 export type { PulledImage, PullOptions } from './bring-image.ts'
