@@ -4,6 +4,8 @@ import { BLOCK_BYTES, badArchive, decodeTarHeader, type TarHeader } from './tar-
 export interface TarEntry extends TarHeader {
   /** By name, values as bytes: `security.capability` is binary. */
   readonly xattrs: ReadonlyMap<string, Buffer>
+  /** Where the contents begin in the stream, in bytes. */
+  readonly contentOffset: number
   /** The contents, once, before the next entry is asked for. What is not read is skipped. */
   readonly content: () => AsyncGenerator<Uint8Array>
 }
@@ -130,5 +132,6 @@ function openEntry(reader: ByteReader, header: ReturnType<typeof withRecords>) {
     }
   }
   const finish = async () => reader.skip(left + pad)
-  return { entry: { ...header, content } satisfies TarEntry, finish }
+  const contentOffset = reader.position
+  return { entry: { ...header, contentOffset, content } satisfies TarEntry, finish }
 }
