@@ -2,6 +2,7 @@ import type { Server } from 'node:http'
 import { createLog, type Log, systemClock, systemRandom } from '#base'
 import type { ApiHost, HealthReport } from '../api/api-host.ts'
 import { ApiServer } from '../api/api-server.ts'
+import { QueryProcesses } from '../api/query-processes.ts'
 import { HybridClock } from '../changes/hybrid-clock.ts'
 import { needCount } from '../gossip/compute-needs.ts'
 import type { MigrationStep } from '../schema/plan-migration.ts'
@@ -31,6 +32,7 @@ const VACUUM_PAGES = 1_000
 export class Agent implements ApiHost, AgentView {
   readonly store: Store
   readonly readers: ReadPool
+  readonly queryProcesses: QueryProcesses
   readonly subscriptions: Subscriptions
   readonly log: Log
   readonly config: AgentConfig
@@ -48,6 +50,7 @@ export class Agent implements ApiHost, AgentView {
     const { path, cache_size_kib: cacheKib, synchronous } = config.db
     this.store = new Store({ path, cacheKib, synchronous, now: () => this.#hlc.now() })
     this.readers = new ReadPool({ path, cacheKib: Math.ceil(cacheKib / 8) })
+    this.queryProcesses = new QueryProcesses(path)
     this.subscriptions = new Subscriptions(this.store, systemClock)
   }
 
@@ -212,6 +215,7 @@ export class Agent implements ApiHost, AgentView {
     }
     this.subscriptions[Symbol.dispose]()
     this.readers[Symbol.dispose]()
+    this.queryProcesses[Symbol.dispose]()
     this.store.close()
   }
 }
