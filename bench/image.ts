@@ -86,6 +86,7 @@ async function measure(folder: string, name: string, progress: (step: string) =>
 
 async function inEmpty(place: string, work: (place: string) => Promise<void>): Promise<void> {
   await mkdir(place)
+  await run('sync') // nobody pays for what the one before left to write
   await work(place).finally(() => rm(place, { recursive: true }))
 }
 

@@ -60,7 +60,8 @@ async function indexTar(path: string, signal?: AbortSignal): Promise<ArchiveFile
   const bytes = createReadStream(path, { highWaterMark: PIECE_BYTES, signal })
   for await (const { name, type, linkName, size, contentOffset } of readTar(bytes)) {
     const key = posix.normalize(name)
-    if (type === '0' || type === '7') places.set(key, { offset: contentOffset, size })
+    const isFile = (type === '0' || type === '7') && contentOffset !== undefined
+    if (isFile) places.set(key, { offset: contentOffset, size })
     // Older tools write one layer under several names.
     if (type === '1') places.set(key, { link: posix.normalize(linkName) })
     if (type === '2') places.set(key, { link: posix.join(posix.dirname(key), linkName) })

@@ -30,6 +30,7 @@ export function layerOf(
     '--xattrs',
     '--xattrs-include=*',
     '--numeric-owner',
+    '--sparse',
     '--mtime=@1500000000',
   ]
   const words = [...options, '--sort=name', '-C', source, '-cf', '-', '.']
@@ -43,7 +44,7 @@ export const LOWER = `
   mkdir -p etc usr/lib opaque/deep dev gone.d; ln -s usr/lib lib; ln -s /etc abs
   echo one > etc/one; ln etc/one etc/hard; echo x > gone; echo y > gone.d/y; echo z > opaque/deep/z
   echo old > opaque/old; chmod 4755 etc/one; chown 1000:1001 gone.d; echo own > owned; chown 1000:1001 owned; ln -s owned link; chown -h 7:8 link; mkfifo dev/fifo; mknod dev/null c 1 3
-  mknod dev/disk b 259 300; truncate -s 5M sparse; chmod 1777 dev; ln -s nowhere dangling; chown -h 7:8 dangling
+  mknod dev/disk b 259 300; truncate -s 5M sparse; echo end >> sparse; head -c 3M /dev/zero > zeros; chmod 1777 dev; ln -s nowhere dangling; chown -h 7:8 dangling
   setfattr -n user.godwit -v hello etc/hard || true; touch cap; setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 cap || true`
 export const UPPER = `
   mkdir -p opaque etc; touch .wh.gone .wh.gone.d opaque/.wh..wh..opq; echo new > opaque/new

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
@@ -46,6 +46,7 @@ test('layers unpack to what umoci unpacks: whiteouts, opaque, links, owners, mod
   ] as const) {
     const root = await unpack(folder, layers, pack, suffix)
     assert.deepEqual(list(root).split('\n'), expected.split('\n'))
+    for (const name of ['sparse', 'zeros']) assert(statSync(join(root, name)).blocks < 600, name)
     rmSync(root, { recursive: true })
   }
 })
