@@ -63,6 +63,14 @@ function stateGauges({ node, store }: AgentView, registry: Registry): void {
   labelled('actor_head', 'newest version known of each actor', 'actor', (set) => {
     for (const [actor, { head }] of store.bookkeeping) set(actor, head)
   })
+  labelled(
+    'actor_lag_seconds',
+    'commit to here, of the last change of each actor',
+    'actor',
+    (set) => {
+      for (const [actor, seconds] of node.lagByActor) set(actor, seconds)
+    },
+  )
   labelled('actor_gaps', 'missing versions of each actor', 'actor', (set) => {
     for (const [actor, { needed, partials }] of store.bookkeeping) {
       set(actor, needed.size + partials.size)

@@ -208,6 +208,8 @@ export class Store implements Replica {
       return results
     })
     this.#bookkeeping.adopt(draft)
+    // Versions of our own that this disk has lost came back: number on behind them.
+    if (draft.changed().has(this.actor)) this.#local.reload()
     for (const row of touched) this.#touched.push(row)
     return outcomes
   }
@@ -315,7 +317,7 @@ export class Store implements Replica {
 
   /** Applies one changeset, or none of it. */
   #applyOne(changeset: Changeset, draft: BookkeepingDraft, touched: TouchedRow[]): ApplyOutcome {
-    if (draft.knows(changeset) || changeset.actor === this.actor) return { kind: 'known' }
+    if (draft.knows(changeset)) return { kind: 'known' }
     if (changeset.kind === 'empty') {
       this.#forgetParts(changeset.actor, draft.of(changeset.actor), changeset.versions)
       draft.markKnown(changeset.actor, changeset.versions)
