@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type Clock, GodwitError, type Random } from '#base'
 import { type Apt, guardOf, installPackages } from './apt.ts'
 import { readFacts } from './facts.ts'
+import { guestInitPiece } from './guest-init.ts'
 import { findProof, neededPackages } from './packages.ts'
 import { ensurePiece, isPieceReady, outputPaths, type Piece } from './piece.ts'
 import { type MachineFacts, type Plan, parseOsRelease, planSetup } from './plan.ts'
@@ -36,7 +37,7 @@ export async function setUp(options: SetUpOptions): Promise<boolean> {
   await removeStamp(buildFolder)
   if (facts.userId === 0) await liftGuard(guardOf({ signal })) // of a set-up that was killed
   const installed = await installMissing(plan, options)
-  const pieces = piecesOf(plan, facts)
+  const pieces = piecesOf(plan, facts, root)
   const allReady = pieces.every((piece) => isPieceReady(piece, buildFolder))
   const skipped = await buildPieces(pieces, buildFolder, options)
   const worked = installed || !allReady
@@ -55,9 +56,14 @@ export async function setUp(options: SetUpOptions): Promise<boolean> {
   return worked
 }
 
-function piecesOf({ architecture }: Plan, { osRelease }: MachineFacts): readonly Piece<Apt>[] {
+function piecesOf(
+  { architecture }: Plan,
+  { osRelease }: MachineFacts,
+  root: string,
+): readonly Piece<Apt>[] {
   const { ID = '', VERSION_ID = '' } = parseOsRelease(osRelease)
-  return [kernelPiece(architecture, `${ID} ${VERSION_ID}`), initramfsPiece]
+  const kernel = kernelPiece(architecture, `${ID} ${VERSION_ID}`)
+  return [kernel, initramfsPiece, guestInitPiece(join(root, 'native', 'init'), architecture)]
 }
 
 async function installMissing(plan: Plan, options: SetUpOptions): Promise<boolean> {

@@ -1,0 +1,113 @@
+/*
+ * init: PID 1 of every machine. See PROTOCOL.md for what it does for the host, and README.md for how
+ * it is built. One thread, one loop, no allocation after start; each turn does a bounded piece of
+ * work for each source, so nothing that runs in the machine can keep it from answering.
+ *
+ *   init [--container] [--channel=WHERE]     WHERE: see channel.h
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "channel.h"
+#include "entrypoint.h"
+#include "failure.h"
+#include "loop.h"
+#include "machine.h"
+#include "shutdown.h"
+#include "stream.h"
+
+enum { REAPED_PER_TURN_MAX = 256, VSOCK_PORT = 10000 };
+
+static bool children_wait; /* more have ended than one turn reaps */
+
+static void take_child(pid_t pid, int status) {
+	for (int i = 0; i <= STREAMS_MAX; i++) {
+		struct stream *stream = &streams[i];
+		if (stream->kind == STREAM_FREE || stream->pid != pid || stream->exited) continue;
+		stream_exited(stream, status);
+		if (stream == ENTRYPOINT) entrypoint_exited(status);
+		return;
+	}
+}
+
+static void reap(void) {
+	for (int i = 0; i < REAPED_PER_TURN_MAX; i++) {
+		int status;
+		pid_t pid = waitpid(-1, &status, WNOHANG);
+		children_wait = pid > 0;
+		if (pid <= 0) return;
+		take_child(pid, status);
+	}
+}
+
+static void on_signal(struct source *source, uint32_t events) {
+	(void)events;
+	struct signalfd_siginfo info;
+	if (read(source->fd, &info, sizeof info) != (ssize_t)sizeof info) return;
+	if (info.ssi_signo == SIGCHLD) reap();
+	/* A runtime that stops its container, or Ctrl-Alt-Del of a machine: an orderly end. */
+	else (void)shutdown_begin("poweroff", 0, SIGTERM, 5000);
+}
+
+static struct source signals = {.fd = -1, .ready = on_signal};
+
+static int watch_signals(void) {
+	sigset_t watched;
+	sigemptyset(&watched);
+	sigaddset(&watched, SIGCHLD);
+	sigaddset(&watched, SIGTERM);
+	sigaddset(&watched, SIGINT);
+	sigprocmask(SIG_BLOCK, &watched, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signals.fd = signalfd(-1, &watched, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (signals.fd < 0) return fail("signalfd", "");
+	source_watch(&signals, EPOLLIN);
+	return 0;
+}
+
+static int open_channel(const char *where) {
+	if (where != NULL) return channel_open(where);
+	char vsock[24];
+	snprintf(vsock, sizeof vsock, "vsock:%d", VSOCK_PORT);
+	return channel_open("virtio:godwit.agent") == 0 ? 0 : channel_open(vsock);
+}
+
+static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+static _Noreturn void run(void) {
+	for (;;) {
+		channel_push();
+		uint64_t wake_ms = least(least(entrypoint_tick(), shutdown_tick()), channel_wake_ms());
+		loop_turn(children_wait ? 0 : wake_ms);
+		if (children_wait) reap();
+	}
+}
+
+static int give_up(void) {
+	fprintf(stderr, "init: %s %s: %s\n", last_failure.step, last_failure.detail, strerror(last_failure.error));
+	return 70; /* of PID 1 in a machine: the kernel panics, and the host sees its end */
+}
+
+int main(int argc, char **argv) {
+	const char *where = NULL;
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--container") == 0) machine_is_container();
+		else if (strncmp(argv[i], "--channel=", 10) == 0) where = argv[i] + 10;
+	}
+	if (getpid() != 1) { /* it signals and reaps everybody: never on a host */
+		fprintf(stderr, "init: it runs as PID 1 of a machine or a pid namespace only\n");
+		return 64;
+	}
+	umask(022);
+	streams_start();
+	if (loop_start() < 0 || machine_boot() < 0 || watch_signals() < 0 || open_channel(where) < 0)
+		return give_up();
+	run();
+}

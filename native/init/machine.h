@@ -1,0 +1,14 @@
+/*
+ * The machine around the entrypoint. In a virtual machine init makes it: pseudo file systems, root,
+ * network. In a container the runtime has, and only what the configuration names is done.
+ */
+#ifndef MACHINE_H
+#define MACHINE_H
+#include <stdbool.h>
+/* Before the channel: what it takes to find the host. */
+int machine_boot(void);
+/* After CONFIGURE. Once for the root, each time for the rest. */
+int machine_prepare(void);
+bool machine_is_virtual(void);
+void machine_is_container(void);
+#endif
