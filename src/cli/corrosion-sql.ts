@@ -91,7 +91,7 @@ async function openClient(command: Command) {
 function shown(cell: unknown): string {
   if (cell === null) return ''
   if (!Array.isArray(cell)) return String(cell)
-  return `x'${Buffer.from(cell as number[]).toString('hex')}'`
+  return `x'${Buffer.from(cell.map(Number)).toString('hex')}'`
 }
 
 const secondsOf = ({ timeout }: SqlOptions) => (timeout === undefined ? undefined : Number(timeout))

@@ -1,10 +1,12 @@
 import { createReadStream } from 'node:fs'
-import { type FileHandle, open, readdir, readFile, rm, stat, utimes } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile, rm, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode } from '#base'
 import { checkDigest, type Digest, fileNameOf, hashFor } from './digest.ts'
 import { ensureFolders, publish, writeDurably } from './durable-file.ts'
 import { ImageError } from './errors.ts'
+import { evictOldest } from './evict.ts'
+import { Holds } from './holds.ts'
 import { isTransient, retryTransient, type Waits } from './http-exchange.ts'
 import type { Descriptor } from './manifest.ts'
 import { SharedJobs } from './shared-jobs.ts'
@@ -35,8 +37,7 @@ export class BlobStore {
   readonly #pins: string
   readonly #bytesMax: number
   readonly #downloads = new SharedJobs<string>()
-  /** Pins that hold while this process works; not on disk. */
-  readonly #inUse = new Map<Digest, number>()
+  readonly #holds = new Holds<Digest>()
 
   private constructor({ folder, bytesMax }: BlobStoreOptions) {
     this.#blobs = join(folder, 'blobs')
@@ -94,17 +95,7 @@ export class BlobStore {
 
   /** Keeps a blob from `collect` until disposed of. */
   hold(digest: Digest): Disposable {
-    this.#inUse.set(digest, (this.#inUse.get(digest) ?? 0) + 1)
-    let isHeld = true
-    return {
-      [Symbol.dispose]: () => {
-        if (!isHeld) return
-        isHeld = false
-        const left = (this.#inUse.get(digest) ?? 1) - 1
-        if (left === 0) this.#inUse.delete(digest)
-        else this.#inUse.set(digest, left)
-      },
-    }
+    return this.#holds.hold(digest)
   }
 
   /** Keeps blobs from `collect` over restarts, under the name of who needs them. Replaces that pin. */
@@ -121,29 +112,15 @@ export class BlobStore {
 
   /** Removes the longest unused blobs that nobody holds until the rest fits. @returns bytes freed. */
   async collect(): Promise<number> {
-    const kept = await this.#pinned()
-    const files = await this.#filesByUse()
-    let total = files.reduce((sum, { size }) => sum + size, 0)
-    let freed = 0
-    for (const { name, size } of files) {
-      if (total - freed <= this.#bytesMax) break
+    const pinned = await this.pinned()
+    return await evictOldest(this.#blobs, this.#bytesMax, (name) => {
       const digest = name.replace('-', ':') as Digest
-      if (kept.has(digest) || this.#inUse.has(digest)) continue
-      await rm(join(this.#blobs, name))
-      freed += size
-    }
-    total -= freed
-    if (total > this.#bytesMax) {
-      throw new ImageError('image.cache_full', {
-        what: 'the image cache is full of images in use',
-        values: { bytes: total, bytesMax: this.#bytesMax },
-        fix: 'give it more room, or destroy machines',
-      })
-    }
-    return freed
+      return pinned.has(digest) || this.#holds.has(digest)
+    })
   }
 
-  async #pinned(): Promise<Set<Digest>> {
+  /** What all pins together name. */
+  async pinned(): Promise<Set<Digest>> {
     const pinned = new Set<Digest>()
     for (const name of await readdir(this.#pins)) {
       if (name.endsWith('.new')) continue
@@ -151,17 +128,6 @@ export class BlobStore {
       for (const digest of digests) pinned.add(digest)
     }
     return pinned
-  }
-
-  async #filesByUse() {
-    const names = await readdir(this.#blobs)
-    const files = await Promise.all(
-      names.map(async (name) => {
-        const { size, mtimeMs } = await stat(join(this.#blobs, name))
-        return { name, size, mtimeMs }
-      }),
-    )
-    return files.sort((a, b) => a.mtimeMs - b.mtimeMs)
   }
 
   async #download(descriptor: Descriptor, source: BlobSource, waits: Waits, signal: AbortSignal) {

@@ -4,9 +4,15 @@ import { ImageError } from './errors.ts'
 export class ByteReader {
   readonly #pieces: AsyncIterator<Uint8Array>
   #piece: Uint8Array = new Uint8Array(0)
+  #position = 0
 
   constructor(pieces: AsyncIterable<Uint8Array>) {
     this.#pieces = pieces[Symbol.asyncIterator]()
+  }
+
+  /** Bytes taken or skipped so far. */
+  get position(): number {
+    return this.#position
   }
 
   /** 1 to `bytesMax` bytes, a view; empty at the end of the stream. */
@@ -18,6 +24,7 @@ export class ByteReader {
     }
     const taken = this.#piece.subarray(0, bytesMax)
     this.#piece = this.#piece.subarray(taken.length)
+    this.#position += taken.length
     return taken
   }
 

@@ -1,155 +1,22 @@
 import type { BlobStore } from './blob-store.ts'
-import { ImageError } from './errors.ts'
-import {
-  CONFIG_BYTES_MAX,
-  compressionOf,
-  type Descriptor,
-  type Manifest,
-  manifestFor,
-  parseManifest,
-} from './manifest.ts'
-import { hostPlatform, type Platform } from './platform.ts'
-import { type ImageReference, parseReference } from './reference.ts'
-import type { FetchedManifest, RegistryClient } from './registry-client.ts'
+import { bringImage, type ImageSource, type PulledImage, type PullOptions } from './bring-image.ts'
+import { parseReference } from './reference.ts'
+import type { RegistryClient } from './registry-client.ts'
 
-/** An image whose every blob is in the store and held there until it is disposed of. */
-export interface PulledImage extends Disposable {
-  /** The digest of the platform's manifest: the image's identity on this host. */
-  readonly digest: Descriptor['digest']
-  readonly manifest: Manifest
-  readonly configBytes: Buffer
-}
-
-export interface PullOptions {
-  readonly platform?: Platform
-  readonly signal?: AbortSignal
-}
-
-const PARALLEL_BLOBS = 3
-const NESTING_MAX = 3
-const IMAGE_BYTES_MAX = 8 * 2 ** 30
-
-/** Brings an image into the store. Blobs that are there are not asked for again. @throws ImageError */
+/** Brings an image of a registry into the store. @throws ImageError */
 export async function pullImage(
   client: RegistryClient,
   store: BlobStore,
   text: string,
-  { platform = hostPlatform(), signal }: PullOptions = {},
+  options: PullOptions = {},
 ): Promise<PulledImage> {
   const reference = parseReference(text)
-  const { fetched, manifest } = await resolveManifest(client, store, reference, platform, signal)
-  checkSizes(manifest)
-  const held: Disposable[] = []
-  try {
-    held.push(await keepManifest(client, store, fetched, signal))
-    held.push(...(await pullBlobs(client, store, reference, manifest, signal)))
-    const configBytes = await store.read(manifest.config.digest)
-    if (configBytes === undefined) throw new Error('a held blob is gone')
-    return { digest: fetched.digest, manifest, configBytes, [Symbol.dispose]: () => release(held) }
-  } catch (error) {
-    release(held)
-    throw error
+  const source: ImageSource = {
+    waits: client.waits,
+    manifest: (digest, signal) =>
+      client.manifest(digest === undefined ? reference : { ...reference, digest }, signal),
+    blob: (descriptor, offset, round, signal) =>
+      client.blob(reference, descriptor, { offset, skipHosts: round }, signal),
   }
-}
-
-async function resolveManifest(
-  client: RegistryClient,
-  store: BlobStore,
-  reference: ImageReference,
-  platform: Platform,
-  signal?: AbortSignal,
-) {
-  let at = reference
-  for (let depth = 0; depth < NESTING_MAX; depth += 1) {
-    const fetched = await cachedManifest(client, store, at, signal)
-    const parsed = parseManifest(fetched.bytes, fetched.mediaType)
-    if (parsed.kind === 'manifest') return { fetched, manifest: parsed }
-    at = { ...reference, digest: manifestFor(parsed, platform).digest }
-  }
-  throw new ImageError('image.manifest_bad', {
-    what: 'indexes are nested too deep',
-    values: { depthMax: NESTING_MAX },
-  })
-}
-
-/** A manifest by digest never changes: with the registry down, what is cached still starts. */
-async function cachedManifest(
-  client: RegistryClient,
-  store: BlobStore,
-  reference: ImageReference,
-  signal?: AbortSignal,
-): Promise<FetchedManifest> {
-  const { digest } = reference
-  const bytes = digest === undefined ? undefined : await store.read(digest)
-  if (digest === undefined || bytes === undefined) return await client.manifest(reference, signal)
-  return { bytes, digest, mediaType: undefined }
-}
-
-function keepManifest(
-  client: RegistryClient,
-  store: BlobStore,
-  { bytes, digest }: FetchedManifest,
-  signal?: AbortSignal,
-) {
-  const descriptor = { mediaType: '', digest, size: bytes.length }
-  const source = async () => ({ offset: 0, bytes: once(bytes) })
-  return store.ensure(descriptor, source, client.waits, signal)
-}
-
-async function* once(bytes: Uint8Array) {
-  yield bytes
-}
-
-/** A few at a time: more streams than that only share one line. The first failure ends the others. */
-async function pullBlobs(
-  client: RegistryClient,
-  store: BlobStore,
-  reference: ImageReference,
-  manifest: Manifest,
-  signal?: AbortSignal,
-) {
-  const queue = [
-    ...new Map([manifest.config, ...manifest.layers].map((one) => [one.digest, one])).values(),
-  ]
-  const held: Disposable[] = []
-  const stop = new AbortController()
-  const both = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal])
-  const worker = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const descriptor = next
-      const source = (offset: number, round: number, jobSignal: AbortSignal) =>
-        client.blob(reference, descriptor, { offset, skipHosts: round }, jobSignal)
-      held.push(await store.ensure(descriptor, source, client.waits, both))
-    }
-  }
-  const results = await Promise.allSettled(
-    Array.from({ length: PARALLEL_BLOBS }, () =>
-      worker().catch((error) => {
-        stop.abort(error)
-        throw error
-      }),
-    ),
-  )
-  if (!results.some(({ status }) => status === 'rejected')) return held
-  release(held)
-  throw stop.signal.reason
-}
-
-function checkSizes({ config, layers }: Manifest): void {
-  for (const { mediaType } of layers) compressionOf(mediaType) // before a byte is downloaded
-  const bytes = layers.reduce((sum, { size }) => sum + size, 0)
-  if (config.size <= CONFIG_BYTES_MAX && bytes <= IMAGE_BYTES_MAX) return
-  throw new ImageError('image.too_large', {
-    what: 'the image is too large',
-    values: {
-      bytes,
-      bytesMax: IMAGE_BYTES_MAX,
-      configBytes: config.size,
-      configBytesMax: CONFIG_BYTES_MAX,
-    },
-  })
-}
-
-const release = (held: readonly Disposable[]) => {
-  for (const one of held) one[Symbol.dispose]()
+  return await bringImage(source, store, options, reference.digest)
 }

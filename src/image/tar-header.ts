@@ -50,7 +50,7 @@ function readText(block: Buffer, start: number, bytes: number): string {
 }
 
 /** Octal digits, or, with the first bit set, a big-endian number (GNU, for what octal cannot hold). */
-function readNumber(block: Buffer, start: number, bytes: number): number {
+export function readNumber(block: Buffer, start: number, bytes: number): number {
   const first = block[start] ?? 0
   if (first === 0xff) return -1 // GNU's negative numbers: dates before 1970
   if (first === 0x80) {

@@ -1,9 +1,12 @@
 import { ByteReader, cut } from './byte-reader.ts'
 import { BLOCK_BYTES, badArchive, decodeTarHeader, type TarHeader } from './tar-header.ts'
+import { checkMap, expand, readGnuMap, readPaxMap } from './tar-sparse.ts'
 
 export interface TarEntry extends TarHeader {
   /** By name, values as bytes: `security.capability` is binary. */
   readonly xattrs: ReadonlyMap<string, Buffer>
+  /** Where the contents begin in the stream, in bytes; undefined when they are not there in one piece. */
+  readonly contentOffset: number | undefined
   /** The contents, once, before the next entry is asked for. What is not read is skipped. */
   readonly content: () => AsyncGenerator<Uint8Array>
 }
@@ -11,9 +14,11 @@ export interface TarEntry extends TarHeader {
 /** Long names, and all pax records of one entry. */
 const EXTENSION_BYTES_MAX = 1 << 20
 const XATTR_PREFIX = 'SCHILY.xattr.'
+const SPARSE_PREFIX = 'GNU.sparse.'
 
 /**
- * Entries of a tar stream in order: ustar, pax (global and local) and GNU long names.
+ * Entries of a tar stream in order: ustar, pax (global and local), GNU long names, and sparse files,
+ * which come out whole, as type `0`.
  * @throws ImageError image.archive_bad
  */
 export async function* readTar(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<TarEntry> {
@@ -32,10 +37,8 @@ export async function* readTar(pieces: AsyncIterable<Uint8Array>): AsyncGenerato
         readExtension(header.type, await extension(reader, header.size), global, local)
         continue
       }
-      const { entry, finish } = openEntry(
-        reader,
-        withRecords(header, new Map([...global, ...local])),
-      )
+      const records = new Map([...global, ...local])
+      const { entry, finish } = await openEntry(reader, block, withRecords(header, records))
       local = new Map()
       yield entry
       await finish()
@@ -90,14 +93,27 @@ function readPax(bytes: Buffer, records: Map<string, Buffer>): void {
 function withRecords(header: TarHeader, records: ReadonlyMap<string, Buffer>) {
   const xattrs = new Map<string, Buffer>()
   for (const [key, value] of records) {
-    if (key.startsWith('GNU.sparse.')) throw badArchive('sparse entries are not supported')
     if (key.startsWith(XATTR_PREFIX)) xattrs.set(key.slice(XATTR_PREFIX.length), value)
     else if (key === 'path') header.name = value.toString('utf8')
     else if (key === 'linkpath') header.linkName = value.toString('utf8')
     else if (key === 'uid' || key === 'gid' || key === 'size') header[key] = wholeNumber(value)
     else if (key === 'mtime') header.mtimeSeconds = paxTime(value)
   }
-  return { ...header, xattrs }
+  const sparseSize = paxSparseSize(records)
+  if (sparseSize !== undefined) {
+    header.name = records.get(`${SPARSE_PREFIX}name`)?.toString('utf8') ?? header.name
+  }
+  return { ...header, xattrs, sparseSize }
+}
+
+/** The size of the file of a pax 1.0 sparse entry; undefined for what is not sparse. */
+function paxSparseSize(records: ReadonlyMap<string, Buffer>): number | undefined {
+  if (!records.keys().some((key) => key.startsWith(SPARSE_PREFIX))) return undefined
+  const [major, minor, size] = ['major', 'minor', 'realsize'].map((key) =>
+    records.get(`${SPARSE_PREFIX}${key}`),
+  )
+  if (major?.toString() === '1' && minor?.toString() === '0' && size) return wholeNumber(size)
+  throw badArchive('a sparse entry of an unknown version')
 }
 
 function wholeNumber(value: Buffer): number {
@@ -116,19 +132,40 @@ function paxTime(value: Buffer): number {
 
 const padding = (size: number) => (BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES
 
-function openEntry(reader: ByteReader, header: ReturnType<typeof withRecords>) {
+async function openEntry(
+  reader: ByteReader,
+  block: Buffer,
+  { sparseSize, ...header }: ReturnType<typeof withRecords>,
+) {
+  const begin = reader.position
+  if (sparseSize !== undefined && header.type !== '0') throw badArchive('no file, yet sparse')
+  const map =
+    header.type === 'S'
+      ? await readGnuMap(block, reader)
+      : sparseSize === undefined
+        ? undefined
+        : await readPaxMap(reader, sparseSize)
   // Links and devices have no contents, whatever their size field says.
   const hasContent = !'123456'.includes(header.type)
-  let left = hasContent ? header.size : 0
-  const pad = padding(left)
-  async function* content() {
-    while (left > 0) {
-      const piece = await reader.some(left)
-      if (piece.length === 0) throw cut()
-      left -= piece.length
-      yield piece
-    }
+  // The size of a pax entry counts the map, that of GNU's does not.
+  const mapBytes = header.type === 'S' ? 0 : reader.position - begin
+  let left = hasContent ? header.size - mapBytes : 0
+  const pad = hasContent ? padding(header.size) : 0
+  const take = async (bytesMax: number) => {
+    const piece = await reader.some(Math.min(bytesMax, left))
+    if (piece.length === 0) throw cut()
+    left -= piece.length
+    return piece
+  }
+  async function* whole() {
+    while (left > 0) yield await take(left)
   }
   const finish = async () => reader.skip(left + pad)
-  return { entry: { ...header, content } satisfies TarEntry, finish }
+  if (map === undefined) {
+    return { entry: { ...header, contentOffset: begin, content: whole }, finish }
+  }
+  checkMap(map, left)
+  const content = () => expand(map, take)
+  const sparse = { type: '0', size: map.fileSize, contentOffset: undefined, content }
+  return { entry: { ...header, ...sparse }, finish }
 }

@@ -1,88 +1,13 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test, { type TestContext } from 'node:test'
+import test from 'node:test'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { applyLayer, newBudget } from './apply-layer.ts'
 import { digestOf } from './digest.ts'
+import { folderFor, LOWER, layerOf, list, UPPER, writeLayout } from './image-fixture.ts'
 import { unpackLayers } from './unpack.ts'
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'godwit-unpack-'))
-  t.after(() => rmSync(folder, { recursive: true }))
-  return folder
-}
-
-/** A layer made by GNU tar from what `script` makes in an empty folder. */
-function layerOf(folder: string, name: string, script: string): Buffer {
-  const source = join(folder, name)
-  mkdirSync(source)
-  execFileSync('sh', ['-ec', script], { cwd: source })
-  const options = [
-    '--format=pax',
-    '--xattrs',
-    '--xattrs-include=*',
-    '--numeric-owner',
-    '--mtime=@1500000000',
-  ]
-  return execFileSync('tar', [...options, '--sort=name', '-C', source, '-cf', '-', '.'], {
-    maxBuffer: 64 << 20,
-  })
-}
-
-const LOWER = `
-  mkdir -p etc usr/lib opaque/deep dev gone.d; ln -s usr/lib lib; ln -s /etc abs
-  echo one > etc/one; ln etc/one etc/hard; echo x > gone; echo y > gone.d/y; echo z > opaque/deep/z
-  echo old > opaque/old; chmod 4755 etc/one; chown 1000:1001 gone.d; echo own > owned; chown 1000:1001 owned; ln -s owned link; chown -h 7:8 link; mkfifo dev/fifo; mknod dev/null c 1 3
-  mknod dev/disk b 259 300; truncate -s 5M sparse; chmod 1777 dev; ln -s nowhere dangling; chown -h 7:8 dangling
-  setfattr -n user.godwit -v hello etc/hard || true; touch cap; setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 cap || true`
-const UPPER = `
-  mkdir -p opaque etc; touch .wh.gone .wh.gone.d opaque/.wh..wh..opq; echo new > opaque/new
-  echo two > etc/two; ln etc/two etc/two-hard; rm -rf lib; mkdir -p usr/lib; echo so > usr/lib/x.so; echo file > dangling`
-
-const list = (root: string) =>
-  execFileSync(
-    'sh',
-    [
-      '-c',
-      `find . -printf '%P %y %m %U:%G %s %T@ %l %n\\n' | sort; find . -type f | sort | xargs sha256sum; find . \\( -type c -o -type b \\) -exec stat -c '%n %t:%T' {} +; find . | sort | xargs getfattr -h -d -m - 2>/dev/null`,
-    ],
-    { cwd: root },
-  )
-    .toString()
-    // A directory's size is its file system's affair.
-    .replaceAll(/^(\S* d \S+ \S+) \d+/gm, '$1')
-
-function writeLayout(folder: string, layers: readonly Buffer[]): void {
-  const blob = (bytes: Buffer, mediaType: string) => {
-    const digest = digestOf(bytes)
-    mkdirSync(join(folder, 'blobs/sha256'), { recursive: true })
-    writeFileSync(join(folder, 'blobs', digest.replace(':', '/')), bytes)
-    return { mediaType, digest, size: bytes.length }
-  }
-  const kind = 'application/vnd.oci.image'
-  const json = (value: object) => Buffer.from(JSON.stringify(value))
-  const rootfs = { type: 'layers', diff_ids: layers.map(digestOf) }
-  const config = blob(
-    json({ architecture: 'amd64', os: 'linux', config: {}, rootfs }),
-    `${kind}.config.v1+json`,
-  )
-  const packed = layers.map((tar) => blob(gzipSync(tar), `${kind}.layer.v1.tar+gzip`))
-  const manifest = json({
-    schemaVersion: 2,
-    mediaType: `${kind}.manifest.v1+json`,
-    config,
-    layers: packed,
-  })
-  const entry = {
-    ...blob(manifest, `${kind}.manifest.v1+json`),
-    annotations: { 'org.opencontainers.image.ref.name': 'v1' },
-  }
-  writeFileSync(join(folder, 'index.json'), json({ schemaVersion: 2, manifests: [entry] }))
-  writeFileSync(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
-}
 
 async function unpack(
   folder: string,
@@ -121,6 +46,7 @@ test('layers unpack to what umoci unpacks: whiteouts, opaque, links, owners, mod
   ] as const) {
     const root = await unpack(folder, layers, pack, suffix)
     assert.deepEqual(list(root).split('\n'), expected.split('\n'))
+    for (const name of ['sparse', 'zeros']) assert(statSync(join(root, name)).blocks < 600, name)
     rmSync(root, { recursive: true })
   }
 })

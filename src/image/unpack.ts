@@ -3,8 +3,11 @@ import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { applyLayer, newBudget, type UnpackBudget } from './apply-layer.ts'
+import type { BlobStore } from './blob-store.ts'
+import type { PulledImage } from './bring-image.ts'
 import { checkDigest, type Digest } from './digest.ts'
 import { ImageError } from './errors.ts'
+import { parseImageConfig } from './image-config.ts'
 import { type Compression, compressionOf, type Descriptor } from './manifest.ts'
 
 /**
@@ -31,6 +34,26 @@ export async function unpackLayers(
     }
     checkDigest(diffId, `sha256:${hash.digest('hex')}`)
   }
+}
+
+/** Unpacks an image that is held in `store`, as `unpackLayers` does. @throws ImageError */
+export async function unpackImage(
+  image: PulledImage,
+  store: BlobStore,
+  root: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { layers } = image.manifest
+  const { diffIds } = parseImageConfig(image.configBytes)
+  if (diffIds.length !== layers.length) {
+    const values = { layers: layers.length, diffIds: diffIds.length }
+    throw new ImageError('image.manifest_bad', { what: 'config and layers differ', values })
+  }
+  const found = layers.flatMap((descriptor, index) => {
+    const diffId = diffIds[index]
+    return diffId ? [{ descriptor, diffId, path: store.pathOf(descriptor.digest) }] : []
+  })
+  await unpackLayers(root, found, signal)
 }
 
 /** The same bytes, not ended when their reader has seen the archive's end. */

@@ -1,9 +1,9 @@
 import { dashed, parseActorId } from '../changes/actor-id.ts'
 import type { AdminFrame } from './admin-protocol.ts'
-import type { Agent } from './agent.ts'
+import type { AgentView } from './agent-view.ts'
 import { SyncError } from './errors.ts'
 
-type Handler = (agent: Agent, argument: unknown) => Iterable<AdminFrame>
+type Handler = (agent: AgentView, argument: unknown) => Iterable<AdminFrame>
 
 /** Commands by name; those of two words as `Cluster.Members`. */
 const handlers: ReadonlyMap<string, Handler> = new Map<string, Handler>([
@@ -23,7 +23,7 @@ const handlers: ReadonlyMap<string, Handler> = new Map<string, Handler>([
  * Runs a command as Corrosion's admin socket has them: `"Ping"`, `{"Cluster":"Members"}`,
  * `{"Cluster":{"SetId":1}}`. @throws SyncError sync.command_bad, and what the command throws
  */
-export function* runAdminCommand(agent: Agent, command: unknown): Generator<AdminFrame> {
+export function* runAdminCommand(agent: AgentView, command: unknown): Generator<AdminFrame> {
   const [name, argument] = readCommand(command)
   const handler = handlers.get(name)
   if (handler === undefined) {
@@ -49,13 +49,13 @@ function onlyEntry(value: unknown): [string, unknown] {
   return entry
 }
 
-function* reload(agent: Agent): Generator<AdminFrame> {
+function* reload(agent: AgentView): Generator<AdminFrame> {
   yield log('reloading schema from configured paths...')
   const steps = agent.reloadSchema()
   yield log(`schema reload finished: ${steps.length} changes`)
 }
 
-function syncState(agent: Agent): unknown {
+function syncState(agent: AgentView): unknown {
   const { actor, heads, need, partialNeed } = agent.store.syncState()
   const byActor = <T>(map: ReadonlyMap<Parameters<typeof dashed>[0], T>) =>
     Object.fromEntries([...map].map(([id, value]) => [dashed(id), value]))
@@ -72,7 +72,7 @@ function syncState(agent: Agent): unknown {
 }
 
 /** The bookkeeping in memory against its tables. */
-function* checkConsistency(agent: Agent): Generator<AdminFrame> {
+function* checkConsistency(agent: AgentView): Generator<AdminFrame> {
   const differences = agent.store.bookkeepingDifferences().map(dashed)
   const report = {
     ok: differences.length === 0,
@@ -83,7 +83,7 @@ function* checkConsistency(agent: Agent): Generator<AdminFrame> {
   if (differences.length > 0) throw bad('bookie mismatch: memory and database disagree')
 }
 
-function* members(agent: Agent): Generator<AdminFrame> {
+function* members(agent: AgentView): Generator<AdminFrame> {
   const { node } = agent
   for (const { id, address, renewedAt } of node.members.values()) {
     const rtt = node.transport.rttMs(address)
@@ -96,7 +96,7 @@ function* members(agent: Agent): Generator<AdminFrame> {
   }
 }
 
-function* membershipStates(agent: Agent): Generator<AdminFrame> {
+function* membershipStates(agent: AgentView): Generator<AdminFrame> {
   for (const { identity, incarnation, health } of agent.node.membership.swim.snapshot()) {
     const { id, address, renewedAt } = identity
     const state = `${health[0]?.toUpperCase()}${health.slice(1)}`
@@ -105,12 +105,12 @@ function* membershipStates(agent: Agent): Generator<AdminFrame> {
   }
 }
 
-function* rejoin(agent: Agent): Generator<AdminFrame> {
+function* rejoin(agent: AgentView): Generator<AdminFrame> {
   agent.node.membership.rejoin()
   yield log('asking for members again')
 }
 
-function* setClusterId(agent: Agent, id: unknown): Generator<AdminFrame> {
+function* setClusterId(agent: AgentView, id: unknown): Generator<AdminFrame> {
   if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id > 65_535) {
     throw bad('a cluster id is a whole number from 0 to 65535')
   }
@@ -120,7 +120,7 @@ function* setClusterId(agent: Agent, id: unknown): Generator<AdminFrame> {
   yield log(`cluster id ${id} is set; it counts from the agent's next start`)
 }
 
-function* actorVersion(agent: Agent, argument: unknown): Generator<AdminFrame> {
+function* actorVersion(agent: AgentView, argument: unknown): Generator<AdminFrame> {
   const { actor_id: id, version } = (argument ?? {}) as { actor_id?: string; version?: number }
   const actor = parseActorId(String(id))
   const known = agent.store.bookkeeping.get(actor)
@@ -135,7 +135,7 @@ function* actorVersion(agent: Agent, argument: unknown): Generator<AdminFrame> {
     yield json({ current: { db_version: wanted, last_seq: agent.store.lastSeqOf(actor, wanted) } })
 }
 
-function* subscriptions(agent: Agent): Generator<AdminFrame> {
+function* subscriptions(agent: AgentView): Generator<AdminFrame> {
   const queries = [...agent.subscriptions.queries()]
   yield json(
     queries.map(({ id, hash, sql, rowCount, subscriberCount, costMs }) => {

@@ -4,7 +4,7 @@ import type { Log } from '#base'
 import { FrameReader } from '../wire/frame.ts'
 import { runAdminCommand } from './admin-commands.ts'
 import { ADMIN_FRAME_BYTES_MAX, type AdminFrame, encodeAdmin } from './admin-protocol.ts'
-import type { Agent } from './agent.ts'
+import type { AgentView } from './agent-view.ts'
 
 /** The admin socket of an agent: who may open the file may command it. */
 export class AdminServer {
@@ -12,7 +12,7 @@ export class AdminServer {
   readonly #sockets = new Set<Socket>()
   readonly #path: string
 
-  private constructor(agent: Agent, path: string, log: Log) {
+  private constructor(agent: AgentView, path: string, log: Log) {
     this.#path = path
     this.#server = createServer((socket) => {
       this.#sockets.add(socket)
@@ -33,7 +33,7 @@ export class AdminServer {
   }
 
   /** @throws what listening says. A socket file that a killed agent left is replaced. */
-  static async listen(agent: Agent, path: string, log: Log): Promise<AdminServer> {
+  static async listen(agent: AgentView, path: string, log: Log): Promise<AdminServer> {
     const admin = new AdminServer(agent, path, log)
     rmSync(path, { force: true })
     const before = process.umask(0o077)
@@ -57,7 +57,7 @@ export class AdminServer {
   }
 }
 
-function* answersTo(agent: Agent, frame: Uint8Array): Generator<AdminFrame> {
+function* answersTo(agent: AgentView, frame: Uint8Array): Generator<AdminFrame> {
   let command: unknown
   try {
     command = JSON.parse(Buffer.from(frame).toString())

@@ -2,6 +2,7 @@ import type { Server } from 'node:http'
 import { createLog, type Log, systemClock, systemRandom } from '#base'
 import type { ApiHost, HealthReport } from '../api/api-host.ts'
 import { ApiServer } from '../api/api-server.ts'
+import { QueryProcesses } from '../api/query-processes.ts'
 import { HybridClock } from '../changes/hybrid-clock.ts'
 import { needCount } from '../gossip/compute-needs.ts'
 import type { MigrationStep } from '../schema/plan-migration.ts'
@@ -13,6 +14,7 @@ import { openQuicTransport } from '../transport/quic-transport.ts'
 import { parseSocketAddress } from '../wire/socket-address.ts'
 import { AdminServer } from './admin-server.ts'
 import { type AgentConfig, readSchemaFiles, readTls } from './agent-config.ts'
+import type { AgentView } from './agent-view.ts'
 import { ClusterNode } from './cluster-node.ts'
 import { SyncError } from './errors.ts'
 import { agentMetrics, serveMetrics } from './metrics.ts'
@@ -27,9 +29,10 @@ const VACUUM_PAGES = 1_000
  * An agent: one node of the cluster with its API, its admin socket and its metrics, in this process. Also for
  * daemons that embed it: `store`, `transaction` and `subscriptions` are the in-process API.
  */
-export class Agent implements ApiHost {
+export class Agent implements ApiHost, AgentView {
   readonly store: Store
   readonly readers: ReadPool
+  readonly queryProcesses: QueryProcesses
   readonly subscriptions: Subscriptions
   readonly log: Log
   readonly config: AgentConfig
@@ -47,6 +50,7 @@ export class Agent implements ApiHost {
     const { path, cache_size_kib: cacheKib, synchronous } = config.db
     this.store = new Store({ path, cacheKib, synchronous, now: () => this.#hlc.now() })
     this.readers = new ReadPool({ path, cacheKib: Math.ceil(cacheKib / 8) })
+    this.queryProcesses = new QueryProcesses(path)
     this.subscriptions = new Subscriptions(this.store, systemClock)
   }
 
@@ -211,6 +215,7 @@ export class Agent implements ApiHost {
     }
     this.subscriptions[Symbol.dispose]()
     this.readers[Symbol.dispose]()
+    this.queryProcesses[Symbol.dispose]()
     this.store.close()
   }
 }

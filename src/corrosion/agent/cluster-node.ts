@@ -48,6 +48,8 @@ const RTT_SAMPLE_MS = 1_000
 export class ClusterNode {
   readonly counters = newNodeCounters()
   readonly lag = new LagMeter()
+  /** Seconds from commit to here of the last change of each actor that came by broadcast. */
+  readonly lagByActor = new Map<ActorId, number>()
   readonly #init: ClusterNodeInit
   readonly #transport: Transport
   readonly #broadcaster: Broadcaster
@@ -182,7 +184,7 @@ export class ClusterNode {
     }
     if (changeset === null) return
     this.counters.broadcastsReceived += 1
-    if (changeset.actor === store.actor || store.knows(changeset)) {
+    if (store.knows(changeset)) {
       this.counters.broadcastsKnown += 1
       return
     }
@@ -279,7 +281,9 @@ export class ClusterNode {
     const { ts } = changeset
     if (ts === null || ts === 0n) return
     if (!hlc.observe(ts)) this.counters.clockDrifts += 1
-    this.lag.add(Math.max(0, clock.nowMs() - ntp64Ms(ts)) / 1_000, nowMs)
+    const seconds = Math.max(0, clock.nowMs() - ntp64Ms(ts)) / 1_000
+    this.lag.add(seconds, nowMs)
+    this.lagByActor.set(changeset.actor, seconds)
   }
 
   #send(actions: readonly SendAction[]): void {

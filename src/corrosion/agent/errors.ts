@@ -8,6 +8,7 @@ export class SyncError extends GodwitError<SyncErrorCode> {
     'sync.peer_busy': { status: 503, transient: true },
     'sync.other_cluster': { status: 409 },
     'sync.out_of_turn': { status: 502 },
+    'sync.too_long': { status: 504, transient: true },
     'sync.address_bad': { status: 422 },
     /** A command that the admin socket does not know. */
     'sync.command_bad': { status: 400 },

@@ -1,9 +1,9 @@
 import { createServer, type Server } from 'node:http'
 import { type CollectFunction, Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
-import type { Agent } from './agent.ts'
+import type { AgentView } from './agent-view.ts'
 
 /** Prometheus metrics of an agent; all are read when somebody asks. */
-export function agentMetrics(agent: Agent): Registry {
+export function agentMetrics(agent: AgentView): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const gauge = (name: string, help: string, read: () => number | undefined) =>
@@ -38,7 +38,7 @@ export function agentMetrics(agent: Agent): Registry {
   return registry
 }
 
-function stateGauges({ node, store }: Agent, registry: Registry): void {
+function stateGauges({ node, store }: AgentView, registry: Registry): void {
   const labelled = (
     name: string,
     help: string,
@@ -63,6 +63,14 @@ function stateGauges({ node, store }: Agent, registry: Registry): void {
   labelled('actor_head', 'newest version known of each actor', 'actor', (set) => {
     for (const [actor, { head }] of store.bookkeeping) set(actor, head)
   })
+  labelled(
+    'actor_lag_seconds',
+    'commit to here, of the last change of each actor',
+    'actor',
+    (set) => {
+      for (const [actor, seconds] of node.lagByActor) set(actor, seconds)
+    },
+  )
   labelled('actor_gaps', 'missing versions of each actor', 'actor', (set) => {
     for (const [actor, { needed, partials }] of store.bookkeeping) {
       set(actor, needed.size + partials.size)
@@ -71,7 +79,7 @@ function stateGauges({ node, store }: Agent, registry: Registry): void {
 }
 
 /** What has been counted since the start, under Prometheus' names. */
-function counters({ node }: Agent, registry: Registry): void {
+function counters({ node }: AgentView, registry: Registry): void {
   const groups = { node: () => node.counters, transport: () => node.transport.counters }
   for (const [group, read] of Object.entries(groups)) {
     for (const name of Object.keys(read())) {

@@ -31,6 +31,10 @@ const SLOW_SEND_MS = 500
 const STEP_MS = 5_000
 /** Reading and applying a piece may take its time at the other end. */
 const PIECE_MS = 60_000
+/** After this a session asks for nothing more: the round waits for it, and the next one goes on from there. */
+const ASK_MS = 240_000
+/** So many answers in a row without a changeset: the peer does not have what it claims. */
+const DRY_PIECES_MAX = 3
 
 /**
  * Asks one peer for what it has and we lack, piece by piece, until there is nothing left to claim. What comes is
@@ -58,7 +62,8 @@ export async function pullFrom(
     const answer = await receive(session, STEP_MS)
     if (answer?.kind === 'clock') hlc.observe(answer.ts)
     const needs = computeNeeds(replica.syncState(), first.state)
-    const count = await pullPieces(session, shares, needs, take)
+    const pull = { session, shares, needs, take, clock: context.clock }
+    const count = await pullPieces(pull)
     session.finish()
     await session.receive({ deadlineMs: STEP_MS }) // the peer's end
     return count
@@ -68,15 +73,22 @@ export async function pullFrom(
   }
 }
 
-async function pullPieces(
-  session: BiSession,
-  shares: NeedShares,
-  needs: ReturnType<typeof computeNeeds>,
-  take: (changesets: Changeset[]) => Promise<void>,
-): Promise<number> {
+interface Pull {
+  readonly session: BiSession
+  readonly shares: NeedShares
+  readonly needs: ReturnType<typeof computeNeeds>
+  readonly take: (changesets: Changeset[]) => Promise<void>
+  readonly clock: Clock
+}
+
+/** No peer holds up a round for ever, whatever it claims and sends. */
+async function pullPieces({ session, shares, needs, take, clock }: Pull): Promise<number> {
+  const askUntilMs = clock.monotonicMs() + ASK_MS
   let count = 0
+  let dryPieces = 0
   // One piece is on its way while the one before is applied.
   const ask = async () => {
+    if (dryPieces >= DRY_PIECES_MAX || clock.monotonicMs() >= askUntilMs) return false
     const piece = shares.claim(needs, PIECE_VERSIONS)
     if (piece.length === 0) return false
     await session.send(encodeSyncMessage({ kind: 'request', needs: piece }), {
@@ -88,21 +100,25 @@ async function pullPieces(
   if (await ask()) asked += 1
   if (asked > 0 && (await ask())) asked += 1
   for (; asked > 0; asked -= 1) {
-    count += await pullPiece(session, take)
+    const came = await pullPiece(session, take, () => askUntilMs + PIECE_MS - clock.monotonicMs())
+    count += came
+    dryPieces = came === 0 ? dryPieces + 1 : 0
     if (await ask()) asked += 1
   }
   return count
 }
 
-/** Changesets until the clock message that ends the answer to one request. */
+/** Changesets until the clock message that ends the answer to one request. @param leftMs of the session */
 async function pullPiece(
   session: BiSession,
   take: (changesets: Changeset[]) => Promise<void>,
+  leftMs: () => number,
 ): Promise<number> {
   let count = 0
   let batch: Changeset[] = []
   for (;;) {
-    const message = await receive(session, PIECE_MS)
+    if (leftMs() <= 0) throw tooLong()
+    const message = await receive(session, Math.min(PIECE_MS, leftMs()))
     if (message === null) throw outOfTurn(message)
     if (message?.kind === 'changeset') {
       count += 1
@@ -225,6 +241,14 @@ async function receive(
 function rejected(reason: string): SyncError {
   const code = reason === 'otherCluster' ? 'sync.other_cluster' : 'sync.peer_busy'
   return new SyncError(code, { what: 'the peer refused to sync', values: { reason } })
+}
+
+function tooLong(): SyncError {
+  return new SyncError('sync.too_long', {
+    what: 'the peer did not end its answer in time',
+    values: { limitMs: ASK_MS + PIECE_MS },
+    fix: 'nothing: what came is kept, and the next round asks for the rest',
+  })
 }
 
 function outOfTurn(message: SyncMessage | null | undefined): SyncError {

@@ -69,7 +69,11 @@ export class ApiClient {
         body: JSON.stringify(body),
       })
     } catch (cause) {
-      throw failed(`error sending request for url (${this.#url}${path})`, cause)
+      throw new UserSqlError('corrosion.sql_failed', {
+        what: `error sending request for url (${this.#url}${path})`,
+        fix: 'start the agent (godwit corrosion agent -c FILE), or name its API with --api-addr',
+        cause,
+      })
     }
     const isSql = response.status === 400 || response.status === 500
     if (response.ok || isSql) return response
@@ -98,6 +102,6 @@ async function* lines(response: Response): AsyncGenerator<string> {
   if (rest !== '') yield rest
 }
 
-function failed(what: string, cause?: unknown): UserSqlError {
-  return new UserSqlError('corrosion.sql_failed', { what, cause })
+function failed(what: string): UserSqlError {
+  return new UserSqlError('corrosion.sql_failed', { what })
 }

@@ -2,6 +2,7 @@ import type { ActorId } from '../changes/actor-id.ts'
 import type { ReadPool } from '../store/read-pool.ts'
 import type { Committed, Store } from '../store/store.ts'
 import type { Subscriptions } from '../subscriptions/subscriptions.ts'
+import type { QueryProcesses } from './query-processes.ts'
 
 export interface HealthReport {
   readonly gaps: number
@@ -16,6 +17,7 @@ export interface ApiHost {
   readonly actor: ActorId
   readonly store: Store
   readonly readers: ReadPool
+  readonly queryProcesses: QueryProcesses
   readonly subscriptions: Subscriptions
   /** As Store.transaction; what it wrote is told to subscribers and peers soon after. */
   transaction<T>(work: () => T): Committed<T>

@@ -10,6 +10,7 @@ import { Store } from '../store/store.ts'
 import { Subscriptions } from '../subscriptions/subscriptions.ts'
 import type { ApiHost } from './api-host.ts'
 import { type ApiOptions, ApiServer } from './api-server.ts'
+import { QueryProcesses } from './query-processes.ts'
 
 interface Exchange {
   readonly title: string
@@ -46,6 +47,7 @@ class Agent implements ApiHost, AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'godwit-api-'))
   readonly store: Store
   readonly readers: ReadPool
+  readonly queryProcesses: QueryProcesses
   readonly subscriptions: Subscriptions
   server!: ApiServer
 
@@ -55,6 +57,7 @@ class Agent implements ApiHost, AsyncDisposable {
     this.store = new Store({ path, now: () => ts++ })
     this.store.migrate(schema)
     this.readers = new ReadPool({ path })
+    this.queryProcesses = new QueryProcesses(path)
     this.subscriptions = new Subscriptions(this.store, systemClock)
   }
 
@@ -103,6 +106,7 @@ class Agent implements ApiHost, AsyncDisposable {
     await this.server.close()
     this.subscriptions[Symbol.dispose]()
     this.readers[Symbol.dispose]()
+    this.queryProcesses[Symbol.dispose]()
     this.store.close()
     rmSync(this.folder, { recursive: true })
   }
@@ -187,7 +191,6 @@ const OTHER_TEXT = new Set([
 ])
 /** The statement never ends, or is of a table-valued function that Node's SQLite lacks. */
 const LEFT_OUT = new Set([
-  'timeout=1',
   'timeout=1 with a long statement',
   'generate_series',
   'error after rows',
@@ -375,6 +378,43 @@ test('the same port speaks HTTP/2 to clients that know it', async () => {
   } finally {
     session.destroy()
   }
+})
+
+test('a query that never ends is ended at its timeout, and stops nobody meanwhile', async () => {
+  const endless =
+    'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT max(x) FROM c'
+  const running = agent.post('/v1/queries?timeout=2', endless)
+  const others = await Promise.all(
+    Array.from({ length: 20 }, () => agent.post('/v1/queries', 'SELECT 1')),
+  )
+  assert.ok(others.every(({ status }) => status === 200))
+  assert.match(
+    await (await running).text(),
+    /^\{"columns":\["max\(x\)"\]\}\n\{"error":"interrupted"\}\n$/,
+  )
+  const many = await agent.post('/v1/queries', 'SELECT a.id, b.id FROM kinds a, kinds b LIMIT 5')
+  assert.equal(many.status, 200, await many.text())
+  const bad = await agent.post('/v1/queries', 'SELECT * FROM a, b')
+  assert.deepEqual([bad.status, await bad.text()], [400, '{"error":"no such table: a"}\n'])
+})
+
+test('a large join arrives whole, and a reader that goes ends its process', async () => {
+  await using own = await Agent.start()
+  own.transaction(() => {
+    for (let id = 0; id < 300; id += 1)
+      own.store.statement('INSERT INTO tests (id) VALUES (?)').run(id)
+  })
+  const sql = 'SELECT a.id, b.id FROM tests a JOIN tests b'
+  const lines = (await (await own.post('/v1/queries', sql)).text()).trimEnd().split('\n')
+  assert.equal(lines.length, 90_000 + 2)
+  assert.ok(lines.at(-1)?.startsWith('{"eoq"'))
+  const abort = new AbortController()
+  const request = { method: 'POST', path: '/v1/queries?timeout=0', json: `${sql} JOIN tests c` }
+  const response = await own.fetch(request, abort.signal)
+  assert.equal(response.status, 200)
+  abort.abort()
+  const again = await own.post('/v1/queries', 'SELECT (SELECT 7) AS seven')
+  assert.match(await again.text(), /\[1,\[7\]\]/)
 })
 
 test('garbage on the port ends that connection only', async () => {

@@ -6,6 +6,8 @@ import type { SwimMessage } from './swim-message.ts'
 import { DEFAULT_SWIM_OPTIONS } from './swim-options.ts'
 
 const CLUSTER_ID = 7
+/** Until all have told all that they joined. Traffic is measured from then on. */
+const FORMING_MS = 120_000
 
 /** A node of the simulated cluster: the shell around one core. */
 class SwimNode {
@@ -79,9 +81,12 @@ export const scenario = defineScenario({
       }),
     )
     isFormed = true
-    world.run({ forMs: quietMs })
+    const formingMs = Math.min(FORMING_MS, quietMs / 2)
+    world.run({ forMs: formingMs })
+    const forming = traffic(world, ids)
+    world.run({ forMs: quietMs - formingMs })
     assertNobodyIsDown(nodes)
-    if (print === 1) printTraffic(world, ids, quietMs)
+    if (print === 1) printTraffic(forming, traffic(world, ids), quietMs - formingMs)
     for (let death = 0; death < deaths; death += 1) {
       const victim = nodes[world.random('victims').int(count)] as SimNode<SwimNode>
       victim.crash()
@@ -104,21 +109,34 @@ export const scenario = defineScenario({
   },
 })
 
-/** What membership costs a node in a quiet cluster. */
-function printTraffic(world: World, ids: readonly string[], forMs: number): void {
-  let sent = 0
+interface Traffic {
+  readonly datagrams: number
+  readonly bytes: number
+}
+
+/** What a node has sent on average. */
+function traffic(world: World, ids: readonly string[]): Traffic {
+  let datagrams = 0
   let bytes = 0
   for (const from of ids) {
     for (const to of ids) {
       if (from === to) continue
-      const counts = world.network.counts(from, to)
-      sent += counts.sent
-      bytes += counts.sentBytes
+      const { sent, sentBytes } = world.network.counts(from, to)
+      datagrams += sent
+      bytes += sentBytes
     }
   }
-  const perSecond = (value: number) =>
-    Math.round((value / ids.length / (forMs / 1_000)) * 100) / 100
-  const figures = { nodes: ids.length, datagrams: perSecond(sent), bytes: perSecond(bytes) }
+  return { datagrams: datagrams / ids.length, bytes: bytes / ids.length }
+}
+
+/** What membership costs a node of a quiet cluster, without what it took to form. */
+function printTraffic(before: Traffic, after: Traffic, forMs: number): void {
+  const perSecond = (value: number) => Math.round((value / (forMs / 1_000)) * 100) / 100
+  const figures = {
+    datagrams: perSecond(after.datagrams - before.datagrams),
+    bytes: perSecond(after.bytes - before.bytes),
+    formingBytes: Math.round(before.bytes),
+  }
   process.stdout.write(`per node and second: ${JSON.stringify(figures)}\n`)
 }
 

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { ColumnChange, TableChanges } from '../changes/changeset.ts'
 import type { SqlValue } from '../changes/sql-value.ts'
-import type { RemoteVersion } from './remote-changes.ts'
+import type { RemoteVersion } from './remote-version.ts'
 
 /** A change with its row, as it is kept. */
 export interface EarlyChange extends ColumnChange {

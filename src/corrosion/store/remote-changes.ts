@@ -8,17 +8,10 @@ import { CorrosionError } from '../errors.ts'
 import type { EarlyChanges } from './early-changes.ts'
 import type { TouchedRow } from './local-versions.ts'
 import { ordinalOf, RowMerge } from './merge-row.ts'
+import type { RemoteVersion } from './remote-version.ts'
 import type { ReplicatedTable } from './replicated-table.ts'
 import type { Stamp } from './row-clock.ts'
 import type { Sites } from './sites.ts'
-
-/** A version of another actor, whole. */
-export interface RemoteVersion {
-  readonly site: number
-  readonly version: number
-  readonly lastSeq: number
-  readonly ts: bigint
-}
 
 /** Writes what other actors' versions did into the tables. Triggers must be off. */
 export class RemoteChanges {

@@ -418,3 +418,23 @@ test('parts of a version that come together, whole and in order, are merged with
 })
 
 const kinds = (outcomes: ReturnType<Store['apply']>) => outcomes.map(({ kind }) => kind)
+
+test('a node that has lost its disk gets its own versions back, and numbers on behind them', () => {
+  const newActorId = () => actorIdOf(new Uint8Array(16).fill(7))
+  const open = () => {
+    const store = new Store({ path: ':memory:', now: () => 1n, newActorId })
+    store.migrate(SCHEMA)
+    return store
+  }
+  const [before, peer, after] = [open(), openStore(), open()]
+  for (let id = 1; id <= 5; id += 1) write(before, `INSERT INTO tests VALUES (${id}, 'x', ${id})`)
+  write(before, `UPDATE tests SET n = 0 WHERE id < 3`)
+  send(before, peer)
+  const need = { kind: 'full', versions: { start: 1, end: 6 } } as const
+  after.apply([...peer.serve(before.actor, need, () => 8_192)])
+  assert.deepEqual(rows(after), rows(before))
+  assert.equal(write(after, `INSERT INTO tests VALUES (6, 'after', 6)`), 7)
+  peer.apply(all(after))
+  assert.deepEqual(rows(peer), rows(after))
+  assert.deepEqual(changes(peer), changes(after))
+})

@@ -15,7 +15,8 @@ import { type LocalVersion, LocalVersions, type TouchedRow } from './local-versi
 import { LogCompactor } from './log-compactor.ts'
 import { migrate, replicatedTables, tableIds } from './migrate.ts'
 import { type DatabaseOptions, openWriter, type WriterFlags } from './open-database.ts'
-import { RemoteChanges, type RemoteVersion } from './remote-changes.ts'
+import { RemoteChanges } from './remote-changes.ts'
+import type { RemoteVersion } from './remote-version.ts'
 import { ReplicatedTable } from './replicated-table.ts'
 import { FORMAT, STORE_SQL } from './shadow-schema.ts'
 import { Sites } from './sites.ts'
@@ -207,6 +208,8 @@ export class Store implements Replica {
       return results
     })
     this.#bookkeeping.adopt(draft)
+    // Versions of our own that this disk has lost came back: number on behind them.
+    if (draft.changed().has(this.actor)) this.#local.reload()
     for (const row of touched) this.#touched.push(row)
     return outcomes
   }
@@ -314,7 +317,7 @@ export class Store implements Replica {
 
   /** Applies one changeset, or none of it. */
   #applyOne(changeset: Changeset, draft: BookkeepingDraft, touched: TouchedRow[]): ApplyOutcome {
-    if (draft.knows(changeset) || changeset.actor === this.actor) return { kind: 'known' }
+    if (draft.knows(changeset)) return { kind: 'known' }
     if (changeset.kind === 'empty') {
       this.#forgetParts(changeset.actor, draft.of(changeset.actor), changeset.versions)
       draft.markKnown(changeset.actor, changeset.versions)

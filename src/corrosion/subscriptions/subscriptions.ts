@@ -161,6 +161,8 @@ function checkKind({ tokens }: UserSql): void {
   if (isWord(tokens[0], 'VALUES')) {
     throw unfit('at least 1 table is required in FROM / JOIN clause')
   }
+  // One that never ends would hold the agent.
+  if (tokens.some((token) => isWord(token, 'RECURSIVE'))) throw unfit('unsupported statement')
   const isOther = isWord(tokens[0], 'PRAGMA', 'EXPLAIN', 'BEGIN', 'COMMIT', 'ATTACH', 'VACUUM')
   const writes = tokens.some((token, at) => {
     return isWord(token, 'INSERT', 'UPDATE', 'DELETE', 'REPLACE') && tokens[at + 1]?.text !== '('

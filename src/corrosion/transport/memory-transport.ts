@@ -170,11 +170,24 @@ export class MemoryTransport implements Transport {
     return {
       received: (message) => {
         reader.push(this.#countReceived(message))
-        for (let payload = reader.next(); payload !== undefined; payload = reader.next()) {
+        for (;;) {
+          const payload = this.#frameOf(reader, stream)
+          if (payload === undefined) return
           this.counters.framesReceived += 1
           this.#init.handlers.frameReceived(payload, stream.peer)
         }
       },
+    }
+  }
+
+  /** undefined: no whole frame, or none ever: then the stream is given up. */
+  #frameOf(reader: FrameReader, stream: MemoryStream): Uint8Array | undefined {
+    try {
+      return reader.next()
+    } catch {
+      this.counters.streamsRefused += 1
+      stream.reset()
+      return undefined
     }
   }
 
