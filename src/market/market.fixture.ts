@@ -45,9 +45,9 @@ export const factsOf = (id: string, region = ams): HostFacts => ({
 export class TestMarket {
   readonly server: NatsServer
   readonly #t: TestContext
-  readonly #seeds: ReadonlyMap<string, string>
+  readonly #seeds: Map<string, string>
 
-  private constructor(t: TestContext, server: NatsServer, seeds: ReadonlyMap<string, string>) {
+  private constructor(t: TestContext, server: NatsServer, seeds: Map<string, string>) {
     this.#t = t
     this.server = server
     this.#seeds = seeds
@@ -56,17 +56,7 @@ export class TestMarket {
   /** A server that knows these hosts of `ams`, hosts of other regions as `id@region`, and `flaps1`. */
   static async start(t: TestContext, hosts: readonly string[]): Promise<TestMarket> {
     const seeds = new Map<string, string>()
-    const newKey = (name: string) => {
-      const pair = nkeys.createUser()
-      seeds.set(name, new TextDecoder().decode(pair.getSeed()))
-      return pair.getPublicKey()
-    }
-    const users: NatsUser[] = hosts.map((name) => {
-      const [id = '', region = 'ams'] = name.split('@')
-      const own = { host: host(id), region: parseRegion(region) }
-      return { kind: 'host', nkey: newKey(id), ...own }
-    })
-    users.push({ kind: 'client', nkey: newKey('flaps1'), client: parseClientId('flaps1') })
+    const users = usersOf(hosts, seeds)
     const folder = mkdtempSync(join(tmpdir(), 'godwit-market-'))
     t.after(() => rmSync(folder, { recursive: true }))
     const listen = `127.0.0.1:${await freePort()}`
@@ -80,13 +70,40 @@ export class TestMarket {
     return new TestMarket(t, server, seeds)
   }
 
-  /** Connected as one of the users. */
-  async link(name: string): Promise<NatsLink> {
+  /** Other hosts than before, with new keys. */
+  replaceUsers(hosts: readonly string[]): void {
+    this.server.setUsers(usersOf(hosts, this.#seeds))
+  }
+
+  /** Tries to come in with a key that the server does not know; has been refused once. */
+  async strangersLink(): Promise<NatsLink> {
+    let refusals = 0
+    const count = () => {
+      refusals += 1
+    }
+    const log = createLog({
+      part: 'market',
+      level: 'warn',
+      format: 'json',
+      destination: { write: count },
+    })
+    this.#seeds.set('stranger', newSeed().seed)
+    const link = this.#open('stranger', log)
+    await pollUntil('a refusal', () => refusals > 0, soon)
+    return link
+  }
+
+  #open(name: string, log = quietLog): NatsLink {
     const seed = this.#seeds.get(name) ?? ''
     const backoff = { baseMs: 10, capMs: 50 }
-    const servers = [this.server.url]
-    const link = new NatsLink({ servers, seed, name, log: quietLog, backoff })
+    const link = new NatsLink({ servers: [this.server.url], seed, name, log, backoff })
     this.#t.after(() => link[Symbol.asyncDispose]())
+    return link
+  }
+
+  /** Connected as one of the users. */
+  async link(name: string): Promise<NatsLink> {
+    const link = this.#open(name)
     await connected(link)
     return link
   }
@@ -110,6 +127,25 @@ export class TestMarket {
     await link.flush()
     return { link, book, bids }
   }
+}
+
+function newSeed(): { seed: string; nkey: string } {
+  const pair = nkeys.createUser()
+  return { seed: new TextDecoder().decode(pair.getSeed()), nkey: pair.getPublicKey() }
+}
+
+function usersOf(hosts: readonly string[], seeds: Map<string, string>): NatsUser[] {
+  const newKey = (name: string) => {
+    const { seed, nkey } = newSeed()
+    seeds.set(name, seed)
+    return nkey
+  }
+  const users: NatsUser[] = hosts.map((name) => {
+    const [id = '', region = 'ams'] = name.split('@')
+    const own = { host: host(id), region: parseRegion(region) }
+    return { kind: 'host', nkey: newKey(id), ...own }
+  })
+  return [...users, { kind: 'client', nkey: newKey('flaps1'), client: parseClientId('flaps1') }]
 }
 
 export const connected = (link: NatsLink) =>

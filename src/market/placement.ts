@@ -228,6 +228,7 @@ export class PlacementRun {
     assert(asking !== undefined, 'bids are of a region')
     this.#ordering = undefined
     if (asking.bids.length === 0 || asking.orders >= limits.ordersMax) {
+      if (asking.heard.size === 0) this.#refuse({ reason: 'silent' }, asking.region, request.host)
       return this.#nextRegion(nowMs)
     }
     const bid = choose(asking.bids, (request.volumeBytes ?? 0) > 0, random)

@@ -35,7 +35,7 @@ export interface Refusal {
   readonly free?: number
 }
 
-/** A refusal and whose it is. No host: `nobody` in that region listens. */
+/** A refusal and whose it is. No host: `nobody` listens in that region, or all were `silent`. */
 export interface HostRefusal extends Refusal {
   readonly region: Region
   readonly host?: HostId
@@ -72,7 +72,7 @@ const sentences: Readonly<Record<RefusalReason, string>> = {
   exclusive: 'the host holds another one of the same exclusive kind',
   reservation_gone: 'the reservation has ended',
   malformed: 'the host could not read the request',
-  silent: 'the host offered itself and then did not answer',
+  silent: 'no answer came in time',
   nobody: 'no host listens there',
 }
 
