@@ -102,6 +102,16 @@ export class CapacityBook {
     return this.#limits.utilisationOf(addLoad(this.#used, this.#limits.loadOf(needs)))
   }
 
+  /** How many of these there is room for, one beside the other. */
+  roomFor(needs: Needs): number {
+    const load = this.#limits.loadOf(needs)
+    const free = subtractLoad(this.limits, this.#used)
+    const names = ['cpuMicros', 'memoryMb', 'machines', 'volumeBytes'] as const
+    const rooms = names.map((name) => (load[name] === 0 ? Infinity : free[name] / load[name]))
+    const room = Math.floor(Math.min(...rooms))
+    return room === Infinity ? 0 : Math.max(0, room)
+  }
+
   /** Ratios or limits changed. What is held stays held. @throws MarketError market.capacity_bad */
   setCapacity(capacity: HostCapacity): void {
     const limits = new CapacityLimits(capacity)
