@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { defineScenario, type SimNode, World } from '#sim'
 import type { HostId } from './host.ts'
 import { placementLimits } from './placement-limits.ts'
+import type { PlacementRequest } from './placement-request.ts'
 import { type Choose, chooseAny, chooseBest } from './ranking.ts'
 import { LARGEST, nextRequest } from './sim-demand.fixture.ts'
 import { SimFleet } from './sim-fleet.fixture.ts'
@@ -24,6 +25,8 @@ interface MarketOptions {
   readonly crashEveryMs: number
   readonly downForMs: number
   readonly lossRatio: number
+  /** Callers that die once room is reserved for them. */
+  readonly abandonRatio: number
 }
 
 /**
@@ -44,6 +47,7 @@ export const scenario = defineScenario({
     crashEveryMs: 2_000,
     downForMs: 20_000,
     lossRatio: 0.002,
+    abandonRatio: 0.002,
     baseline: true,
     print: true,
   },
@@ -64,14 +68,20 @@ const worldOptions = {
   network: { link: { latencyMs: 10, jitterMs: 20 } },
 } as const
 
+/** A machine that somebody wants: `at` once it was created. */
+interface Wish {
+  at: { readonly machine: string; readonly host: HostId } | undefined
+  isWanted: boolean
+}
+
 /** One fleet under one policy, from empty to the end. */
 class Story {
   readonly #world: World
   readonly #options: MarketOptions
   readonly #fleet: SimFleet
   readonly #fronts: readonly SimNode<SimFront>[]
-  /** What clients were told: the machines that live, and where. */
-  readonly #living: { machine: string; host: HostId }[] = []
+  /** Wanted and not yet unwanted: the same under every policy, whatever was placed where. */
+  readonly #wanted: Wish[] = []
   readonly #ends = new Map<string, number>()
   readonly #tookMs: number[] = []
   #requests = 0
@@ -81,9 +91,13 @@ class Story {
     this.#options = options
     const fleet = new SimFleet(world, options.hosts, options.regions)
     const limits = placementLimits()
+    const { abandonRatio } = options
     this.#fleet = fleet
     this.#fronts = Array.from({ length: FRONTS }, (_, at) =>
-      world.addNode(`front${at}`, (env) => new SimFront(env, { fleet, limits, choose })),
+      world.addNode(
+        `front${at}`,
+        (env) => new SimFront(env, { fleet, limits, choose, abandonRatio }),
+      ),
     )
   }
 
@@ -120,12 +134,11 @@ class Story {
     let scanAtMs = SCAN_EVERY_MS
     let left = Infinity
     for (; left > 0; left -= 1) {
-      if (left === Infinity && this.#living.length >= machines) left = churn
+      if (left === Infinity && this.#wanted.length >= machines) left = churn
       const isFilling = left === Infinity
       const isDestroy = dice.int(1_000) < (isFilling ? DESTROYS_PERMILLE : 500)
-      if (isDestroy && this.#living.length > 0) this.#destroy(dice.int(this.#living.length))
+      if (isDestroy && this.#wanted.length > 0) this.#destroy(dice.int(this.#wanted.length))
       else this.#create(nextRequest(wanted, this.#fleet.regions, machines))
-      if (isFilling && this.#requests > 3 * machines) left = churn // it is full before that
       this.#world.run({ forMs: periodMs })
       if (this.#world.nowMs < scanAtMs) continue
       scanAtMs += SCAN_EVERY_MS
@@ -140,25 +153,38 @@ class Story {
     return front.app
   }
 
-  #create(request: ReturnType<typeof nextRequest>): void {
-    this.#front().create(request, (end) => this.#ended(end))
+  #create(request: PlacementRequest): void {
+    const wish: Wish = { at: undefined, isWanted: true }
+    this.#wanted.push(wish)
+    this.#front().create(request, (end) => this.#ended(wish, end))
   }
 
-  #ended(end: CreateEnd): void {
+  #ended(wish: Wish, end: CreateEnd): void {
     const name = end.type === 'refused' ? end.code : end.type
     this.#ends.set(name, (this.#ends.get(name) ?? 0) + 1)
     if (end.type !== 'created') return
     const { machine, placement } = end
-    this.#living.push({ machine, host: placement.host })
+    wish.at = { machine, host: placement.host }
     this.#tookMs.push(placement.tookMs)
+    if (!wish.isWanted) this.#destroyAt(wish.at)
   }
 
-  #destroy(at: number): void {
-    const victim = this.#living[at]
-    const last = this.#living.pop()
-    assert(victim !== undefined && last !== undefined, 'one lives')
-    if (victim !== last) this.#living[at] = last
-    this.#front().destroy(victim.machine, victim.host, () => undefined)
+  #destroy(index: number): void {
+    const wish = this.#wanted[index]
+    const last = this.#wanted.pop()
+    assert(wish !== undefined && last !== undefined, 'one is wanted')
+    if (wish !== last) this.#wanted[index] = last
+    wish.isWanted = false
+    if (wish.at !== undefined) this.#destroyAt(wish.at) // else once it is created, if ever
+  }
+
+  #destroyAt({ machine, host }: NonNullable<Wish['at']>): void {
+    this.#front().destroy(machine, host, () => undefined)
+  }
+
+  /** What clients were told of. */
+  get #living(): NonNullable<Wish['at']>[] {
+    return this.#wanted.flatMap(({ at }) => (at === undefined ? [] : [at]))
   }
 
   #scan(): void {
@@ -176,6 +202,8 @@ class Story {
       reserved,
       'a reservation has no end',
     )
+    const abandoned = this.#ends.get('abandoned') ?? 0
+    assert.ok(expired + diedWithHost >= abandoned, 'room is held that nobody will use')
     const told = Map.groupBy(this.#living, ({ host }) => host)
     for (const { facts, machines, node } of this.#fleet.hosts) {
       const expected = (told.get(facts.host) ?? []).map(({ machine }) => machine)

@@ -13,6 +13,7 @@ testScenario(test, scenario, {
     crashEveryMs: 500,
     downForMs: 3_000,
     lossRatio: 0.02,
+    abandonRatio: 0.02,
     baseline: false,
     print: false,
   },

@@ -21,6 +21,8 @@ export type CreateEnd =
   | { readonly type: 'refused'; readonly code: string }
   /** The reservation had ended: its host died, or it took too long. */
   | { readonly type: 'gone' }
+  /** Whoever asked died between the reservation and its use. */
+  | { readonly type: 'abandoned' }
   /** The host does not answer any more. */
   | { readonly type: 'unknown' }
 
@@ -28,6 +30,8 @@ export interface FrontOptions {
   readonly fleet: SimFleet
   readonly limits: PlacementLimits
   readonly choose: Choose
+  /** So many callers die once room is reserved for them, without a word. */
+  readonly abandonRatio: number
 }
 
 interface Creating {
@@ -137,7 +141,8 @@ export class SimFront {
         break
       case 'succeed':
         this.#creating.delete(key)
-        this.#createOn(key, request, action.placement, done)
+        if (this.#env.random.next() < this.#options.abandonRatio) done({ type: 'abandoned' })
+        else this.#createOn(key, request, action.placement, done)
     }
   }
 
