@@ -24,6 +24,8 @@ export class MarketError extends GodwitError<MarketErrorCode> {
     'market.no_capacity': { status: 422 },
     /** Hosts answered, and none satisfies the constraints. */
     'market.no_match': { status: 422 },
+    /** Hosts had room, and others took it first at each that was ordered from. */
+    'market.contended': { status: 503, transient: true },
     /** No host answered. */
     'market.no_answer': { status: 503, transient: true },
     /** Hosts were still being tried when time was up. */

@@ -139,7 +139,7 @@ export class NatsPlacer implements Placer, Disposable {
   #checkIsAble(request: PlacementRequest, limits: PlacementLimits): void {
     const { link, placementsMax = PLACEMENTS_MAX } = this.#options
     if (!link.isConnected) {
-      const nothing = { refusals: [], counts: new Map(), answered: 0, regions: [] }
+      const nothing = { refusals: [], counts: new Map(), answered: 0, untried: 0, regions: [] }
       throw placementFailed('market.unavailable', nothing, request, limits)
     }
     if (this.#running.size >= placementsMax) {

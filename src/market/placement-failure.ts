@@ -16,6 +16,8 @@ export interface Failure {
   readonly counts: Map<RefusalReason, number>
   /** Hosts that said anything at all. */
   answered: number
+  /** Hosts with room that were not ordered from, for `ordersMax` others had refused. */
+  untried: number
   /** That were tried. */
   readonly regions: Region[]
 }
@@ -23,6 +25,7 @@ export interface Failure {
 type FailureCode =
   | 'market.no_capacity'
   | 'market.no_match'
+  | 'market.contended'
   | 'market.no_answer'
   | 'market.deadline'
   | 'market.unavailable'
@@ -35,6 +38,10 @@ const sentences: Readonly<Record<FailureCode, { what: string; fix: string }>> = 
   'market.no_match': {
     what: 'no host satisfies the constraints',
     fix: 'change the region, host, hardware, volume or neighbours that are asked for',
+  },
+  'market.contended': {
+    what: 'others took the room first, at one host after the other',
+    fix: 'try again',
   },
   'market.no_answer': {
     what: 'no host answered',
@@ -69,7 +76,8 @@ export function placementFailed(
 }
 
 /** A full host that fits says more than many that do not. */
-function codeOf({ refusals, answered }: Failure): FailureCode {
+function codeOf({ refusals, answered, untried }: Failure): FailureCode {
+  if (untried > 0) return 'market.contended'
   if (refusals.some((one) => isLackOfRoom(one) || isClosed(one))) return 'market.no_capacity'
   if (answered === 0 || refusals.some(isSilence)) return 'market.no_answer'
   return 'market.no_match'

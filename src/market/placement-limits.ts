@@ -24,7 +24,7 @@ export const DEFAULT_LIMITS: PlacementLimits = {
   bidsEnough: 64,
   orderMs: 1_000,
   reservationTtlMs: 30_000,
-  ordersMax: 8,
+  ordersMax: 16,
   deadlineMs: 5_000,
 }
 

@@ -97,7 +97,13 @@ interface Ordering {
 export class PlacementRun {
   readonly #options: PlacementOptions
   readonly #startedAtMs: number
-  readonly #failure: Failure = { refusals: [], counts: new Map(), answered: 0, regions: [] }
+  readonly #failure: Failure = {
+    refusals: [],
+    counts: new Map(),
+    answered: 0,
+    untried: 0,
+    regions: [],
+  }
   #asking: Asking | undefined
   #ordering: Ordering | undefined
   #regionIndex = -1
@@ -228,10 +234,11 @@ export class PlacementRun {
     assert(asking !== undefined, 'bids are of a region')
     this.#ordering = undefined
     if (asking.bids.length === 0 || asking.orders >= limits.ordersMax) {
+      this.#failure.untried += asking.bids.length
       if (asking.heard.size === 0) this.#refuse({ reason: 'silent' }, asking.region, request.host)
       return this.#nextRegion(nowMs)
     }
-    const bid = choose(asking.bids, (request.volumeBytes ?? 0) > 0, random)
+    const bid = choose(asking.bids, (request.volumeBytes ?? 0) > 0, random, asking.orders)
     asking.bids = asking.bids.filter((other) => other !== bid)
     asking.orders += 1
     this.#orderCount += 1

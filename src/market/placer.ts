@@ -12,8 +12,8 @@ export interface PlaceCall {
 /** Finds a host for a machine or a volume, and reserves room there. */
 export interface Placer {
   /**
-   * @throws PlacementError market.no_capacity, market.no_match, market.no_answer, market.deadline or
-   *   market.unavailable, with the reason of each host; MarketError market.request_bad or
+   * @throws PlacementError market.no_capacity, market.no_match, market.contended, market.no_answer,
+   *   market.deadline or market.unavailable, with the reason of each host; MarketError market.request_bad or
    *   market.overloaded; the signal's reason.
    */
   place(request: PlacementRequest, call?: PlaceCall): Promise<Placement>

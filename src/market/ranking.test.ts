@@ -51,28 +51,40 @@ test('the fuller host is better, up to the high mark', () => {
 
 test('an app is spread: a host without it beats a fuller host with it', () => {
   const bids = [bidOf('full', 0.6, { appMachines: 1 }), bidOf('empty', 0.2)]
-  assert.equal(chooseBest()(bids, false, seededRandom(1)).host, 'empty')
+  assert.equal(chooseBest()(bids, false, seededRandom(1), 0).host, 'empty')
 })
 
 test('among equal hosts the one with the image is taken', () => {
   const bids = [bidOf('a', 0.5), bidOf('b', 0.5, { hasImage: true }), bidOf('c', 0.5)]
-  assert.equal(chooseBest()(bids, false, seededRandom(1)).host, 'b')
+  assert.equal(chooseBest()(bids, false, seededRandom(1), 0).host, 'b')
 })
 
 test('the disk counts for placements that bring a volume, and for no others', () => {
   const utilisation = { cpu: 0.5, memory: 0.5, machines: 0, volume: 1 }
   const bids = [bidOf('brim', 0.5, { utilisation }), bidOf('room', 0.45)]
-  assert.equal(chooseBest()(bids, false, seededRandom(1)).host, 'brim')
+  assert.equal(chooseBest()(bids, false, seededRandom(1), 0).host, 'brim')
   const half = { ...utilisation, volume: 0.4 }
   const withRoom = [bids[0] ?? bidOf('x', 0), bidOf('room', 0.5, { utilisation: half })]
-  assert.equal(chooseBest()(withRoom, true, seededRandom(1)).host, 'room')
+  assert.equal(chooseBest()(withRoom, true, seededRandom(1), 0).host, 'room')
 })
 
 test('equals are all chosen now and then', () => {
   const random = seededRandom(7)
   const bids = ['a', 'b', 'c'].map((id) => bidOf(id, 0.5))
-  const chosen = new Set(Array.from({ length: 100 }, () => chooseBest()(bids, false, random).host))
+  const chosen = new Set(
+    Array.from({ length: 100 }, () => chooseBest()(bids, false, random, 0).host),
+  )
   assert.equal(chosen.size, 3)
+})
+
+test('after each refusal the choice is drawn from twice as many of the best', () => {
+  const random = seededRandom(7)
+  const bids = [0.1, 0.2, 0.3, 0.4, 0.5].map((cpu) => bidOf(`h${cpu * 10}`, cpu))
+  for (const [order, count] of [1, 2, 4, 5].entries()) {
+    const draw = () => chooseBest()(bids, false, random, order).host
+    const best = bids.map(({ host: id }) => id).slice(-count)
+    assert.deepEqual([...new Set(Array.from({ length: 200 }, draw))].toSorted(), best.toSorted())
+  }
 })
 
 test('marks that do not rise, and weights below 0, are refused', () => {

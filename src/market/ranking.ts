@@ -66,29 +66,34 @@ export function score(bid: Bid, { marks, weights }: RankingOptions, withVolume: 
   return fit - weights.spread * crowd + (bid.hasImage ? weights.image : 0)
 }
 
-/** Which bid is taken next. */
-export type Choose = (bids: readonly Bid[], withVolume: boolean, random: Random) => Bid
+/**
+ * Which bid is taken next.
+ *
+ * @param order 0 for the first order of a region, 1 for the next, ...
+ */
+export type Choose = (
+  bids: readonly Bid[],
+  withVolume: boolean,
+  random: Random,
+  order: number,
+) => Bid
 
 /**
- * The bid with the most points; among equals any, so that two placers do not meet at one host.
+ * First the bid with the most points; among equals any. A refusal means that others had the same idea
+ * at the same moment, so the next order is drawn from the best two, then from the best four, and so on:
+ * placers that met at one host do not meet at the next. (Exponential backoff, in space for time.)
  *
  * @throws MarketError market.limits_bad: marks that do not rise, a weight below 0.
  */
 export function chooseBest(options: RankingOptions = DEFAULT_RANKING): Choose {
   checkRanking(options)
-  return (bids, withVolume, random) => {
-    let best: Bid | undefined
-    let bestScore = -Infinity
-    let equals = 0
-    for (const bid of bids) {
-      const own = score(bid, options, withVolume)
-      if (own < bestScore) continue
-      equals = own > bestScore ? 1 : equals + 1
-      bestScore = own
-      if (equals === 1 || random.int(equals) === 0) best = bid
-    }
-    assert(best !== undefined, 'there is a bid to choose from')
-    return best
+  return (bids, withVolume, random, order) => {
+    const ranked = bids
+      .map((bid) => ({ bid, points: score(bid, options, withVolume), tie: random.next() }))
+      .toSorted((a, b) => b.points - a.points || a.tie - b.tie)
+    const chosen = ranked[random.int(Math.min(ranked.length, 2 ** Math.min(order, 20)))]
+    assert(chosen !== undefined, 'there is a bid to choose from')
+    return chosen.bid
   }
 }
 
