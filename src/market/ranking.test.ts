@@ -49,6 +49,12 @@ test('the fuller host is better, up to the high mark', () => {
   )
 })
 
+test('of hosts equally full in sum, the evenly full one is taken', () => {
+  const uneven = { cpu: 0.2, memory: 0.6, machines: 0, volume: 0 }
+  const bids = [bidOf('uneven', 0.4, { utilisation: uneven }), bidOf('even', 0.38)]
+  assert.equal(chooseBest()(bids, false, seededRandom(1), 0).host, 'even')
+})
+
 test('an app is spread: a host without it beats a fuller host with it', () => {
   const bids = [bidOf('full', 0.6, { appMachines: 1 }), bidOf('empty', 0.2)]
   assert.equal(chooseBest()(bids, false, seededRandom(1), 0).host, 'empty')

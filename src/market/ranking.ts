@@ -24,6 +24,8 @@ export interface RankingOptions {
     readonly memory: number
     /** Counts only for placements that bring a volume. */
     readonly volume: number
+    /** Against hosts where processor and memory would be unevenly full: what is left of one is lost. */
+    readonly balance: number
     /** Against hosts with machines of the same app: half for one, two thirds for two, ... */
     readonly spread: number
     /** For hosts that have the image. */
@@ -41,7 +43,7 @@ export const DEFAULT_RANKING: RankingOptions = {
     memory: { low: 0, high: 0.95, full: 0.9 },
     volume: { low: 0, high: 0.8, full: 0 },
   },
-  weights: { cpu: 1, memory: 1, volume: 1, spread: 1, image: 0.2 },
+  weights: { cpu: 1, memory: 1, volume: 1, balance: 1, spread: 1, image: 0.2 },
 }
 
 /** Linear interpolation between the marks. */
@@ -52,7 +54,7 @@ export function points(utilisation: number, { low, high, full }: Marks): number 
   return 1 + ((full - 1) * (utilisation - high)) / (1 - high)
 }
 
-/** The higher, the better. The fit is the weighted mean of the resources, so between 0 and 1. */
+/** The higher, the better: the weighted mean of the resources' points, less what speaks against. */
 export function score(bid: Bid, { marks, weights }: RankingOptions, withVolume: boolean): number {
   const { cpu, memory, volume } = bid.utilisation
   const volumeWeight = withVolume ? weights.volume : 0
@@ -62,8 +64,9 @@ export function score(bid: Bid, { marks, weights }: RankingOptions, withVolume: 
     volumeWeight * points(volume, marks.volume)
   const weight = weights.cpu + weights.memory + volumeWeight
   const fit = weight === 0 ? 0 : sum / weight
+  const skew = Math.abs(cpu - memory)
   const crowd = bid.appMachines / (bid.appMachines + 1)
-  return fit - weights.spread * crowd + (bid.hasImage ? weights.image : 0)
+  return fit - weights.balance * skew - weights.spread * crowd + (bid.hasImage ? weights.image : 0)
 }
 
 /**
