@@ -93,7 +93,7 @@ test('a failed write changes nothing but the log', () => {
   using accounts = furnished(world())
   const values = { GOOD: 'x', 'BAD NAME': 'y' }
   assert.throws(() => accounts.setSecrets(call, { app: 'web', values }), code('accounts.bad_input'))
-  assert.deepEqual(accounts.secrets('web' as never), { version: 0, secrets: [] })
+  assert.deepEqual(accounts.secrets('web'), { version: 0, secrets: [] })
 })
 
 test('no value of a secret, no key and no token is in the database or the log', () => {
@@ -223,9 +223,7 @@ test('resealing that dies half-way leaves everything as it was', () => {
     using between = world(path, ringOf(bothLines))
     assert.throws(() => between.reseal(call, {}), code('accounts.tampered'))
     using former = world(path)
-    assert.ok(
-      former.rootKeySecret(Buffer.from(former.rootKeys('acme' as never)[0]?.kid ?? '', 'hex')),
-    )
+    assert.ok(former.rootKeySecret(Buffer.from(former.rootKeys('acme')[0]?.kid ?? '', 'hex')))
   })
 })
 
@@ -269,7 +267,7 @@ test('a revoked token is refused as soon as the feed was polled, from the cache 
   feed.poll()
   const after = verdict()
   assert.ok(after !== undefined && !after.verified && after.failure.reason === 'revoked')
-  assert.ok(accounts.tokens('acme' as never)[0]?.revokedAtMs !== undefined)
+  assert.ok(accounts.tokens('acme')[0]?.revokedAtMs !== undefined)
 })
 
 test('a verifier that has not heard of revocations for too long refuses', () => {
@@ -372,7 +370,7 @@ test('hostile inputs give typed errors and leave no half-made rows', () => {
     { numRuns: 40 },
   )
   assert.equal(accounts.organizations().length, 1)
-  assert.equal(accounts.apps('acme' as never).length, 1)
+  assert.equal(accounts.apps('acme').length, 1)
   assert.equal(accounts.auditDamage(), undefined)
 })
 

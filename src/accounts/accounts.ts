@@ -15,16 +15,16 @@ export interface AccountsReads {
   organizations(): readonly Organization[]
   organization(slug: string): Organization | undefined
   organizationByNumber(id: number): Organization | undefined
-  members(organization: OrgSlug): readonly Member[]
+  members(organization: string): readonly Member[]
   app(name: string): App | undefined
-  apps(organization: OrgSlug): readonly App[]
+  apps(organization: string): readonly App[]
   /** Names and digests; values don't come out here: see `openSecrets`. */
-  secrets(app: AppName): AppSecrets
-  addresses(app: AppName): readonly Address[]
-  rootKeys(organization: OrgSlug): readonly RootKey[]
+  secrets(app: string): AppSecrets
+  addresses(app: string): readonly Address[]
+  rootKeys(organization: string): readonly RootKey[]
   /** Opened: the bytes that verify tokens made with this key; undefined: unknown or retired. */
   rootKeySecret(kid: Uint8Array): Uint8Array | undefined
-  tokens(organization: OrgSlug): readonly IssuedToken[]
+  tokens(organization: string): readonly IssuedToken[]
   /** Revocations after `sequence`, in order. */
   revocationsAfter(sequence: number): readonly Revocation[]
   audit(query?: AuditQuery): readonly AuditEntry[]

@@ -34,7 +34,7 @@ export const rootKeyWrites = (
       throw new AccountsError('accounts.root_key_newest', {
         what: 'new tokens are signed with this key',
         values: { kid },
-        fix: `make its successor first: godwit tokens keys rotate --org ${organization}`,
+        fix: `make its successor first: godwit tokens rotate --org ${organization}`,
       })
     }
     const { changes } = store.database
@@ -62,7 +62,7 @@ export function signingKey(store: Store, organization: number): { kid: Buffer; k
   throw new AccountsError('accounts.root_key_missing', {
     what: 'the organisation has no key to sign with',
     values: { kid },
-    fix: 'make one with: godwit tokens keys rotate',
+    fix: 'make one with: godwit tokens rotate',
   })
 }
 
