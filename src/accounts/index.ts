@@ -3,7 +3,8 @@
  * changed them. Owns the truth about all of these, in one SQLite file. Used by #flaps and the CLI.
  *
  * Reading order: accounts.ts (the interface), open-accounts.ts, audit-log.ts, key-ring.ts (sealing),
- * root-keys.ts and issued-tokens.ts, token-profile.ts, revocation-feed.ts.
+ * root-keys.ts and issued-tokens.ts, token-profile.ts, revocation-feed.ts;
+ * auth-service.ts vouches for users who are logged in.
  */
 export type {
   Accounts,
@@ -20,6 +21,8 @@ export type {
   Organization,
   RootKey,
 } from './accounts.ts'
+export type { AuthServiceOptions, Login } from './auth-service.ts'
+export { authService } from './auth-service.ts'
 export type { AccountsErrorCode } from './errors.ts'
 export { AccountsError } from './errors.ts'
 export { KeyRing, newKeyLine, readKeyRing } from './key-ring.ts'
