@@ -7,20 +7,37 @@ import type { Store } from './store.ts'
 const KEY_BYTES = 32
 const KID_BYTES = 16
 
-export const rootKeyReads = (store: Store): Pick<Accounts, 'rootKeys' | 'rootKeySecret'> => ({
-  rootKeys: (organization) =>
-    store.database
-      .prepare('SELECT * FROM root_keys WHERE organization = ? ORDER BY sequence DESC')
-      .all(requireOrganization(store, organization).id)
-      .map(rootKeyOf),
-  rootKeySecret(kid) {
-    const row = store.database
-      .prepare('SELECT * FROM root_keys WHERE kid = ? AND sealed IS NOT NULL')
-      .get(kid)
-    if (row === undefined) return undefined
-    return store.ring.open(row['sealed'] as Uint8Array, rootContext(row))
-  },
-})
+/** Opened keys that are remembered, by their sealed bytes; beyond, all are forgotten. */
+const OPENED_MAX = 1_000
+
+type Reads = 'rootKeys' | 'rootKeySecret'
+
+export function rootKeyReads(store: Store): Pick<Accounts, Reads> {
+  const find = store.database.prepare(
+    'SELECT organization, kid, sealed FROM root_keys WHERE kid = ? AND sealed IS NOT NULL',
+  )
+  const opened = new Map<string, Uint8Array>() // the row decides on every call: retired is retired
+  return {
+    rootKeys: (organization) =>
+      store.database
+        .prepare('SELECT * FROM root_keys WHERE organization = ? ORDER BY sequence DESC')
+        .all(requireOrganization(store, organization).id)
+        .map(rootKeyOf),
+    rootKeySecret(kid) {
+      const row = find.get(kid)
+      if (row === undefined) return undefined
+      const sealed = row['sealed'] as Uint8Array
+      const context = rootContext(row)
+      const name = `${context} ${Buffer.from(sealed).toString('latin1')}`
+      const known = opened.get(name)
+      if (known !== undefined) return known
+      const key = store.ring.open(sealed, context)
+      if (opened.size >= OPENED_MAX) opened.clear()
+      opened.set(name, key)
+      return key
+    },
+  }
+}
 
 export const rootKeyWrites = (
   store: Store,
