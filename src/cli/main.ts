@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { accountsCommand, appsCommand, orgsCommand } from './accounts.ts'
 import { corrosionCommand } from './corrosion.ts'
 import { doctorCommand } from './doctor.ts'
 import { describeError } from './fault.ts'
@@ -35,8 +36,17 @@ Exit codes:
 `,
   )
 
-for (const command of [planetCommand(), corrosionCommand(), tokensCommand(), doctorCommand()])
+for (const command of [
+  planetCommand(),
+  orgsCommand(),
+  appsCommand(),
+  tokensCommand(),
+  accountsCommand(),
+  corrosionCommand(),
+  doctorCommand(),
+]) {
   program.addCommand(command)
+}
 exitByThrowing(program)
 process.stdout.on('error', endWhenNobodyReads)
 

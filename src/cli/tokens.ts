@@ -1,7 +1,9 @@
 import { Command, Option } from 'commander'
+import { RevocationFeed } from '#accounts'
 import { systemClock } from '#base'
 import {
   attenuateBundle,
+  type Bundle,
   caveatsFromJson,
   caveatsToJson,
   inspectBundle,
@@ -21,7 +23,9 @@ import {
   verifyBundle,
   withoutUseless,
 } from '#macaroon'
+import { withAccounts } from './accounts-folder.ts'
 import { processIo, TokenInput, TokenInputError, type TokensIo } from './token-input.ts'
+import { issuingCommands } from './token-issue.ts'
 
 const KEY_VARIABLE = 'GODWIT_TOKEN_KEY'
 
@@ -31,14 +35,19 @@ interface CommonOptions {
   readonly json?: true
 }
 
-/** `godwit tokens`: look at, narrow and check tokens, without asking any server. */
+/**
+ * `godwit tokens`: make, list and revoke tokens where the accounts are; look at, narrow and check them
+ * anywhere, without asking any server.
+ */
 export function tokensCommand(io: TokensIo = processIo): Command {
-  return new Command('tokens')
-    .summary('look at, narrow and check tokens, offline')
+  const tokens = new Command('tokens')
+    .summary('make, list and revoke tokens; look at, narrow and check them offline')
     .description(
       'Works on tokens as they travel in an Authorization header: one or several, with or without ' +
         'FlyV1. Nothing leaves this machine.',
     )
+  for (const command of issuingCommands(io)) tokens.addCommand(command)
+  return tokens
     .addCommand(inspectCommand(io))
     .addCommand(attenuateCommand(io))
     .addCommand(verifyCommand(io))
@@ -121,6 +130,7 @@ async function readCaveats(input: TokenInput, options: AttenuateOptions): Promis
 
 interface VerifyOptions extends CommonOptions {
   readonly keyFile?: string
+  readonly accounts?: string
   readonly trust: readonly string[]
   readonly access?: string
   readonly at?: string
@@ -129,6 +139,7 @@ interface VerifyOptions extends CommonOptions {
 function verifyCommand(io: TokensIo): Command {
   return onToken('verify', 'check a token with its signing key, and whether it allows an access')
     .option('--key-file <file>', `signing key in base64; else $${KEY_VARIABLE}`)
+    .option('--accounts <folder>', 'keys and revocations of these accounts instead')
     .addOption(
       new Option(
         '--trust <location=file>',
@@ -141,15 +152,17 @@ function verifyCommand(io: TokensIo): Command {
     .option('--at <time>', 'judge the access at this time (ISO 8601)')
     .action(async (argument: string | undefined, options: VerifyOptions) => {
       const input = new TokenInput(io)
-      const [key, trusted] = [
-        await input.key(options.keyFile, KEY_VARIABLE),
-        await readTrusted(input, options.trust),
-      ]
+      const trusted = await readTrusted(input, options.trust)
+      const key =
+        options.accounts === undefined ? await input.key(options.keyFile, KEY_VARIABLE) : undefined
       const nowMs = options.at === undefined ? io.nowMs() : parseTime(options.at)
       const access = options.access === undefined ? undefined : parseAccess(options.access)
       const token = await input.token(argument, options.tokenFile)
-      const verifier = openVerifier({ keyFor: () => key, trusted, clock: systemClock })
-      const verified = verifyBundle(withoutUseless(parseBundle(token, options.location)), verifier)
+      const bundle = withoutUseless(parseBundle(token, options.location))
+      const verified =
+        key === undefined
+          ? verifyByAccounts(bundle, options.accounts ?? '', trusted)
+          : verifyBundle(bundle, openVerifier({ keyFor: () => key, trusted, clock: systemClock }))
       if (access !== undefined) requireAuthorized(verified, [access], { nowMs })
       else requireVerified(verified, nowMs)
       printVerified(io, verified, options.json === true, access !== undefined)
@@ -161,10 +174,23 @@ Examples:
   $ godwit tokens verify --key-file key.txt - < token.txt
   $ godwit tokens verify --key-file key.txt --token-file token.txt \\
       --access '{"action":"w","orgid":123,"appid":7}'
+  $ godwit tokens verify --accounts /var/lib/godwit/accounts - < token.txt
 
 Exit codes:
   0 genuine, and allowed where --access asks; 1 not`,
     )
+}
+
+type Trusted = ReadonlyMap<string, readonly Uint8Array[]>
+
+/** As a verifier of the platform does it: each token's own key, and nothing that was revoked. */
+function verifyByAccounts(bundle: Bundle, folder: string, trusted: Trusted): VerifiedBundle {
+  return withAccounts(folder, (accounts) => {
+    const revocations = new RevocationFeed(accounts, { clock: systemClock, staleAfterMs: 60_000 })
+    revocations.poll()
+    const keyFor = (kid: Uint8Array) => accounts.rootKeySecret(kid)
+    return verifyBundle(bundle, openVerifier({ keyFor, trusted, revocations, clock: systemClock }))
+  })
 }
 
 /** Turns "none is genuine" into its error; rights are not asked for. */

@@ -1,11 +1,12 @@
 /**
- * macaroon: the token format of superfly/macaroon, byte by byte, as pure code. Owns the format and
- * the answer to "may this token do that?"; keys, revocations and the network belong to others.
+ * macaroon: the token format of superfly/macaroon, byte by byte, as pure code but for one thin shell.
+ * Owns the format and the answer to "may this token do that?"; keys and revocations belong to others.
  *
  * Reading order: caveat.ts (what tokens say), macaroon.ts and chain.ts (what a token is), verify.ts
  * (is it genuine), evaluate.ts and caveats/ (does it allow), third-party.ts and ticket.ts (somebody
  * else vouches), bundle.ts and authorize.ts (a header's tokens), verifier.ts and cache.ts,
- * exchange.ts (how discharges are fetched). limits.ts has every bound.
+ * exchange.ts (how discharges are fetched) and fetch-discharges.ts, the one file here that opens
+ * connections. limits.ts has every bound.
  */
 export type { Access } from './access.ts'
 export { parseAccess } from './access.ts'
@@ -56,6 +57,8 @@ export {
   printTicketRequest,
   withReturnTo,
 } from './exchange.ts'
+export type { Fetched, FetchOptions } from './fetch-discharges.ts'
+export { fetchDischarges } from './fetch-discharges.ts'
 export type { TokenSummary } from './inspect.ts'
 export { caveatsToJson, inspectBundle } from './inspect.ts'
 export type { Macaroon } from './macaroon.ts'
