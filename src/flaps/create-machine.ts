@@ -1,0 +1,125 @@
+import { errorCode, newMachineId } from '#base'
+import type { Call } from './call.ts'
+import { refuse } from './errors.ts'
+import { guestOf } from './guest-size.ts'
+import type { MachineConfigJson, MachineJson } from './machine-json.ts'
+import {
+  checkMachineName,
+  inventName,
+  machineOfName,
+  type NameClaim,
+  nameExists,
+} from './machine-names.ts'
+import { type Guest, nobodyTook, type Place, type PlaceRequest } from './placement.ts'
+import { regionsOf } from './region-choice.ts'
+
+export interface LaunchInput {
+  readonly config: object
+  readonly name?: string
+  readonly region?: string
+  readonly skip_launch?: boolean
+  readonly skip_service_registration?: boolean
+  readonly skip_secrets?: boolean
+  readonly min_secrets_version?: number
+  readonly lease_ttl?: number
+}
+
+/**
+ * Claims the name, finds a place and hands the machine to its host. Whoever dies on the way leaves a
+ * claim and a reservation, both of which run out; a machine is there once the host has accepted it.
+ */
+export async function createMachine(call: Call, input: LaunchInput): Promise<MachineJson> {
+  const { services, app, signal } = call
+  const id = newMachineId(services.random)
+  const name = input.name || inventName(services.random)
+  checkMachineName(name)
+  const request = placeRequest(call, id, input)
+  const claim: NameClaim = { appId: app.id, name, machineId: id }
+  const holder = machineOfName(services.rows, app.id, name)
+  if (holder !== undefined) throw nameExists(name, holder)
+  const { holderId } = await services.names.claim(claim, signal)
+  if (holderId !== id) throw nameExists(name, holderId)
+  try {
+    const place = await findPlace(call, request)
+    return await launch(call, { id, name, input, place })
+  } catch (error) {
+    if (!mayHaveHappened(error)) services.names.release(claim)
+    throw error
+  }
+}
+
+function placeRequest(call: Call, id: string, input: LaunchInput): PlaceRequest {
+  const { services, app } = call
+  const config = input.config as MachineConfigJson
+  const volumeIds = (config.mounts ?? []).flatMap(({ volume }) => volume ?? [])
+  const volume = volumeIds[0] === undefined ? undefined : volumeHost(call, volumeIds[0])
+  const guest: Guest = guestOf(config)
+  return {
+    id,
+    kind: 'machine',
+    appId: app.id,
+    orgId: app.organization.id,
+    regions: regionsOf(input.region, services),
+    hostId: volume?.hostId,
+    guest,
+    volumeGb: 0,
+    avoidHostIds: [],
+  }
+}
+
+/** The volume decides the host. @throws FlapsError flaps.not_found */
+function volumeHost({ services, app }: Call, volumeId: string) {
+  const volume = services.rows.whereIsVolume(volumeId) ?? services.recent.whereIs(volumeId)
+  if (volume?.appId === app.id) return volume
+  throw refuse('flaps.not_found', `not_found: volume ${volumeId} not found`)
+}
+
+async function findPlace({ services, signal }: Call, request: PlaceRequest): Promise<Place> {
+  const answer = await services.placement.place(request, signal)
+  if (answer.placed) return answer.place
+  throw nobodyTook(request, answer.refusals)
+}
+
+async function launch(
+  call: Call,
+  { id, name, input, place }: { id: string; name: string; input: LaunchInput; place: Place },
+): Promise<MachineJson> {
+  const { services, app, signal } = call
+  try {
+    const machine = await services.fleet.host(place.hostId).create(
+      {
+        id,
+        reservation: place.reservation,
+        appId: app.id,
+        appName: app.name,
+        orgId: app.organization.id,
+        orgSlug: app.organization.slug,
+        networkId: app.networkId,
+        name,
+        region: place.region,
+        config: input.config as MachineConfigJson,
+        skipLaunch: input.skip_launch ?? false,
+        isCordoned: input.skip_service_registration ?? false,
+        skipSecrets: input.skip_secrets ?? false,
+        minSecretsVersion: input.min_secrets_version ?? 0,
+        leaseTtlS: input.lease_ttl ?? 0,
+        owner: call.owner,
+      },
+      signal,
+    )
+    services.recent.note(id, { hostId: place.hostId, appId: app.id })
+    return machine
+  } catch (error) {
+    // Whether it is there is not known: lists ask the host from now on.
+    if (mayHaveHappened(error)) services.recent.note(id, { hostId: place.hostId, appId: app.id })
+    else services.placement.release(place)
+    throw error
+  }
+}
+
+/** The host may have accepted although no answer came: then nothing is given back, it runs out. */
+function mayHaveHappened(error: unknown): boolean {
+  const code = errorCode(error)
+  const isRefusal = code?.startsWith('flaps.') && code !== 'flaps.deadline_exceeded'
+  return !isRefusal
+}
