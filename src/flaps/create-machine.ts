@@ -6,6 +6,7 @@ import type { MachineConfigJson, MachineJson } from './machine-json.ts'
 import {
   checkMachineName,
   inventName,
+  isLive,
   machineOfName,
   type NameClaim,
   nameExists,
@@ -29,16 +30,13 @@ export interface LaunchInput {
  * claim and a reservation, both of which run out; a machine is there once the host has accepted it.
  */
 export async function createMachine(call: Call, input: LaunchInput): Promise<MachineJson> {
-  const { services, app, signal } = call
+  const { services, app } = call
   const id = newMachineId(services.random)
   const name = input.name || inventName(services.random)
   checkMachineName(name)
   const request = placeRequest(call, id, input)
   const claim: NameClaim = { appId: app.id, name, machineId: id }
-  const holder = machineOfName(services.rows, app.id, name)
-  if (holder !== undefined) throw nameExists(name, holder)
-  const { holderId } = await services.names.claim(claim, signal)
-  if (holderId !== id) throw nameExists(name, holderId)
+  await claimName(call, claim)
   try {
     const place = await findPlace(call, request)
     return await launch(call, { id, name, input, place })
@@ -46,6 +44,20 @@ export async function createMachine(call: Call, input: LaunchInput): Promise<Mac
     if (!mayHaveHappened(error)) services.names.release(claim)
     throw error
   }
+}
+
+/** @throws FlapsError flaps.name_exists, with the id of the machine that has the name */
+async function claimName({ services, signal }: Call, claim: NameClaim): Promise<void> {
+  const { appId, name, machineId } = claim
+  const present = machineOfName(services.rows, appId, name)
+  if (present !== undefined) throw nameExists(name, present)
+  const first = await services.names.claim(claim, signal)
+  if (first.holderId === machineId) return
+  const holder = services.rows.machine(first.holderId)
+  if (holder === undefined || isLive(holder.json.state)) throw nameExists(name, first.holderId)
+  services.names.release({ ...claim, machineId: first.holderId }) // made and destroyed since
+  const second = await services.names.claim(claim, signal)
+  if (second.holderId !== machineId) throw nameExists(name, second.holderId)
 }
 
 function placeRequest(call: Call, id: string, input: LaunchInput): PlaceRequest {

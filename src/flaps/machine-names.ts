@@ -74,7 +74,8 @@ export function machineOfName(rows: Rows, appId: string, name: string): string |
   return rows.machines({ appId }).find(({ json }) => json.name === name && isLive(json.state))?.id
 }
 
-const isLive = (state: string) => state !== 'destroyed' && state !== 'destroying'
+/** Whether a machine in this state has its name. */
+export const isLive = (state: string) => state !== 'destroyed' && state !== 'destroying'
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$/
 

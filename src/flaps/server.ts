@@ -181,8 +181,9 @@ function abortWithClient(reply: FastifyReply) {
 function send(reply: FastifyReply, { status, body, headers = {} }: Answer): FastifyReply {
   reply.code(status).headers(headers)
   if (body === undefined) return reply.send()
-  if (typeof body === 'string') return reply.type('text/plain; charset=utf-8').send(body)
-  return reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
+  const isText = typeof body === 'string'
+  const type = isText ? 'text/plain; charset=utf-8' : 'application/json; charset=utf-8'
+  return reply.type(headers['content-type'] ?? type).send(isText ? body : JSON.stringify(body))
 }
 
 function sendError(
