@@ -2,10 +2,10 @@ import { Type } from 'typebox'
 import { Action } from '#macaroon'
 import { ok } from '../answer.ts'
 import { endpoint } from '../endpoint.ts'
-import { presetOf } from '../guest-size.ts'
+import { guestOf, presetOf } from '../guest-size.ts'
 import { regionsOf } from '../region-choice.ts'
 import type { RegionRow } from '../rows.ts'
-import { optionalText, optionalWhole } from './schemas.ts'
+import { guestInput, optionalText, optionalWhole } from './schemas.ts'
 
 const tag = 'Platform'
 const COUNT_DEFAULT = 10
@@ -49,7 +49,9 @@ export const platformEndpoints = [
     body: Type.Object({
       org_slug: Type.String(),
       region: optionalText(),
-      compute: optionalText(),
+      compute: Type.Optional(
+        Type.Union([Type.String({ description: 'name of a size' }), guestInput]),
+      ),
       count: optionalWhole(),
       volume_name: optionalText(),
       volume_size_bytes: Type.Optional(Type.Integer({ minimum: 0 })),
@@ -74,7 +76,7 @@ export const platformEndpoints = [
       const regions = await services.placement.simulate(
         {
           regions: regionsOf(wanted, services),
-          guest: presetOf(body.compute || 'performance-1x'),
+          guest: sizeOf(body.compute || 'performance-1x'),
           volumeGb: Math.ceil((body.volume_size_bytes ?? 0) / 2 ** 30),
           count: body.count || COUNT_DEFAULT,
         },
@@ -84,6 +86,9 @@ export const platformEndpoints = [
     },
   }),
 ]
+
+const sizeOf = (compute: string | object) =>
+  typeof compute === 'string' ? presetOf(compute) : guestOf({ guest: compute })
 
 const regionJson = ({ code, name, latitude, longitude }: RegionRow, hasGateway: boolean) => ({
   code,
