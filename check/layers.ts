@@ -8,7 +8,7 @@ export const layers: readonly (readonly string[])[] = [
   ['flaps', 'accounts', 'builder', 'postgres'],
   ['proxy', 'dns', 'flyd', 'registry', 'litefs', 'observe'],
   ['guest', 'image', 'volume', 'net6'],
-  ['corrosion', 'macaroon'],
+  ['corrosion', 'macaroon', 'market'],
   ['sim', 'supervise', 'bird'],
   ['base'],
 ]
