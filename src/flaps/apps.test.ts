@@ -176,6 +176,26 @@ test('a machine goes where its volume is', async () => {
   assert.equal(foreign.status, 404)
 })
 
+test('a volume may be used at once where it was made, by one machine', async () => {
+  await using world = await FlapsWorld.open()
+  const [{ volumes }] = world.hosts
+  volumes.replicates = false
+  const { body: volume } = await world.call('POST', '/apps/heron/volumes', {
+    body: { name: 'data' },
+  })
+  const config = { image: 'nginx', mounts: [{ volume: volume.id, path: '/data' }] }
+  await world.newMachine({ config })
+  volumes.replicates = true
+  volumes.attach(volume.id, 'a4c123b1612dd2')
+  const second = await world.call('POST', '/apps/heron/machines', { body: { config } })
+  assert.equal(second.status, 412)
+  assert.match(second.body.error, /volume already claimed/)
+  const elsewhere = await world.call('POST', '/apps/heron/machines', {
+    body: { config, region: 'nrt' },
+  })
+  assert.equal(elsewhere.status, 400)
+})
+
 test('pages of an organisation miss no machine that was there throughout, and end', async () => {
   await using world = await FlapsWorld.open()
   const ids = new Set<string>()
@@ -214,7 +234,7 @@ test('regions and placements are told in lower case, the nearest first', async (
     ],
   )
   const placed = await world.call('POST', '/platform/placements', { body: { org_slug: 'birds' } })
-  assert.deepEqual(placed.body.regions[0], { region: 'ams', count: 10, concurrency: 10 })
+  assert.deepEqual(placed.body.regions[0], { region: 'ams', count: 10, concurrency: 1 })
   assert.equal(placed.body.regions.length, 2)
 })
 

@@ -72,7 +72,7 @@ export function corrosionRows({ database, hostStatus = () => 'ok' }: CorrosionRo
         ...after(page),
       ).map(volumeOf),
     regions: () => all(REGIONS).map(regionRow),
-    hosts: () => all('SELECT * FROM hosts ORDER BY id').map(hostRow),
+    hosts: () => all(HOSTS).map(hostRow),
   }
 }
 
@@ -82,6 +82,10 @@ const after = ({ afterMs, afterId, limit }: Page): SQLInputValue[] => [afterMs, 
 /** Of what hosts say of one region, the newest. SQLite takes the other columns from the row of max(). */
 const REGIONS = `
   SELECT name, display_name, latitude, longitude, max(updated_at) FROM regions GROUP BY name ORDER BY name`
+
+const HOSTS = `
+  SELECT *, (SELECT sum(memory_mb) FROM machines WHERE host_id = hosts.id AND state <> 'destroyed') AS used_mb
+  FROM hosts ORDER BY id`
 
 function fits(row: Row, filter: MachineFilter): boolean {
   const { includeDeleted = false, region, states, metadata = {} } = filter
@@ -171,6 +175,8 @@ const hostRow = (row: Row): HostRow => ({
   state: text(row, 'state'),
   backhaulIp: text(row, 'backhaul_ip'),
   isGateway: number(row, 'is_gateway') === 1,
+  memoryMb: number(row, 'memory_mb'),
+  usedMemoryMb: number(row, 'used_mb'),
 })
 
 const text = (row: Row, column: string): string => String(row[column] ?? '')

@@ -11,8 +11,9 @@ import {
   type NameClaim,
   nameExists,
 } from './machine-names.ts'
-import { type Guest, nobodyTook, type Place, type PlaceRequest } from './placement.ts'
+import { nobodyTook, type Place, type PlaceRequest } from './placement.ts'
 import { regionsOf } from './region-choice.ts'
+import { namedVolume } from './volume-reads.ts'
 
 export interface LaunchInput {
   readonly config: object
@@ -34,7 +35,7 @@ export async function createMachine(call: Call, input: LaunchInput): Promise<Mac
   const id = newMachineId(services.random)
   const name = input.name || inventName(services.random)
   checkMachineName(name)
-  const request = placeRequest(call, id, input)
+  const request = await placeRequest(call, id, input)
   const claim: NameClaim = { appId: app.id, name, machineId: id }
   await claimName(call, claim)
   try {
@@ -60,30 +61,52 @@ async function claimName({ services, signal }: Call, claim: NameClaim): Promise<
   if (second.holderId !== machineId) throw nameExists(name, second.holderId)
 }
 
-function placeRequest(call: Call, id: string, input: LaunchInput): PlaceRequest {
+async function placeRequest(call: Call, id: string, input: LaunchInput): Promise<PlaceRequest> {
   const { services, app } = call
   const config = input.config as MachineConfigJson
   const volumeIds = (config.mounts ?? []).flatMap(({ volume }) => volume ?? [])
-  const volume = volumeIds[0] === undefined ? undefined : volumeHost(call, volumeIds[0])
-  const guest: Guest = guestOf(config)
+  const volume =
+    volumeIds[0] === undefined ? undefined : await volumeOf(call, volumeIds[0], input.region)
   return {
     id,
-    kind: 'machine',
     appId: app.id,
-    orgId: app.organization.id,
-    regions: regionsOf(input.region, services),
-    hostId: volume?.hostId,
-    guest,
+    regions: volume === undefined ? regionsOf(input.region, services) : [volume.region],
+    volume,
+    guest: guestOf(config),
     volumeGb: 0,
-    avoidHostIds: [],
+    dedication: dedicationOf(config),
+    image: config.image || undefined,
+    apart: [],
+    exclusive: undefined,
   }
 }
 
-/** The volume decides the host. @throws FlapsError flaps.not_found */
-function volumeHost({ services, app }: Call, volumeId: string) {
-  const volume = services.rows.whereIsVolume(volumeId) ?? services.recent.whereIs(volumeId)
-  if (volume?.appId === app.id) return volume
-  throw refuse('flaps.not_found', `not_found: volume ${volumeId} not found`)
+function dedicationOf({ guest }: MachineConfigJson): string | undefined {
+  const { host_dedication_id: id } = (guest ?? {}) as { host_dedication_id?: unknown }
+  return typeof id === 'string' && id !== '' ? id : undefined
+}
+
+/**
+ * The volume decides host and region: another region is refused, not followed.
+ *
+ * @throws FlapsError flaps.not_found, flaps.argument_bad
+ */
+async function volumeOf(call: Call, id: string, region: string | undefined) {
+  const { services } = call
+  const { volume, hostId } = await namedVolume(call, id)
+  if (region && !regionsOf(region, services).includes(volume.region)) {
+    throw refuse(
+      'flaps.argument_bad',
+      `invalid_argument: volume ${id} is in region ${volume.region}, not in ${region}`,
+    )
+  }
+  if (volume.attached_machine_id !== null) {
+    throw refuse(
+      'flaps.state_bad',
+      `failed_precondition: volume already claimed by machine ${volume.attached_machine_id}`,
+    )
+  }
+  return { id, hostId, region: volume.region }
 }
 
 async function findPlace({ services, signal }: Call, request: PlaceRequest): Promise<Place> {

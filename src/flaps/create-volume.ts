@@ -5,6 +5,7 @@ import { guestOf } from './guest-size.ts'
 import type { VolumeJson } from './machine-json.ts'
 import { nobodyTook, type PlaceRequest } from './placement.ts'
 import { regionsOf } from './region-choice.ts'
+import { namedVolume } from './volume-reads.ts'
 
 export interface VolumeInput {
   readonly name: string
@@ -28,7 +29,7 @@ const NAME = /^[a-z0-9_]{1,30}$/
 /** As createMachine: what dies on the way leaves a reservation, which runs out. */
 export async function createVolume(call: Call, input: VolumeInput): Promise<VolumeJson> {
   const { services, app, signal } = call
-  const request = placeRequest(call, input)
+  const request = await placeRequest(call, input)
   const answer = await services.placement.place(request, signal)
   if (!answer.placed) throw nobodyTook(request, answer.refusals)
   const { place } = answer
@@ -62,21 +63,23 @@ export async function createVolume(call: Call, input: VolumeInput): Promise<Volu
   }
 }
 
-function placeRequest(call: Call, input: VolumeInput): PlaceRequest {
+async function placeRequest(call: Call, input: VolumeInput): Promise<PlaceRequest> {
   const { services, app } = call
-  const source = input.source_volume_id ? sourceOf(call, input.source_volume_id) : undefined
+  const { volume: source } = input.source_volume_id
+    ? await namedVolume(call, input.source_volume_id)
+    : {}
   const sizeGb = input.size_gb || source?.size_gb || SIZE_GB_DEFAULT
   checkInput(input, sizeGb)
   return {
     id: newVolumeId(services.random),
-    kind: 'volume',
     appId: app.id,
-    orgId: app.organization.id,
     regions: regionsOf(input.region || source?.region, services),
-    hostId: undefined,
-    guest: guestOf(input.compute === undefined ? {} : { guest: input.compute }),
+    volume: undefined,
+    guest: input.compute === undefined ? undefined : guestOf({ guest: input.compute }),
     volumeGb: sizeGb,
-    avoidHostIds: zonesToAvoid(call, input),
+    dedication: undefined,
+    image: undefined,
+    ...zone(call, input),
   }
 }
 
@@ -102,19 +105,20 @@ function fstypeOf({ fstype }: VolumeInput): 'ext4' | 'raw' {
   )
 }
 
-function sourceOf({ services, app }: Call, id: string): VolumeJson {
-  const where = services.rows.whereIsVolume(id)
-  const volume = where?.appId === app.id ? services.rows.volume(id) : undefined
-  if (volume === undefined) throw refuse('flaps.not_found', `not_found: volume ${id} not found`)
-  return volume
+/** No host that has a volume of the same name, or any of the app. */
+function zone({ services, app }: Call, input: VolumeInput) {
+  const isUnique = input.require_unique_zone ?? true
+  const isAppWide = input.unique_zone_app_wide ?? false
+  if (!isUnique && !isAppWide) return { apart: [], exclusive: undefined }
+  const apart = services.rows
+    .volumes(app.id)
+    .filter(({ name, state }) => state !== 'destroyed' && (isAppWide || name === input.name))
+    .map(({ id }) => id)
+  return {
+    apart: apart.slice(-APART_MAX),
+    exclusive: isAppWide ? app.id : `${app.id}/${input.name}`,
+  }
 }
 
-/** Hosts that hold volumes of the same name, or any of the app. */
-function zonesToAvoid({ services, app }: Call, input: VolumeInput): readonly string[] {
-  const unique = input.require_unique_zone ?? true
-  if (!unique && !input.unique_zone_app_wide) return []
-  return services.rows
-    .volumes(app.id)
-    .filter(({ name }) => input.unique_zone_app_wide === true || name === input.name)
-    .flatMap(({ id }) => services.rows.whereIsVolume(id)?.hostId ?? [])
-}
+/** As many as a request to hosts may name. */
+const APART_MAX = 256

@@ -16,7 +16,7 @@ test('a machine is created at once, with an id, a version and the event of its l
   assert.deepEqual([machine.name, machine.region, machine.host_status], ['first', 'ams', 'ok'])
   assert.equal(machine.config.image, 'nginx')
   assert.equal(machine.events.at(-1).type, 'launch')
-  assert.equal(world.placement.requests[0]?.guest.memoryMb, 256)
+  assert.equal(world.placement.requests[0]?.guest?.memoryMb, 256)
 })
 
 test('a machine without a name gets one of its own, and two of them are two machines', async () => {

@@ -1,32 +1,38 @@
 import { refuse } from './errors.ts'
 
-/** Finds a host for something new, at once or not at all. Owner: #market. */
+/**
+ * Finds a host for something new, at once or not at all. Source: market-placement.ts, which asks all
+ * hosts over NATS.
+ */
 export interface Placement {
+  /** @throws FlapsError flaps.host_unreached: nobody could be asked */
   place(request: PlaceRequest, signal: AbortSignal): Promise<PlaceAnswer>
   /** Gives a reservation back that will not be used; otherwise it runs out by itself. */
   release(place: Place): void
-  /** How many of these would fit where, best first. Reserves nothing. */
-  simulate(request: SimulateRequest, signal: AbortSignal): Promise<readonly RegionRoom[]>
 }
 
 export interface PlaceRequest {
   /** Of the machine or volume to be. */
   readonly id: string
-  readonly kind: 'machine' | 'volume'
   readonly appId: string
-  readonly orgId: string
   /** In this order, each tried before the next. */
   readonly regions: readonly string[]
-  /** Only this one, which holds the volume. */
-  readonly hostId: string | undefined
-  readonly guest: Guest
+  /** An existing volume that it needs, and the host where the rows have it. */
+  readonly volume: { readonly id: string; readonly hostId: string } | undefined
+  /** Undefined: a volume without a machine in sight. */
+  readonly guest: Guest | undefined
+  /** Of a new volume. */
   readonly volumeGb: number
-  /** Hosts of these ids are not taken: volumes that want a zone of their own. */
-  readonly avoidHostIds: readonly string[]
+  readonly dedication: string | undefined
+  readonly image: string | undefined
+  /** Volumes and machines of which none may be on that host. */
+  readonly apart: readonly string[]
+  /** At most one of these on a host, even when two are placed at one moment. */
+  readonly exclusive: string | undefined
 }
 
 export interface Guest {
-  readonly cpuKind: string
+  readonly cpuKind: 'shared' | 'performance'
   readonly cpus: number
   readonly memoryMb: number
 }
@@ -43,34 +49,21 @@ export type PlaceAnswer =
 
 /** Why one host did not take it. */
 export interface PlaceRefusal {
-  readonly hostId: string
+  readonly where: string
   readonly reason: string
-}
-
-export interface SimulateRequest {
-  readonly regions: readonly string[]
-  readonly guest: Guest
-  readonly volumeGb: number
-  readonly count: number
-}
-
-export interface RegionRoom {
-  readonly region: string
-  readonly count: number
-  readonly concurrency: number
 }
 
 const REFUSALS_SHOWN = 5
 
 /** The documented error for a request that nobody took. */
 export function nobodyTook(request: PlaceRequest, refusals: readonly PlaceRefusal[]) {
-  const { hostId, regions } = request
-  const shown = refusals.slice(0, REFUSALS_SHOWN).map((one) => `${one.hostId}: ${one.reason}`)
+  const { volume, regions } = request
+  const shown = refusals.slice(0, REFUSALS_SHOWN).map(({ where, reason }) => `${where}: ${reason}`)
   const why = shown.length === 0 ? 'no host answered' : shown.join('; ')
-  if (hostId !== undefined) {
+  if (volume !== undefined) {
     return refuse(
       'flaps.volume_host_full',
-      `failed_precondition: insufficient resources to create new machine with existing volume: ${why}`,
+      `failed_precondition: insufficient resources to create new machine with existing volume id '${volume.id}': ${why}`,
     )
   }
   return refuse(

@@ -60,4 +60,7 @@ export interface HostRow {
   readonly state: string
   readonly backhaulIp: string
   readonly isGateway: boolean
+  readonly memoryMb: number
+  /** Of the machines that live there, whatever their state. */
+  readonly usedMemoryMb: number
 }

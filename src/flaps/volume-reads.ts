@@ -22,6 +22,25 @@ export async function readVolume(
   return { volume: row, source: 'corrosion' }
 }
 
+/**
+ * A volume that a request's body names, and its host. One that was made through this instance a moment
+ * ago may have no row yet.
+ *
+ * @throws FlapsError flaps.not_found: none, or another app's
+ */
+export async function namedVolume(
+  { services, app, signal }: Call,
+  id: string,
+): Promise<{ volume: VolumeJson; hostId: string }> {
+  const where = services.rows.whereIsVolume(id) ?? services.recent.whereIs(id)
+  if (where?.appId !== app.id) {
+    throw refuse('flaps.not_found', `not_found: volume ${id} not found`)
+  }
+  const row = services.rows.volume(id)
+  const { volumes } = services.fleet.host(where.hostId)
+  return { volume: row ?? (await volumes.get(id, signal)), hostId: where.hostId }
+}
+
 export async function readVolumes(call: Call): Promise<{ volumes: VolumeJson[]; source: Source }> {
   const { services, app, signal } = call
   const rows = services.rows.volumes(app.id)

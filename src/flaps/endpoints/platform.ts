@@ -4,6 +4,7 @@ import { ok } from '../answer.ts'
 import { endpoint } from '../endpoint.ts'
 import { guestOf, presetOf } from '../guest-size.ts'
 import { regionsOf } from '../region-choice.ts'
+import { roomIn } from '../region-room.ts'
 import type { RegionRow } from '../rows.ts'
 import { guestInput, optionalText, optionalWhole } from './schemas.ts'
 
@@ -71,17 +72,13 @@ export const platformEndpoints = [
     access: { on: 'org', action: Action.read, slugFrom: 'body' },
     limit: 'none',
     example: { body: { org_slug: 'birds', region: 'ams', compute: 'shared-cpu-1x', count: 2 } },
-    async handle({ body, services, signal }) {
+    async handle({ body, services }) {
       const wanted = (body.region || '[region],any').replaceAll('[region]', services.region)
-      const regions = await services.placement.simulate(
-        {
-          regions: regionsOf(wanted, services),
-          guest: sizeOf(body.compute || 'performance-1x'),
-          volumeGb: Math.ceil((body.volume_size_bytes ?? 0) / 2 ** 30),
-          count: body.count || COUNT_DEFAULT,
-        },
-        signal,
-      )
+      const regions = roomIn(services.rows.hosts(), {
+        regions: regionsOf(wanted, services),
+        guest: sizeOf(body.compute || 'performance-1x'),
+        count: body.count || COUNT_DEFAULT,
+      })
       return ok({ regions })
     },
   }),
