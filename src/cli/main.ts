@@ -11,6 +11,7 @@ import { Command, CommanderError } from 'commander'
 import { corrosionCommand } from './corrosion.ts'
 import { doctorCommand } from './doctor.ts'
 import { describeError } from './fault.ts'
+import { flapsCommand } from './flaps.ts'
 import { planetCommand } from './planet.ts'
 import { tokensCommand } from './tokens.ts'
 
@@ -35,7 +36,13 @@ Exit codes:
 `,
   )
 
-for (const command of [planetCommand(), corrosionCommand(), tokensCommand(), doctorCommand()])
+for (const command of [
+  planetCommand(),
+  corrosionCommand(),
+  tokensCommand(),
+  flapsCommand(),
+  doctorCommand(),
+])
   program.addCommand(command)
 exitByThrowing(program)
 process.stdout.on('error', endWhenNobodyReads)

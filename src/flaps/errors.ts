@@ -34,8 +34,6 @@ export class FlapsError extends GodwitError<FlapsErrorCode> {
     'flaps.app_name_taken': { status: 422, label: 'name_taken' },
     'flaps.capacity_lacking': { status: 422, label: 'insufficient_capacity' },
     'flaps.rate_limited': { status: 429, transient: true },
-    /** What this installation does not have. */
-    'flaps.not_implemented': { status: 501 },
     /** The request did not leave this process. */
     'flaps.host_unreached': { status: 503, transient: true },
   } as const
