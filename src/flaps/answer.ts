@@ -17,13 +17,15 @@ export const ok = (body: unknown): Answer => ({ status: 200, body })
 export const done: Answer = { status: 200, body: { ok: true } }
 export const noContent: Answer = { status: 204 }
 
+/** What nobody threw on purpose, and what clients can do nothing about. */
+export const internalError: Answer = { status: 500, body: { error: 'internal: internal error' } }
+
 /** The class of an error before its colon, by status. Source: the error codes of Connect RPC. */
 const classes: Readonly<Record<number, string>> = {
   400: 'invalid_argument',
   401: 'unauthenticated',
   403: 'permission_denied',
   404: 'not_found',
-  408: 'deadline_exceeded',
   409: 'aborted',
   412: 'failed_precondition',
   422: 'invalid_argument',
@@ -48,12 +50,16 @@ function answerOfRefusal({ traits, what, values }: FlapsError): Answer {
   }
 }
 
-/** A 5xx of another part tells nobody that nothing was done: never 502 or 503. */
+/**
+ * A failure of another part is logged whole and told as nothing: its text is for operators. It tells
+ * nobody that nothing was done either, so it is never 502 or 503.
+ */
 function answerOfPart({ code, traits, message }: GodwitError): Answer {
   const isLate = code === 'base.deadline_exceeded' || code === 'base.cancelled'
-  const status = isLate ? 408 : traits.status >= 500 ? 500 : traits.status
-  const error = `${classes[status] ?? 'internal'}: ${message}`
-  return { status, body: { error } }
+  if (isLate) return { status: 408, body: { error: `deadline_exceeded: ${message}` } }
+  if (traits.status >= 500) return internalError
+  const error = `${classes[traits.status] ?? 'invalid_argument'}: ${message}`
+  return { status: traits.status, body: { error } }
 }
 
 /** What Fastify itself finds wrong with a request before any of our code sees it. */

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { type Caveat, expiryOf, parseBundle } from '#macaroon'
 import { FlapsWorld } from './fixture/flaps-world.ts'
 import { newToken } from './fixture/memory-directory.ts'
+import { StillClock } from './fixture/still-clock.ts'
 
 test('an app is created by either name, is pending, and its creation time is in milliseconds', async () => {
   await using world = await FlapsWorld.open()
@@ -82,6 +84,25 @@ test('a deploy token may do everything to its app and nothing else', async () =>
   assert.equal((await world.call('GET', '/apps/tern/machines', { token })).status, 403)
   const mint = await world.call('POST', '/apps/tern/deploy_token', { token })
   assert.equal(mint.status, 403)
+})
+
+test('a minted token outlives no parent, and a narrowed one mints nothing', async () => {
+  await using world = await FlapsWorld.open({ clock: new StillClock() })
+  const nowS = world.clock.nowMs() / 1000
+  const window: Caveat = { type: 'ValidityWindow', body: { notBefore: 0, notAfter: nowS + 60 } }
+  const mint = (token: string, expiry?: string) =>
+    world.call('POST', '/apps/heron/deploy_token', { token, body: { expiry } })
+  for (const expiry of ['24h', undefined]) {
+    const { body } = await mint(world.orgToken(window), expiry)
+    const { tokens } = parseBundle(body.token)
+    const [token] = tokens.flatMap((one) => ('macaroon' in one ? [one.macaroon] : []))
+    assert.equal(expiryOf(token?.caveats ?? []), nowS + 60)
+  }
+  const narrowed = world.orgToken({
+    type: 'IfPresent',
+    body: { ifs: [{ type: 'Machines', body: { machines: new Map() } }], else: 0x1f },
+  })
+  assert.equal((await mint(narrowed)).status, 403)
 })
 
 test('secrets show digests, never values; each write is one version, null removes', async () => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
+import { BaseError } from '#base'
+import { MarketError } from '#market'
 import { allEndpoints } from './endpoints/all.ts'
 import { FlapsError } from './errors.ts'
 import { FlapsWorld } from './fixture/flaps-world.ts'
@@ -156,11 +158,13 @@ test('buckets are bounded: the least used are forgotten', () => {
   assert.equal(buckets.take('c', rate), 1)
 })
 
-test('every mutating call is recorded with who, what and how it ended; none that reads is', async () => {
+test('every mutating call of a token is recorded with who, what and how it ended; none that reads is', async () => {
   await using world = await FlapsWorld.open()
   const { id } = await world.newMachine()
   await world.call('GET', `${machines}/${id}`)
   await world.call('POST', `${machines}/${id}/stop`, { token: null })
+  const readOnly = world.orgToken({ type: 'Action', body: 1 })
+  await world.call('POST', `${machines}/${id}/stop`, { token: readOnly })
   const [create, stop, ...others] = world.directory.audit
   assert.deepEqual(others, [])
   assert.deepEqual(
@@ -168,7 +172,36 @@ test('every mutating call is recorded with who, what and how it ended; none that
     ['Machines_create', 'birds', 'heron', 200],
   )
   assert.match(create?.owner ?? '', /@tokens\.internal$/)
-  assert.deepEqual([stop?.operation, stop?.owner, stop?.status], ['Machines_stop', undefined, 401])
+  assert.deepEqual([stop?.operation, stop?.owner, stop?.status], ['Machines_stop', undefined, 403])
+})
+
+test('what another part failed at is told as nothing, and never as something to send again', async () => {
+  await using world = await FlapsWorld.open()
+  const { id } = await world.newMachine()
+  const answers = async (error: unknown) => {
+    world.hosts[0].before = () => {
+      throw error
+    }
+    const { status, body } = await world.call('POST', `${machines}/${id}/stop`)
+    return [status, body.error]
+  }
+  const told = [500, 'internal: internal error']
+  assert.deepEqual(await answers(new Error('the password is 12345')), told)
+  assert.deepEqual(await answers(new MarketError('market.unavailable', { what: 'secret' })), told)
+  const late = new BaseError('base.deadline_exceeded', { what: 'asking h1 did not end in time' })
+  assert.equal((await answers(late))[0], 408)
+})
+
+test('a header with the tokens of many organisations is read', async () => {
+  await using world = await FlapsWorld.open()
+  const [server] = world.servers
+  assert(server !== undefined)
+  const address = await server.listen({ host: '127.0.0.1', port: 0 })
+  const token = world.orgToken()
+  const many = Array.from({ length: 100 }, () => `fo1_${'x'.repeat(1000)}`).join(',')
+  const headers = { authorization: `${token},${many}` }
+  const reply = await fetch(`${address}/v1/apps/heron`, { headers })
+  assert.equal(reply.status, 200)
 })
 
 test('every code of an error has a status that its class stands for, and only one may be sent again', () => {

@@ -1,4 +1,4 @@
-import type { VerifiedToken, Verifier, WireInteger } from '#macaroon'
+import type { Verifier, WireInteger } from '#macaroon'
 
 /** What the API needs to know of organisations and apps, and may change there. Owner: #accounts. */
 export interface Directory {
@@ -125,8 +125,7 @@ export interface AuditEntry {
 
 export interface NewDeployToken {
   readonly expiresInS: number | undefined
-  /** Who asks: what its caveats say about time, users and third parties must hold for the new one. */
-  readonly parent: VerifiedToken
+  /** Who asks. */
   readonly owner: string
   readonly signal: AbortSignal
 }

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Log } from '#base'
-import { type Answer, answerOfError } from './answer.ts'
+import { type Answer, answerOfError, internalError } from './answer.ts'
 
 /** A text is sent as it is, all else as JSON. */
 export function send(reply: FastifyReply, { status, body, headers = {} }: Answer): FastifyReply {
@@ -22,5 +22,5 @@ export function sendError(
   const answer = answerOfError(error)
   if (answer !== undefined && answer.status < 500) return send(reply, answer)
   log.error({ err: error, requestId: request.id, path: request.routeOptions.url }, 'call failed')
-  return send(reply, answer ?? { status: 500, body: { error: 'internal: internal error' } })
+  return send(reply, answer ?? internalError)
 }

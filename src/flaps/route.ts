@@ -56,7 +56,9 @@ export function addRoute(fastify: FastifyInstance, endpoint: Endpoint, around: A
     onResponse: async (request, reply) => {
       const status = reply.statusCode
       metrics.end(endpoint.id, { status, seconds: reply.elapsedTime / 1000 })
-      if (!isRead) record(endpoint, request, status, progressOf(request), services)
+      const progress = progressOf(request)
+      // Who has no token at all must not be able to fill the log.
+      if (!isRead && progress.caller) record(endpoint, request, status, progress, services)
     },
     handler: async (request, reply) => {
       const draining = isRead ? around.draining : undefined

@@ -21,6 +21,8 @@ export interface ServerOptions {
 }
 
 const BODY_BYTES_MAX = 2 * 1024 * 1024
+/** The tokens of many organisations travel in one header. */
+const HEADER_BYTES_MAX = 256 * 1024
 const HEADERS_DEADLINE_MS = 10_000
 const BODY_DEADLINE_MS = 60_000
 /** Longer than proxies keep idle connections, so that theirs close first. */
@@ -40,7 +42,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: BODY_DEADLINE_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    http: { headersTimeout: HEADERS_DEADLINE_MS },
+    http: { headersTimeout: HEADERS_DEADLINE_MS, maxHeaderSize: HEADER_BYTES_MAX },
     exposeHeadRoutes: false,
     return503OnClosing: true,
     genReqId: requestIds(services),

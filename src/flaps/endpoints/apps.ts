@@ -6,6 +6,7 @@ import { destroyApp } from '../destroy-app.ts'
 import { endpoint } from '../endpoint.ts'
 import { refuse } from '../errors.ts'
 import { durationMs } from '../go-duration.ts'
+import { lifetimeS, requireMayMint } from '../may-mint.ts'
 import { optionalFlag, optionalText } from './schemas.ts'
 
 const tag = 'Apps'
@@ -141,10 +142,12 @@ export const appEndpoints = [
     example: { body: { expiry: '24h' } },
     async handle(call) {
       const { app, body, services, signal } = call
+      requireMayMint(call.token)
       const expiryMs = durationMs(body.expiry, 'expiry')
+      const askedS = expiryMs === undefined ? undefined : Math.ceil(expiryMs / 1000)
+      const nowMs = services.clock.nowMs()
       const token = await services.directory.createDeployToken(app, {
-        expiresInS: expiryMs === undefined ? undefined : Math.ceil(expiryMs / 1000),
-        parent: call.token,
+        expiresInS: lifetimeS(call.token, { askedS, nowMs }),
         owner: call.owner,
         signal,
       })
