@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Log } from '#base'
 import type { Access, VerifiedToken } from '#macaroon'
 import { type Caller, ownerOf } from './caller.ts'
-import type { App, Organization } from './directory.ts'
+import type { App, Author, Organization } from './directory.ts'
 import type { RawQuery } from './query-string.ts'
 import type { Services } from './services.ts'
 
@@ -98,6 +98,10 @@ export class Call<Query = unknown, Body = unknown> {
 
   get owner(): string {
     return ownerOf(this.token)
+  }
+
+  get by(): Author {
+    return { who: this.owner, requestId: this.requestId, signal: this.signal }
   }
 
   get organization(): Organization {

@@ -29,7 +29,7 @@ export async function destroyApp(call: Call, { force }: { force: boolean }): Pro
     if (where === undefined) return Promise.resolve()
     return unlessGone(services.fleet.host(where.hostId).volumes.destroy(id, signal))
   })
-  await services.directory.deleteApp(app, signal)
+  await services.directory.deleteApp(app, call.by)
 }
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

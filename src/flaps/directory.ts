@@ -13,15 +13,26 @@ export interface Directory {
     options: { role?: string; signal: AbortSignal },
   ): Promise<readonly App[]>
   /** @throws FlapsError flaps.app_name_taken, flaps.unprocessable */
-  createApp(input: NewApp, signal: AbortSignal): Promise<App>
+  createApp(input: NewApp, by: Author): Promise<App>
   /** Its machines and volumes are gone by now; addresses, certificates and secrets go with it. */
-  deleteApp(app: App, signal: AbortSignal): Promise<void>
+  deleteApp(app: App, by: Author): Promise<void>
   /** A token for one app, as a header's value. */
-  createDeployToken(app: App, options: NewDeployToken): Promise<string>
+  createDeployToken(
+    app: App,
+    options: { expiresInS: number | undefined },
+    by: Author,
+  ): Promise<string>
   readonly secrets: AppSecrets
   readonly addresses: AppAddresses
   /** Remembers a mutating call, whatever came of it. */
   record(entry: AuditEntry): void
+}
+
+/** Who wants a change, for the audit log. */
+export interface Author {
+  readonly who: string
+  readonly requestId: string
+  readonly signal: AbortSignal
 }
 
 export interface Organization {
@@ -65,7 +76,7 @@ export interface AppSecrets {
   set(
     app: App,
     values: Readonly<Record<string, string | null>>,
-    signal: AbortSignal,
+    by: Author,
   ): Promise<{ readonly version: number; readonly secrets: readonly SecretDigest[] }>
 }
 
@@ -88,9 +99,9 @@ export type AddressKind =
 export interface AppAddresses {
   list(app: App, signal: AbortSignal): Promise<readonly Address[]>
   /** More than one for a pair. @throws FlapsError flaps.unprocessable */
-  assign(app: App, input: NewAddress, signal: AbortSignal): Promise<readonly Address[]>
+  assign(app: App, input: NewAddress, by: Author): Promise<readonly Address[]>
   /** False: the app does not have it. */
-  release(app: App, ip: string, signal: AbortSignal): Promise<boolean>
+  release(app: App, ip: string, by: Author): Promise<boolean>
 }
 
 export interface Address {
@@ -121,11 +132,4 @@ export interface AuditEntry {
   readonly orgSlug: string | undefined
   readonly appName: string | undefined
   readonly status: number
-}
-
-export interface NewDeployToken {
-  readonly expiresInS: number | undefined
-  /** Who asks. */
-  readonly owner: string
-  readonly signal: AbortSignal
 }

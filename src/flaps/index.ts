@@ -6,6 +6,9 @@
  * becomes a call), gate.ts and caller.ts (who may), then the ports that others fill: directory.ts
  * (accounts), machine-host.ts (flyd), placement.ts (market), rows.ts (corrosion).
  */
+export type { AccountsDirectoryOptions } from './accounts-directory.ts'
+export { accountsDirectory } from './accounts-directory.ts'
+export type { AddressPools } from './address-pool.ts'
 export { corrosionRows } from './corrosion-rows.ts'
 export type { Directory } from './directory.ts'
 export { allEndpoints } from './endpoints/all.ts'

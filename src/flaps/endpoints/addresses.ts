@@ -55,7 +55,7 @@ export const addressEndpoints = [
     access: { on: 'app', action: Action.create },
     limit: 'action',
     example: { body: { type: 'v6' } },
-    async handle({ app, body, services, signal }) {
+    async handle({ app, body, services, by }) {
       const input = {
         kind: checkKind(body.type),
         region: body.region ?? '',
@@ -63,7 +63,7 @@ export const addressEndpoints = [
         orgSlug: body.org_slug ?? '',
         serviceName: body.service_name ?? '',
       }
-      const given = await services.directory.addresses.assign(app, input, signal)
+      const given = await services.directory.addresses.assign(app, input, by)
       const [first] = given
       if (first === undefined) {
         throw refuse('flaps.unprocessable', `no ${input.kind} address is free`)
@@ -85,9 +85,9 @@ export const addressEndpoints = [
     access: { on: 'app', action: Action.delete },
     limit: 'action',
     async handle(call) {
-      const { app, services, signal } = call
+      const { app, services, by } = call
       const ip = call.param('ip')
-      if (await services.directory.addresses.release(app, ip, signal)) return noContent
+      if (await services.directory.addresses.release(app, ip, by)) return noContent
       throw refuse('flaps.not_found', `not_found: IP address ${ip} not found`)
     },
   }),

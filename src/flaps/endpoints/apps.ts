@@ -75,7 +75,7 @@ export const appEndpoints = [
     access: { on: 'newApp', action: Action.create },
     limit: 'none',
     example: { body: { name: 'heron', org_slug: 'birds' } },
-    async handle({ body, organization, services, signal }) {
+    async handle({ body, organization, services, by }) {
       const name = body.name || body.app_name || ''
       if (!APP_NAME.test(name) && !(name === '' && body.idempotency_key)) {
         throw refuse(
@@ -92,7 +92,7 @@ export const appEndpoints = [
           enableSubdomains: body.enable_subdomains ?? false,
           idempotencyKey: body.idempotency_key || undefined,
         },
-        signal,
+        by,
       )
       return {
         status: 201,
@@ -141,16 +141,16 @@ export const appEndpoints = [
     limit: 'action',
     example: { body: { expiry: '24h' } },
     async handle(call) {
-      const { app, body, services, signal } = call
+      const { app, body, services } = call
       requireMayMint(call.token)
       const expiryMs = durationMs(body.expiry, 'expiry')
       const askedS = expiryMs === undefined ? undefined : Math.ceil(expiryMs / 1000)
       const nowMs = services.clock.nowMs()
-      const token = await services.directory.createDeployToken(app, {
-        expiresInS: lifetimeS(call.token, { askedS, nowMs }),
-        owner: call.owner,
-        signal,
-      })
+      const token = await services.directory.createDeployToken(
+        app,
+        { expiresInS: lifetimeS(call.token, { askedS, nowMs }) },
+        call.by,
+      )
       return ok({ token })
     },
   }),

@@ -125,7 +125,7 @@ function list(
   return services.directory.secrets.list(app, { minVersion, signal })
 }
 
-function set({ app, services, signal }: Call, values: Readonly<Record<string, string | null>>) {
+function set({ app, services, by }: Call, values: Readonly<Record<string, string | null>>) {
   const bad = Object.keys(values).find((name) => !NAME.test(name))
   if (bad !== undefined) {
     throw refuse(
@@ -133,7 +133,7 @@ function set({ app, services, signal }: Call, values: Readonly<Record<string, st
       `invalid_argument: invalid secret name '${bad.slice(0, 60)}': use letters, digits and '_'`,
     )
   }
-  return services.directory.secrets.set(app, values, signal)
+  return services.directory.secrets.set(app, values, by)
 }
 
 const secretNotFound = (call: Call) =>

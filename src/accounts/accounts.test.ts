@@ -1,0 +1,391 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import test from 'node:test'
+import fc from 'fast-check'
+import { errorCode, seededRandom, systemClock, systemRandom } from '#base'
+import { openVerifier, parseBundle, requireAuthorized, verifyBundle } from '#macaroon'
+import type { Accounts, AccountsReads } from './accounts.ts'
+import { KeyRing, newKeyLine, readKeyRing } from './key-ring.ts'
+import { openAccounts } from './open-accounts.ts'
+import { RevocationFeed } from './revocation-feed.ts'
+import { TOKEN_PROFILES } from './token-profile.ts'
+
+const call = { who: 'cli:test', requestId: '01TEST' }
+const firstLine = newKeyLine('first', seededRandom(1))
+const bothLines = `${firstLine}${newKeyLine('second', seededRandom(2))}`
+const ringOf = (text: string) => new KeyRing(text, systemRandom)
+const code = (expected: string) => (error: unknown) => errorCode(error) === expected
+
+function world(path = ':memory:', ring = ringOf(firstLine)): Accounts {
+  return openAccounts({ path, ring })
+}
+
+function furnished(accounts: Accounts): Accounts {
+  accounts.createOrganization(call, { slug: 'acme', name: 'Acme' })
+  accounts.createApp(call, { organization: 'acme', app: 'web' })
+  return accounts
+}
+
+/** A database file of its own, removed afterwards. */
+function withFile(work: (path: string) => void): void {
+  const folder = mkdtempSync(join(tmpdir(), 'godwit-accounts-'))
+  try {
+    work(join(folder, 'accounts.db'))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+function verifierOf(accounts: Accounts, feed = new RevocationFeed(accounts, feedOptions)) {
+  feed.poll()
+  return openVerifier({
+    keyFor: (kid) => accounts.rootKeySecret(kid),
+    revocations: feed,
+    cache: { entriesMax: 10, ttlMs: 60_000 },
+    clock: systemClock,
+  })
+}
+
+const feedOptions = { clock: systemClock, staleAfterMs: 60_000 }
+
+const reads: ReadonlySet<keyof AccountsReads> = new Set<keyof AccountsReads>([
+  'organizations',
+  'organization',
+  'organizationByNumber',
+  'members',
+  'app',
+  'apps',
+  'secrets',
+  'addresses',
+  'rootKeys',
+  'rootKeySecret',
+  'tokens',
+  'revocationsAfter',
+  'audit',
+  'auditDamage',
+])
+
+test('every method that is not a read leaves one entry in the audit log, failed calls too', () => {
+  using accounts = world()
+  const writes = Object.keys(accounts).filter((name) => !reads.has(name as keyof AccountsReads))
+  assert.ok(writes.length >= 14)
+  for (const name of writes) {
+    const before = accounts.audit({ limit: 1_000 }).length
+    const write = Reflect.get(accounts, name) as (of: typeof call, input: object) => unknown
+    let result = 'ok'
+    try {
+      write(call, { slug: 'nobody.', organization: 'none', app: 'none', uuid: '', values: {} })
+    } catch (error) {
+      result = errorCode(error) ?? 'internal'
+    }
+    const entries = accounts.audit({ limit: 1_000 })
+    assert.equal(entries.length, before + 1, name)
+    assert.equal(entries[0]?.operation, name)
+    assert.equal(entries[0]?.result, result)
+    assert.equal(entries[0]?.requestId, call.requestId)
+  }
+})
+
+test('a failed write changes nothing but the log', () => {
+  using accounts = furnished(world())
+  const values = { GOOD: 'x', 'BAD NAME': 'y' }
+  assert.throws(() => accounts.setSecrets(call, { app: 'web', values }), code('accounts.bad_input'))
+  assert.deepEqual(accounts.secrets('web' as never), { version: 0, secrets: [] })
+})
+
+test('no value of a secret, no key and no token is in the database or the log', () => {
+  withFile((path) => {
+    const accounts = furnished(world(path))
+    accounts.setSecrets(call, { app: 'web', values: { PASSWORD: 'swordfish' } })
+    const { header, kid } = accounts.createToken(call, { organization: 'acme', profile: 'org' })
+    const key = accounts.rootKeySecret(Buffer.from(kid, 'hex'))
+    accounts[Symbol.dispose]()
+    using database = new DatabaseSync(path)
+    const tables = database.prepare(`SELECT name FROM sqlite_schema WHERE type = 'table'`).all()
+    for (const { name } of tables) {
+      for (const row of database.prepare(`SELECT * FROM ${name}`).all()) {
+        const bytes = Buffer.concat(
+          Object.values(row).map((value) =>
+            value instanceof Uint8Array ? value : Buffer.from(String(value)),
+          ),
+        )
+        assert.equal(bytes.includes('swordfish'), false, String(name))
+        assert.equal(bytes.includes(header.slice(10, 60)), false, String(name))
+        assert.ok(key !== undefined && !bytes.includes(key), String(name))
+      }
+    }
+  })
+})
+
+test('secrets come back to who delivers them; others see digests that change with the value', () => {
+  using accounts = furnished(world())
+  const first = accounts.setSecrets(call, { app: 'web', values: { A: '1', B: '2' } })
+  const second = accounts.setSecrets(call, { app: 'web', values: { A: '3', B: null } })
+  assert.deepEqual([first.version, second.version], [1, 2])
+  assert.notEqual(first.secrets[0]?.digest, second.secrets[0]?.digest)
+  const opened = accounts.openSecrets(call, { app: 'web', host: 'host-1' })
+  assert.deepEqual([...opened], [['A', '3']])
+  assert.equal(accounts.audit({ operation: 'openSecrets' })[0]?.target['host'], 'host-1')
+})
+
+test('equal values of two apps have different digests', () => {
+  using accounts = furnished(world())
+  accounts.createApp(call, { organization: 'acme', app: 'api' })
+  const digests = ['web', 'api'].map(
+    (app) => accounts.setSecrets(call, { app, values: { A: 'same' } }).secrets[0]?.digest,
+  )
+  assert.notEqual(digests[0], digests[1])
+})
+
+test('a sealed value that was changed, or moved to another row, is refused', () => {
+  withFile((path) => {
+    using accounts = furnished(world(path))
+    accounts.setSecrets(call, { app: 'web', values: { A: 'one', B: 'two' } })
+    const { kid } = accounts.addRootKey(call, { organization: 'acme' })
+    using intruder = new DatabaseSync(path)
+    intruder.exec(
+      `UPDATE app_secrets SET sealed = (SELECT sealed FROM app_secrets WHERE name = 'A')`,
+    )
+    const input = { app: 'web', host: 'host-1' }
+    assert.throws(() => accounts.openSecrets(call, input), code('accounts.tampered'))
+    accounts.createOrganization(call, { slug: 'other' })
+    intruder.exec('UPDATE root_keys SET organization = 2')
+    const bytes = Buffer.from(kid, 'hex')
+    assert.throws(() => accounts.rootKeySecret(bytes), code('accounts.tampered'))
+  })
+})
+
+test('whatever byte of a sealed value is changed, it does not open', () => {
+  const ring = ringOf(firstLine)
+  const sealed = ring.seal(Buffer.from('swordfish'), 'here')
+  fc.assert(
+    fc.property(fc.nat(sealed.length - 1), fc.integer({ min: 1, max: 255 }), (at, mask) => {
+      const changed = Buffer.from(sealed)
+      changed[at] = (changed[at] ?? 0) ^ mask
+      assert.throws(
+        () => ring.open(changed, 'here'),
+        (error) =>
+          ['accounts.tampered', 'accounts.sealing_key_missing'].includes(errorCode(error) ?? ''),
+      )
+    }),
+  )
+})
+
+test('what is no sealed value at all gives a typed error', () => {
+  const ring = ringOf(firstLine)
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+      assert.throws(() => ring.open(bytes, 'here'), /changed outside|not in the key ring/)
+    }),
+  )
+})
+
+test('the audit log refuses changes, and shows those that were forced', () => {
+  withFile((path) => {
+    using accounts = furnished(world(path))
+    assert.equal(accounts.auditDamage(), undefined)
+    using intruder = new DatabaseSync(path)
+    assert.throws(() => intruder.exec('DELETE FROM audit'), /only grows/)
+    assert.throws(() => intruder.exec(`UPDATE audit SET who = 'x'`), /only grows/)
+    intruder.exec(`DROP TRIGGER audit_stays; UPDATE audit SET who = 'x' WHERE sequence = 2`)
+    assert.equal(accounts.auditDamage(), 2)
+  })
+})
+
+test('after resealing, the former sealing key may leave the ring', () => {
+  withFile((path) => {
+    const before = furnished(world(path))
+    before.setSecrets(call, { app: 'web', values: { A: 'one' } })
+    const { kid } = before.addRootKey(call, { organization: 'acme' })
+    const key = before.rootKeySecret(Buffer.from(kid, 'hex'))
+    before[Symbol.dispose]()
+    const between = world(path, ringOf(bothLines))
+    assert.equal(between.reseal(call, {}), 3)
+    assert.equal(between.reseal(call, {}), 0)
+    between[Symbol.dispose]()
+    using after = world(path, ringOf(newKeyLine('second', seededRandom(2))))
+    assert.deepEqual(after.rootKeySecret(Buffer.from(kid, 'hex')), key)
+    assert.equal(after.openSecrets(call, { app: 'web', host: 'h' }).get('A'), 'one')
+  })
+})
+
+test('resealing that dies half-way leaves everything as it was', () => {
+  withFile((path) => {
+    const before = furnished(world(path))
+    before.setSecrets(call, { app: 'web', values: { A: 'one', B: 'two' } })
+    before.addRootKey(call, { organization: 'acme' })
+    before[Symbol.dispose]()
+    using intruder = new DatabaseSync(path)
+    intruder.exec(`UPDATE app_secrets SET sealed = zeroblob(60) WHERE name = 'B'`)
+    using between = world(path, ringOf(bothLines))
+    assert.throws(() => between.reseal(call, {}), code('accounts.tampered'))
+    using former = world(path)
+    assert.ok(
+      former.rootKeySecret(Buffer.from(former.rootKeys('acme' as never)[0]?.kid ?? '', 'hex')),
+    )
+  })
+})
+
+test('a key ring that others can read is refused', () => {
+  withFile((path) => {
+    writeFileSync(path, firstLine, { mode: 0o644 })
+    assert.throws(() => readKeyRing(path, systemRandom), code('accounts.key_file_bad'))
+    assert.throws(() => readKeyRing(`${path}.none`, systemRandom), code('accounts.key_file_bad'))
+    for (const text of ['', 'a b\n', `${firstLine}${firstLine}`]) {
+      assert.throws(() => ringOf(text), code('accounts.key_file_bad'))
+    }
+  })
+})
+
+test('new tokens have the newest key; old ones verify until their key is retired', () => {
+  using accounts = furnished(world())
+  const make = () => accounts.createToken(call, { organization: 'acme', profile: 'org' })
+  const old = make()
+  accounts.addRootKey(call, { organization: 'acme' })
+  const young = make()
+  assert.notEqual(old.kid, young.kid)
+  const verifier = verifierOf(accounts)
+  const isGood = ({ header }: { header: string }) =>
+    verifyBundle(parseBundle(header), verifier).verdicts.every(({ verdict }) => verdict.verified)
+  assert.deepEqual([isGood(old), isGood(young)], [true, true])
+  accounts.retireRootKey(call, { organization: 'acme', kid: old.kid })
+  assert.deepEqual([isGood(old), isGood(young)], [false, true])
+  const newest = { organization: 'acme', kid: young.kid }
+  assert.throws(() => accounts.retireRootKey(call, newest), code('accounts.root_key_newest'))
+})
+
+test('a revoked token is refused as soon as the feed was polled, from the cache too', () => {
+  using accounts = furnished(world())
+  const { uuid, header } = accounts.createToken(call, { organization: 'acme', profile: 'org' })
+  const feed = new RevocationFeed(accounts, feedOptions)
+  const verifier = verifierOf(accounts, feed)
+  const verdict = () => verifyBundle(parseBundle(header), verifier).verdicts[0]?.verdict
+  assert.equal(verdict()?.verified, true)
+  const first = accounts.revokeToken(call, { uuid })
+  assert.deepEqual(accounts.revokeToken(call, { uuid }), first)
+  feed.poll()
+  const after = verdict()
+  assert.ok(after !== undefined && !after.verified && after.failure.reason === 'revoked')
+  assert.ok(accounts.tokens('acme' as never)[0]?.revokedAtMs !== undefined)
+})
+
+test('a verifier that has not heard of revocations for too long refuses', () => {
+  using accounts = furnished(world())
+  const { header } = accounts.createToken(call, { organization: 'acme', profile: 'org' })
+  let nowMs = 0
+  const clock = { ...systemClock, monotonicMs: () => nowMs }
+  const feed = new RevocationFeed(accounts, { clock, staleAfterMs: 1_000 })
+  const verifier = verifierOf(accounts, feed)
+  const reason = () => {
+    const verdict = verifyBundle(parseBundle(header), verifier).verdicts[0]?.verdict
+    return verdict?.verified === false ? verdict.failure.reason : 'good'
+  }
+  assert.equal(reason(), 'good')
+  nowMs = 1_001
+  assert.equal(reason(), 'revocations_unknown')
+  feed.poll()
+  assert.equal(reason(), 'good')
+})
+
+test('an app that goes takes its tokens along, and its id is never given again', () => {
+  using accounts = furnished(world())
+  const input = { organization: 'acme', app: 'web', profile: 'deploy' } as const
+  const { uuid } = accounts.createToken(call, input)
+  const former = accounts.app('web')
+  accounts.deleteApp(call, { app: 'web' })
+  assert.deepEqual(
+    accounts.revocationsAfter(0).map((one) => one.uuid),
+    [uuid],
+  )
+  const next = accounts.createApp(call, { organization: 'acme', app: 'web' })
+  assert.ok(former !== undefined && next.id > former.id)
+})
+
+// biome-ignore format: a table
+const rights = [
+  // profile         read app, write app, read other app, write org, run ls, use wg
+  ['org',            'yes yes yes yes yes yes'],
+  ['readonly',       'yes no  yes no  no  no'],
+  ['deploy',         'yes yes no  no  yes yes'],
+  ['machine',        'no  no  no  no  yes no'],
+  ['machine-exec',   'yes no  no  no  yes no'],
+  ['ssh',            'yes no  no  no  no  no'],
+] as const
+
+for (const [profile, expected] of rights) {
+  test(`a token of profile ${profile} opens what it is for, and nothing else`, () => {
+    using accounts = furnished(world())
+    const scope = profile === 'org' || profile === 'readonly' ? {} : { app: 'web' }
+    const machine = profile === 'machine' ? { machine: 'm1' } : {}
+    const input = { organization: 'acme', profile, expiresInS: 60, ...scope, ...machine }
+    const { header } = accounts.createToken(call, input)
+    const verified = verifyBundle(parseBundle(header), verifierOf(accounts))
+    const answers = [
+      { action: 1, orgId: 1, appId: 1 },
+      { action: 2, orgId: 1, appId: 1 },
+      { action: 1, orgId: 1, appId: 2 },
+      { action: 2, orgId: 1 },
+      { action: 16, orgId: 1, appId: 1, machine: 'm1', command: ['ls'] },
+      { action: 2, orgId: 1, feature: 'wg' },
+    ].map((access) => {
+      try {
+        return requireAuthorized(verified, [access], { nowMs: Date.now() }) && 'yes'
+      } catch (error) {
+        assert.equal(errorCode(error), 'macaroon.denied')
+        return 'no'
+      }
+    })
+    assert.deepEqual(answers, expected.split(/ +/))
+    const later = { nowMs: Date.now() + 120_000 }
+    assert.throws(() => requireAuthorized(verified, [{ action: 1, orgId: 1 }], later))
+  })
+}
+
+test('every profile has its row of rights', () => {
+  assert.deepEqual(
+    rights.map(([profile]) => profile),
+    TOKEN_PROFILES,
+  )
+})
+
+test('hostile inputs give typed errors and leave no half-made rows', () => {
+  using accounts = furnished(world())
+  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom("'; DROP TABLE apps", ''))
+  fc.assert(
+    fc.property(text, text, (one, two) => {
+      const tries = [
+        () => accounts.createOrganization(call, { slug: `${one}!` }),
+        () => accounts.createApp(call, { organization: 'acme', app: `${two} ` }),
+        () => accounts.addMember(call, { organization: 'acme', email: `${one} ${two}` }),
+        () => accounts.assignAddress(call, { app: 'web', ip: one, kind: 'v4' }),
+        () => accounts.revokeToken(call, { uuid: one }),
+        () => accounts.setSecrets(call, { app: 'web', values: { [`-${one}`]: two } }),
+      ]
+      for (const attempt of tries) assert.throws(attempt, /./)
+      for (const { result } of accounts.audit({ limit: tries.length })) {
+        assert.match(result, /^(accounts|base)\./)
+      }
+    }),
+    { numRuns: 40 },
+  )
+  assert.equal(accounts.organizations().length, 1)
+  assert.equal(accounts.apps('acme' as never).length, 1)
+  assert.equal(accounts.auditDamage(), undefined)
+})
+
+test('one address has one app, but for those that are shared', () => {
+  using accounts = furnished(world())
+  accounts.createApp(call, { organization: 'acme', app: 'api' })
+  const give = (app: string, ip: string, kind: 'v4' | 'shared_v4') =>
+    accounts.assignAddress(call, { app, ip, kind })
+  give('web', '192.0.2.1', 'v4')
+  assert.throws(() => give('api', '192.0.2.1', 'v4'), code('accounts.taken'))
+  give('web', '192.0.2.2', 'shared_v4')
+  give('api', '192.0.2.2', 'shared_v4')
+  assert.throws(() => give('api', '192.0.2.2', 'shared_v4'), code('accounts.taken'))
+  accounts.releaseAddress(call, { app: 'web', ip: '192.0.2.1' })
+  give('api', '192.0.2.1', 'v4')
+})

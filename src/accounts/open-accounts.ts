@@ -1,0 +1,52 @@
+import { type Clock, type Random, systemClock, systemRandom } from '#base'
+import type { Accounts, AccountsReads, AccountsWrites } from './accounts.ts'
+import { secretReads, secretWrites } from './app-secrets.ts'
+import { appReads, appWrites } from './apps.ts'
+import { AuditLog, audited } from './audit-log.ts'
+import { openDatabase } from './database.ts'
+import { tokenReads, tokenWrites } from './issued-tokens.ts'
+import type { KeyRing } from './key-ring.ts'
+import { organizationReads, organizationWrites } from './organizations.ts'
+import { revocationReads, revocationWrites } from './revocations.ts'
+import { rootKeyReads, rootKeyWrites } from './root-keys.ts'
+
+export interface AccountsOptions {
+  /** A file, or `:memory:`. */
+  readonly path: string
+  readonly ring: KeyRing
+  /** @default the machine's */
+  readonly clock?: Clock
+  /** @default the machine's */
+  readonly random?: Random
+}
+
+/** @throws AccountsError accounts.schema_newer, and what SQLite says about the file. */
+export function openAccounts(options: AccountsOptions): Accounts {
+  const { ring, clock = systemClock, random = systemRandom } = options
+  const database = openDatabase(options.path)
+  const store = { database, ring, clock, random }
+  const log = new AuditLog(database, clock)
+  const reads: AccountsReads = {
+    ...organizationReads(store),
+    ...appReads(store),
+    ...secretReads(store),
+    ...rootKeyReads(store),
+    ...tokenReads(store),
+    ...revocationReads(store),
+    audit: (query = {}) => log.query(query),
+    auditDamage: () => log.damage(),
+  }
+  const writes: AccountsWrites = {
+    ...organizationWrites(store),
+    ...appWrites(store),
+    ...secretWrites(store),
+    ...rootKeyWrites(store),
+    ...tokenWrites(store),
+    ...revocationWrites(store),
+  }
+  return {
+    ...reads,
+    ...audited(writes, database, log),
+    [Symbol.dispose]: () => database.close(),
+  }
+}
