@@ -1,5 +1,7 @@
 import { Command } from 'commander'
-import { allEndpoints, openApiDocument } from '#flaps'
+import { createLog } from '#base'
+
+const CONFIG_FILE = '/etc/godwit/flaps.toml'
 
 /** `godwit flaps`: the Machines API. */
 export function flapsCommand(
@@ -8,7 +10,28 @@ export function flapsCommand(
   return new Command('flaps')
     .summary('the Machines API')
     .description('The Machines API of this version; docs/machines-api.md shows how to use it.')
+    .addCommand(runCommand())
     .addCommand(openApiCommand(print))
+}
+
+function runCommand(): Command {
+  return new Command('run')
+    .summary('serve the Machines API until told to stop')
+    .description(
+      'Serves the Machines API in the foreground. SIGTERM and SIGINT end it, after changes that are under way. ' +
+        'Hosts have no API of their own yet: calls that need one answer 503.',
+    )
+    .option('-c, --config <file>', 'the configuration file', CONFIG_FILE)
+    .action(async ({ config }: { config: string }) => {
+      const { absentFleet, loadFlapsConfig, openFlaps } = await import('#flaps')
+      const log = createLog({ part: 'flaps' })
+      const stop = new Promise<void>((resolve) => {
+        process.once('SIGTERM', () => resolve()).once('SIGINT', () => resolve())
+      })
+      await using _running = await openFlaps(loadFlapsConfig(config), { fleet: absentFleet, log })
+      await stop
+    })
+    .addHelpText('after', `\nExample:\n  $ godwit flaps run --config flaps.toml`)
 }
 
 function openApiCommand(print: (text: string) => void): Command {
@@ -16,7 +39,10 @@ function openApiCommand(print: (text: string) => void): Command {
   return new Command('openapi')
     .summary(summary)
     .description(summary)
-    .action(() => print(`${JSON.stringify(openApiDocument(allEndpoints), null, 2)}\n`))
+    .action(async () => {
+      const { allEndpoints, openApiDocument } = await import('#flaps')
+      print(`${JSON.stringify(openApiDocument(allEndpoints), null, 2)}\n`)
+    })
     .addHelpText(
       'after',
       `
