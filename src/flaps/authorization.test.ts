@@ -180,6 +180,24 @@ const kinds: readonly TokenKind[] = [
     expect: onCalls(({ letters }) => letters === letter),
   })),
   {
+    name: 'deploy, as accounts make them',
+    header: () =>
+      newToken([
+        org(101),
+        {
+          type: 'IfPresent',
+          body: {
+            ifs: [
+              appsOnly(HERON),
+              { type: 'FeatureSet', body: { features: new Map([['builder', 0x1f]]) } },
+            ],
+            else: Action.none,
+          },
+        },
+      ]),
+    expect: onCalls(({ on, isMint }) => ofApp.includes(on) && !isMint),
+  },
+  {
     name: 'another app',
     header: () => newToken([org(101), appsOnly(TERN)]),
     expect: onCalls(() => false),
