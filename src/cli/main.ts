@@ -12,6 +12,7 @@ import { accountsCommand, appsCommand, orgsCommand } from './accounts.ts'
 import { corrosionCommand } from './corrosion.ts'
 import { doctorCommand } from './doctor.ts'
 import { describeError } from './fault.ts'
+import { flapsCommand } from './flaps.ts'
 import { planetCommand } from './planet.ts'
 import { tokensCommand } from './tokens.ts'
 
@@ -43,6 +44,7 @@ for (const command of [
   tokensCommand(),
   accountsCommand(),
   corrosionCommand(),
+  flapsCommand(),
   doctorCommand(),
 ]) {
   program.addCommand(command)

@@ -1,0 +1,53 @@
+import { Command } from 'commander'
+import { createLog } from '#base'
+
+const CONFIG_FILE = '/etc/godwit/flaps.toml'
+
+/** `godwit flaps`: the Machines API. */
+export function flapsCommand(
+  print: (text: string) => void = (text) => void process.stdout.write(text),
+): Command {
+  return new Command('flaps')
+    .summary('the Machines API')
+    .description('The Machines API of this version; docs/machines-api.md shows how to use it.')
+    .addCommand(runCommand())
+    .addCommand(openApiCommand(print))
+}
+
+function runCommand(): Command {
+  return new Command('run')
+    .summary('serve the Machines API until told to stop')
+    .description(
+      'Serves the Machines API in the foreground. SIGTERM and SIGINT end it, after changes that are under way. ' +
+        'Hosts have no API of their own yet: calls that need one answer 503.',
+    )
+    .option('-c, --config <file>', 'the configuration file', CONFIG_FILE)
+    .action(async ({ config }: { config: string }) => {
+      const { absentFleet, loadFlapsConfig, openFlaps } = await import('#flaps')
+      const log = createLog({ part: 'flaps' })
+      const stop = new Promise<void>((resolve) => {
+        process.once('SIGTERM', () => resolve()).once('SIGINT', () => resolve())
+      })
+      await using _running = await openFlaps(loadFlapsConfig(config), { fleet: absentFleet, log })
+      await stop
+    })
+    .addHelpText('after', `\nExample:\n  $ godwit flaps run --config flaps.toml`)
+}
+
+function openApiCommand(print: (text: string) => void): Command {
+  const summary = 'print the OpenAPI document of the Machines API'
+  return new Command('openapi')
+    .summary(summary)
+    .description(summary)
+    .action(async () => {
+      const { allEndpoints, openApiDocument } = await import('#flaps')
+      print(`${JSON.stringify(openApiDocument(allEndpoints), null, 2)}\n`)
+    })
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ godwit flaps openapi > openapi.json
+  $ godwit flaps openapi | jq '.paths | keys'`,
+    )
+}

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { type Accounts, KeyRing, newKeyLine, openAccounts, RevocationFeed } from '#accounts'
+import { createLog, systemClock, systemRandom } from '#base'
+import { openVerifier } from '#macaroon'
+import { accountsDirectory } from './accounts-directory.ts'
+import { FlapsWorld } from './fixture/flaps-world.ts'
+
+const by = { who: 'cli:test', requestId: '01TEST' }
+
+/** The API over real accounts in memory, with an organisation `birds` and a token for all of it. */
+async function open() {
+  const ring = new KeyRing(newKeyLine('first', systemRandom), systemRandom)
+  const accounts = openAccounts({ path: ':memory:', ring })
+  accounts.createOrganization(by, { slug: 'birds', name: 'Birds' })
+  accounts.addRootKey(by, { organization: 'birds' })
+  const feed = new RevocationFeed(accounts, { clock: systemClock, staleAfterMs: 60_000 })
+  feed.poll()
+  const directory = accountsDirectory({
+    accounts,
+    verifier: openVerifier({
+      keyFor: (kid) => accounts.rootKeySecret(kid),
+      revocations: feed,
+      clock: systemClock,
+    }),
+    pools: { v4: ['192.0.2.1'], sharedV4: '192.0.2.9', v6Prefix: '2001:db8:1:2' },
+    random: systemRandom,
+    log: createLog({ part: 'flaps', level: 'silent', format: 'json' }),
+  })
+  const world = await FlapsWorld.open({ directory })
+  return { accounts, feed, world, token: tokenFor(accounts, 'org') }
+}
+
+const tokenFor = (accounts: Accounts, profile: 'org' | 'readonly') =>
+  accounts.createToken(by, { organization: 'birds', profile }).header
+
+test('apps, secrets and addresses are those of accounts, which say who changed them', async () => {
+  const { accounts, world, token } = await open()
+  await using _world = world
+  using _accounts = accounts
+  const call = (method: string, path: string, body?: unknown) =>
+    world.call(method, path, { token, body })
+  assert.equal((await call('POST', '/apps', { name: 'owl', org_slug: 'birds' })).status, 201)
+  const taken = await call('POST', '/apps', { name: 'owl', org_slug: 'birds' })
+  assert.deepEqual([taken.status, taken.body.status], [422, 'name_taken'])
+  assert.equal((await call('POST', '/apps/owl/secrets', { values: { A: 'hush' } })).body.version, 1)
+  assert.equal((await call('GET', '/apps/owl/secrets')).body.secrets[0].name, 'A')
+  assert.equal((await call('GET', '/apps/owl/secrets?min_version=2')).status, 408)
+  const assign = (type: string) => call('POST', '/apps/owl/ip_assignments', { type })
+  assert.equal((await assign('v4')).body.ip, '192.0.2.1')
+  assert.equal((await assign('v4')).status, 422, 'the pool is empty')
+  assert.equal((await assign('shared_v4')).body.ip, '192.0.2.9')
+  assert.match((await assign('v6')).body.ip, /^2001:db8:1:2:/)
+  assert.equal((await call('DELETE', '/apps/owl/ip_assignments/192.0.2.1')).status, 204)
+  assert.equal((await call('DELETE', '/apps/owl/ip_assignments/192.0.2.1')).status, 404)
+  assert.equal((await call('GET', '/apps?org_slug=birds')).body.total_apps, 1)
+  assert.equal((await call('DELETE', '/apps/owl')).status, 202)
+  assert.equal((await call('GET', '/apps/owl')).status, 404)
+  const [entry] = accounts.audit({ operation: 'createApp', app: 'owl' })
+  assert.match(entry?.who ?? '', /@tokens\.internal$/)
+})
+
+test('a deploy token of accounts works for its app, mints nothing, and ends when it is revoked', async () => {
+  const { accounts, feed, world, token } = await open()
+  await using _world = world
+  using _accounts = accounts
+  for (const name of ['owl', 'jay']) {
+    await world.call('POST', '/apps', { token, body: { name, org_slug: 'birds' } })
+  }
+  const minted = await world.call('POST', '/apps/owl/deploy_token', {
+    token,
+    body: { expiry: '1h' },
+  })
+  const deploy = minted.body.token
+  const machine = { config: { image: 'nginx' } }
+  const create = (app: string) =>
+    world.call('POST', `/apps/${app}/machines`, { token: deploy, body: machine })
+  assert.equal((await create('owl')).status, 200)
+  assert.equal((await create('jay')).status, 403)
+  assert.equal((await world.call('GET', '/apps?org_slug=birds', { token: deploy })).status, 403)
+  assert.equal((await world.call('POST', '/apps/owl/deploy_token', { token: deploy })).status, 403)
+  const readonly = tokenFor(accounts, 'readonly')
+  assert.equal((await world.call('GET', '/apps/owl/machines', { token: readonly })).status, 200)
+  const byReader = await world.call('POST', '/apps/owl/machines', {
+    token: readonly,
+    body: machine,
+  })
+  assert.equal(byReader.status, 403)
+  const issued = accounts.tokens(accounts.app('owl')?.organization.slug ?? assert.fail('no app'))
+  const uuid = issued.find(({ profile }) => profile === 'deploy')?.uuid
+  accounts.revokeToken(by, { uuid: uuid ?? assert.fail('no token') })
+  feed.poll()
+  assert.equal((await create('owl')).status, 401)
+})

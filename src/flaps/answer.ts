@@ -1,0 +1,75 @@
+import { errorCode, GodwitError } from '#base'
+import { FlapsError } from './errors.ts'
+
+/** What a call answers. `body` undefined: none. A text is sent as it is, all else as JSON. */
+export interface Answer {
+  readonly status: number
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface ErrorBody {
+  readonly error: string
+  readonly status?: string
+}
+
+export const ok = (body: unknown): Answer => ({ status: 200, body })
+export const done: Answer = { status: 200, body: { ok: true } }
+export const noContent: Answer = { status: 204 }
+
+/** What nobody threw on purpose, and what clients can do nothing about. */
+export const internalError: Answer = { status: 500, body: { error: 'internal: internal error' } }
+
+/** The class of an error before its colon, by status. Source: the error codes of Connect RPC. */
+const classes: Readonly<Record<number, string>> = {
+  400: 'invalid_argument',
+  401: 'unauthenticated',
+  403: 'permission_denied',
+  404: 'not_found',
+  409: 'aborted',
+  412: 'failed_precondition',
+  422: 'invalid_argument',
+  429: 'resource_exhausted',
+}
+
+/** What an error of any part looks like to a client; undefined: nobody threw it on purpose. */
+export function answerOfError(error: unknown): Answer | undefined {
+  if (error instanceof FlapsError) return answerOfRefusal(error)
+  if (error instanceof GodwitError) return answerOfPart(error)
+  return answerOfFramework(error)
+}
+
+function answerOfRefusal({ traits, what, values }: FlapsError): Answer {
+  const label = 'label' in traits ? String(traits.label) : undefined
+  const body: ErrorBody = label === undefined ? { error: what } : { error: what, status: label }
+  const { retryAfterS } = values
+  return {
+    status: traits.status,
+    body,
+    ...(retryAfterS === undefined ? {} : { headers: { 'retry-after': String(retryAfterS) } }),
+  }
+}
+
+/**
+ * A failure of another part is logged whole and told as nothing: its text is for operators. It tells
+ * nobody that nothing was done either, so it is never 502 or 503.
+ */
+function answerOfPart({ code, traits, message }: GodwitError): Answer {
+  const isLate = code === 'base.deadline_exceeded' || code === 'base.cancelled'
+  if (isLate) return { status: 408, body: { error: `deadline_exceeded: ${message}` } }
+  if (traits.status >= 500) return internalError
+  const error = `${classes[traits.status] ?? 'invalid_argument'}: ${message}`
+  return { status: traits.status, body: { error } }
+}
+
+/** What Fastify itself finds wrong with a request before any of our code sees it. */
+function answerOfFramework(error: unknown): Answer | undefined {
+  const code = errorCode(error)
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return { status: 413, body: { error: 'http: request body too large' } }
+  }
+  if (code?.startsWith('FST_ERR_CTP') || code === 'FST_ERR_BAD_URL') {
+    return { status: 400, body: { error: `invalid_argument: ${(error as Error).message}` } }
+  }
+  return undefined
+}

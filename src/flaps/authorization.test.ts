@@ -1,0 +1,388 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { Action, type Caveat, caveatsFromJson, parseActions } from '#macaroon'
+import type { Endpoint } from './endpoint.ts'
+import { allEndpoints } from './endpoints/all.ts'
+import { FlapsWorld } from './fixture/flaps-world.ts'
+import { newToken, undischargedToken } from './fixture/memory-directory.ts'
+
+/**
+ * Who may do what, by hand: what each call is about, and the actions on it that a token must grant. A new
+ * call without a row here fails, and so does one whose own rule says something else.
+ */
+const needed: Readonly<Record<string, string>> = {
+  Apps_list: 'org r',
+  Apps_create: 'newApp c',
+  Apps_show: 'app r',
+  Apps_delete: 'app d',
+  Apps_create_deploy_token: 'app rwcdC',
+  Machines_list: 'app r',
+  Machines_create: 'newMachine c',
+  Machines_show: 'machine r',
+  Machines_update: 'machine w',
+  Machines_delete: 'machine d',
+  Machines_list_events: 'machine r',
+  Machines_list_versions: 'machine r',
+  Machines_start: 'machine C',
+  Machines_stop: 'machine C',
+  Machines_suspend: 'machine C',
+  Machines_restart: 'machine C',
+  Machines_signal: 'machine C',
+  Machines_cordon: 'machine C',
+  Machines_uncordon: 'machine C',
+  Machines_wait: 'machine r',
+  Machines_show_lease: 'machine r',
+  Machines_create_lease: 'machine w',
+  Machines_release_lease: 'machine w',
+  Machines_exec: 'machine C command',
+  Machines_list_processes: 'machine r',
+  Machines_show_metadata: 'machine r metadata',
+  Machines_replace_metadata: 'machine w metadata',
+  Machines_merge_metadata: 'machine w metadata',
+  Machines_show_metadata_key: 'machine r metadata',
+  Machines_update_metadata: 'machine w metadata',
+  Machines_delete_metadata: 'machine w metadata',
+  Volumes_list: 'app r',
+  Volumes_create: 'newVolume c',
+  Volumes_show: 'volume r',
+  Volumes_update: 'volume w',
+  Volumes_delete: 'volume d',
+  Volumes_extend: 'volume w',
+  Volumes_list_snapshots: 'volume r',
+  createVolumeSnapshot: 'volume c',
+  Secrets_list: 'app r secrets',
+  Secrets_update: 'app w secrets',
+  Secret_show: 'app r secrets',
+  Secret_create: 'app w secrets',
+  Secret_delete: 'app d secrets',
+  App_IPAssignments_list: 'app r',
+  App_IPAssignments_create: 'app c',
+  App_IPAssignments_delete: 'app d',
+  Machines_org_list: 'org r',
+  Volumes_org_list: 'org r',
+  Platform_regions_get: 'token',
+  Platform_placements_post: 'org r',
+  CurrentToken_show: 'token',
+}
+
+interface Ids {
+  readonly machine: string
+  readonly volume: string
+}
+
+interface Needed {
+  readonly on: string
+  /** Letters of actions. */
+  readonly letters: string
+  readonly isRead: boolean
+  readonly isMint: boolean
+  readonly isCommand: boolean
+  readonly feature: string | undefined
+}
+
+function neededOf({ id }: Endpoint): Needed {
+  const row = needed[id]
+  assert(row !== undefined, `nobody has said who may call ${id}: give it a row`)
+  const [on = '', letters = '', ...rest] = row.split(' ')
+  return {
+    on,
+    letters,
+    isMint: letters === 'rwcdC',
+    isRead: letters === 'r',
+    isCommand: rest.includes('command'),
+    feature: rest.find((one) => one !== 'command'),
+  }
+}
+
+const org = (id: number, mask = 0x1f): Caveat => ({ type: 'Organization', body: { id, mask } })
+const appsOnly = (...ids: number[]): Caveat => ({
+  type: 'Apps',
+  body: { apps: new Map(ids.map((id) => [id, 0x1f])) },
+})
+const wherever = (caveat: Caveat): Caveat => ({
+  type: 'IfPresent',
+  body: { ifs: [caveat], else: 0x1f },
+})
+const only = (id: string) => new Map([[id, 0x1f]])
+const HERON = 1001
+const TERN = 1002
+
+type Expected = 'allow' | 401 | 403
+
+interface TokenKind {
+  readonly name: string
+  readonly header: (ids: Ids) => string | null
+  /** What becomes of a call that needs this. */
+  readonly expect: (call: Needed) => Expected
+}
+
+const always =
+  (expected: Expected): TokenKind['expect'] =>
+  () =>
+    expected
+const onCalls =
+  (isAllowed: (call: Needed) => boolean): TokenKind['expect'] =>
+  (call) =>
+    call.on === 'token' || isAllowed(call) ? 'allow' : 403
+
+const ofApp: readonly string[] = ['app', 'machine', 'newMachine', 'volume', 'newVolume']
+
+const kinds: readonly TokenKind[] = [
+  { name: 'none', header: () => null, expect: always(401) },
+  { name: 'no macaroon', header: () => 'Bearer nonsense', expect: always(401) },
+  { name: 'organisation', header: () => newToken([org(101)]), expect: always('allow') },
+  {
+    name: 'app',
+    header: () => newToken([org(101), appsOnly(HERON)]),
+    expect: onCalls(({ on }) => ofApp.includes(on)),
+  },
+  {
+    name: 'app, wherever one is named',
+    header: () =>
+      newToken([org(101), { type: 'IfPresent', body: { ifs: [appsOnly(HERON)], else: 0x1f } }]),
+    expect: onCalls(({ on, isMint }) => on !== 'newApp' && !isMint),
+  },
+  {
+    name: 'machine, wherever one is named',
+    header: ({ machine }) =>
+      newToken([org(101), wherever({ type: 'Machines', body: { machines: only(machine) } })]),
+    expect: onCalls(({ on, isMint }) => on !== 'newMachine' && !isMint),
+  },
+  {
+    name: 'volume, wherever one is named',
+    header: ({ volume }) =>
+      newToken([org(101), wherever({ type: 'Volumes', body: { volumes: only(volume) } })]),
+    expect: onCalls(({ on, isMint }) => on !== 'newVolume' && !isMint),
+  },
+  {
+    name: 'secrets, wherever a feature is named',
+    header: () =>
+      newToken([
+        org(101),
+        wherever({ type: 'AppFeatureSet', body: { features: only('secrets') } }),
+        wherever({ type: 'MachineFeatureSet', body: { features: only('metadata') } }),
+      ]),
+    expect: onCalls(({ isMint }) => !isMint),
+  },
+  {
+    name: 'other features, wherever one is named',
+    header: () =>
+      newToken([
+        org(101),
+        wherever({ type: 'AppFeatureSet', body: { features: only('images') } }),
+        wherever({ type: 'MachineFeatureSet', body: { features: only('oidc') } }),
+      ]),
+    expect: onCalls(({ feature, isMint }) => feature === undefined && !isMint),
+  },
+  ...['r', 'w', 'c', 'd', 'C'].map((letter) => ({
+    name: `nothing but ${letter}`,
+    header: () => newToken([org(101, parseActions(letter))]),
+    expect: onCalls(({ letters }) => letters === letter),
+  })),
+  {
+    name: 'deploy, as accounts make them',
+    header: () =>
+      newToken([
+        org(101),
+        {
+          type: 'IfPresent',
+          body: {
+            ifs: [
+              appsOnly(HERON),
+              { type: 'FeatureSet', body: { features: new Map([['builder', 0x1f]]) } },
+            ],
+            else: Action.none,
+          },
+        },
+      ]),
+    expect: onCalls(({ on, isMint }) => ofApp.includes(on) && !isMint),
+  },
+  {
+    name: 'another app',
+    header: () => newToken([org(101), appsOnly(TERN)]),
+    expect: onCalls(() => false),
+  },
+  {
+    name: 'machine',
+    header: ({ machine }) =>
+      newToken([
+        org(101),
+        appsOnly(HERON),
+        { type: 'Machines', body: { machines: new Map([[machine, 0x1f]]) } },
+      ]),
+    expect: onCalls(({ on }) => on === 'machine'),
+  },
+  {
+    name: 'another machine',
+    header: () =>
+      newToken([
+        org(101),
+        { type: 'Machines', body: { machines: new Map([['00000000000000', 0x1f]]) } },
+      ]),
+    expect: onCalls(() => false),
+  },
+  {
+    name: 'read-only',
+    header: () => newToken([org(101, Action.read)]),
+    expect: onCalls(({ isRead }) => isRead),
+  },
+  {
+    name: 'attenuated to reading',
+    header: () => newToken([org(101), ...caveatsFromJson('[{"type":"Action","body":"r"}]')]),
+    expect: onCalls(({ isRead }) => isRead),
+  },
+  {
+    name: 'exec-only',
+    header: () =>
+      newToken([
+        org(101),
+        appsOnly(HERON),
+        {
+          type: 'IfPresent',
+          body: {
+            ifs: [{ type: 'Commands', body: [{ args: ['uname'], isExact: false }] }],
+            else: Action.read,
+          },
+        },
+      ]),
+    expect: onCalls(({ on, isRead, isCommand }) => ofApp.includes(on) && (isRead || isCommand)),
+  },
+  {
+    name: 'exec of something else',
+    header: () =>
+      newToken([org(101), { type: 'Commands', body: [{ args: ['reboot'], isExact: true }] }]),
+    expect: onCalls(() => false),
+  },
+  { name: 'expired', header: () => newToken([org(101), until(1)]), expect: always(401) },
+  { name: 'not valid yet', header: () => newToken([org(101), from(4e9)]), expect: always(401) },
+  { name: 'wrong organisation', header: () => newToken([org(202)]), expect: onCalls(() => false) },
+  {
+    name: 'attenuated to another organisation',
+    header: () => newToken([org(101), org(202)]),
+    expect: always(403),
+  },
+  { name: 'bound to no organisation', header: () => newToken([]), expect: always(403) },
+  {
+    name: 'signed by somebody else',
+    header: () => newToken([org(101)], Buffer.alloc(32, 1)),
+    expect: always(401),
+  },
+  { name: 'tampered', header: () => tamper(newToken([org(101)])), expect: always(401) },
+  { name: 'discharge missing', header: () => undischargedToken([org(101)]), expect: always(401) },
+]
+
+function until(notAfter: number): Caveat {
+  return { type: 'ValidityWindow', body: { notBefore: 0, notAfter } }
+}
+
+function from(notBefore: number): Caveat {
+  return { type: 'ValidityWindow', body: { notBefore, notAfter: 5e9 } }
+}
+
+/** One bit of the signature, the last bytes of a token. */
+function tamper(header: string): string {
+  const bytes = Buffer.from(header.slice('FlyV1 fm2_'.length), 'base64')
+  bytes[bytes.length - 1] = (bytes[bytes.length - 1] ?? 0) ^ 1
+  return `FlyV1 fm2_${bytes.toString('base64')}`
+}
+
+function requestOf({ path, example }: Endpoint, ids: Ids) {
+  const values: Record<string, string> = {
+    app: 'heron',
+    org: 'birds',
+    key: 'role',
+    name: 'SECRET',
+    ip: '192.0.2.1',
+    ...ids,
+  }
+  const filled = path.replace('/v1', '').replaceAll(/:(\w+)/g, (_all, name: string) => {
+    const value = values[name]
+    assert(value !== undefined, `the matrix knows no value for :${name}`)
+    return value
+  })
+  const query = new URLSearchParams(example?.query).toString()
+  return { path: query === '' ? filled : `${filled}?${query}`, body: example?.body }
+}
+
+for (const endpoint of allEndpoints) {
+  if (endpoint.access.on === 'nothing') continue
+  test(`${endpoint.id} (${endpoint.method} ${endpoint.path}) asks every kind of token`, async () => {
+    const call = neededOf(endpoint)
+    await using world = await FlapsWorld.open()
+    for (const kind of kinds) {
+      const machine = await world.newMachine()
+      const volume = await world.call('POST', '/apps/heron/volumes', {
+        body: { name: 'data', require_unique_zone: false },
+      })
+      const ids = { machine: machine.id, volume: volume.body.id }
+      const { path, body } = requestOf(endpoint, ids)
+      const token = kind.header(ids)
+      const reply = await world.call(endpoint.method, path, { body, token })
+      world.restoreApps() // an allowed call may have deleted one
+      const expected = kind.expect(call)
+      const seen = reply.status === 401 || reply.status === 403 ? reply.status : 'allow'
+      assert.equal(seen, expected, `${kind.name}: ${reply.status} ${JSON.stringify(reply.body)}`)
+      if (expected === 'allow') continue
+      const error = expected === 401 ? 'Authenticate: token validation error' : 'unauthorized'
+      assert.deepEqual(reply.body, { error })
+    }
+  })
+}
+
+test('calls that ask nobody are these, and no others', () => {
+  const open = allEndpoints.filter(({ access }) => access.on === 'nothing').map(({ id }) => id)
+  assert.deepEqual(open, ['Tokens_authenticate', 'Tokens_authorize'])
+})
+
+test('every call is in the OpenAPI document with what it needs, and the document has no others', async () => {
+  await using world = await FlapsWorld.open()
+  const { body } = await world.call('GET', '/openapi.json', { token: null })
+  const documented = Object.entries(
+    body.paths as Record<string, Record<string, { operationId: string; description: string }>>,
+  ).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => {
+      assert.match(operation.description, /^Needs /)
+      return `${operation.operationId} ${method.toUpperCase()} ${path}`
+    }),
+  )
+  const declared = allEndpoints.map(
+    ({ id, method, path }) => `${id} ${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`,
+  )
+  assert.deepEqual(documented.sort(), declared.sort())
+  assert.equal(new Set(allEndpoints.map(({ id }) => id)).size, allEndpoints.length)
+})
+
+test('a call without a rule stops the server from being built', async () => {
+  const { access: _access, ...without } = allEndpoints[0] as Endpoint
+  const broken = without as unknown as Endpoint
+  await assert.rejects(FlapsWorld.open({ endpoints: [broken] }), /says nothing of who may call it/)
+})
+
+test('who has no token makes the server read no body', async () => {
+  await using world = await FlapsWorld.open()
+  const body = 'x'.repeat(10_000_000)
+  const reply = await world.call('POST', '/apps/heron/machines', { body, token: null })
+  assert.equal(reply.status, 401)
+})
+
+test('rights of two tokens are never added up', async () => {
+  await using world = await FlapsWorld.open()
+  const reading = newToken([org(101, Action.read)])
+  const elsewhere = newToken([org(202)]).replace('FlyV1 ', '')
+  const token = `${reading},${elsewhere}`
+  const reply = await world.call('POST', '/apps/heron/machines', {
+    body: { config: { image: 'nginx' } },
+    token,
+  })
+  assert.equal(reply.status, 403)
+})
+
+test('a lease shows its nonce only to those who may write', async () => {
+  await using world = await FlapsWorld.open()
+  const { id, nonce } = await world.newMachine({ lease_ttl: 60 })
+  const path = `/apps/heron/machines/${id}/lease`
+  assert.equal((await world.call('GET', path)).body.data.nonce, nonce)
+  const reader = await world.call('GET', path, { token: newToken([org(101, Action.read)]) })
+  assert.equal(reader.status, 200)
+  assert.equal(reader.body.data.nonce, undefined)
+})

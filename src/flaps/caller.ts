@@ -1,0 +1,103 @@
+import { errorCode } from '#base'
+import {
+  type Access,
+  authorize,
+  caveatsOf,
+  MacaroonError,
+  organizationScope,
+  parseBundle,
+  type Refusal,
+  tokenUuid,
+  type VerifiedBundle,
+  type VerifiedToken,
+  type Verifier,
+  verifiedTokens,
+  verifyBundle,
+  type WireInteger,
+} from '#macaroon'
+import { refuse } from './errors.ts'
+
+const TOKEN_BAD = 'Authenticate: token validation error'
+
+/** Who calls: the tokens of one header, those that verified. There is at least one. */
+export class Caller {
+  readonly #verified: VerifiedBundle
+
+  /** @throws FlapsError flaps.unauthenticated */
+  constructor(header: string | undefined, verifier: Verifier) {
+    if (header === undefined) throw refuse('flaps.unauthenticated', TOKEN_BAD)
+    this.#verified = verifyHeader(header, verifier)
+    if (verifiedTokens(this.#verified).length === 0) {
+      throw refuse('flaps.unauthenticated', TOKEN_BAD)
+    }
+  }
+
+  get tokens(): readonly VerifiedToken[] {
+    return verifiedTokens(this.#verified)
+  }
+
+  /**
+   * The one token that allows the access.
+   *
+   * @throws FlapsError flaps.forbidden; flaps.unauthenticated when time alone stands in the way
+   */
+  require(access: Access, nowMs: number): VerifiedToken {
+    const authorization = authorize(this.#verified, [access], { nowMs })
+    if (authorization.allowed) return authorization.token
+    if (authorization.refusals.length > 0 && authorization.refusals.every(isOnlyTime)) {
+      throw refuse('flaps.unauthenticated', TOKEN_BAD)
+    }
+    throw refuse('flaps.forbidden', 'unauthorized')
+  }
+
+  allows(access: Access, nowMs: number): boolean {
+    return authorize(this.#verified, [access], { nowMs }).allowed
+  }
+
+  /**
+   * A token that may be used now, for whatever it may be used. One that is bound to no organisation, or
+   * to two at once, may be used for nothing.
+   *
+   * @throws FlapsError flaps.unauthenticated, flaps.forbidden
+   */
+  requireLive(nowMs: number): VerifiedToken {
+    const live = this.tokens.filter((one) => isWithinWindow(one, nowMs))
+    if (live.length === 0) throw refuse('flaps.unauthenticated', TOKEN_BAD)
+    const token = live.find((one) => organizationOf(one) !== undefined)
+    if (token === undefined) throw refuse('flaps.forbidden', 'unauthorized')
+    return token
+  }
+}
+
+/** The organisation that a token is for, by its id in tokens. */
+export function organizationOf({ caveats }: VerifiedToken): WireInteger | undefined {
+  try {
+    return organizationScope(caveats)
+  } catch (error) {
+    if (errorCode(error) === 'macaroon.unscoped') return undefined
+    throw error
+  }
+}
+
+function verifyHeader(header: string, verifier: Verifier): VerifiedBundle {
+  try {
+    return verifyBundle(parseBundle(header), verifier)
+  } catch (cause) {
+    if (!(cause instanceof MacaroonError)) throw cause
+    throw refuse('flaps.unauthenticated', TOKEN_BAD, cause)
+  }
+}
+
+const isOnlyTime = ({ denials = [] }: Refusal) =>
+  denials.length > 0 && denials.every(({ caveat }) => caveat?.type === 'ValidityWindow')
+
+function isWithinWindow({ caveats }: VerifiedToken, nowMs: number): boolean {
+  const nowS = nowMs / 1000
+  return caveatsOf(caveats, 'ValidityWindow').every(
+    ({ notBefore, notAfter }) => nowS >= notBefore && nowS <= notAfter,
+  )
+}
+
+/** Who holds leases and stands in the audit log. */
+export const ownerOf = ({ macaroon }: VerifiedToken) =>
+  `${tokenUuid(macaroon.nonce)}@tokens.internal`

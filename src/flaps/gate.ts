@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { isMachineId, isVolumeId } from '#base'
+import { type AccessRule, accessOf } from './access-rule.ts'
+import type { Admitted, Whereabouts } from './call.ts'
+import type { Caller } from './caller.ts'
+import type { App, Organization } from './directory.ts'
+import type { Endpoint } from './endpoint.ts'
+import { appNotFound, machineNotFound, refuse } from './errors.ts'
+import type { Services } from './services.ts'
+
+export interface GateRequest {
+  readonly params: Readonly<Record<string, string>>
+  readonly query: unknown
+  readonly body: unknown
+  readonly signal: AbortSignal
+}
+
+/**
+ * Finds what a call is about and asks the caller's tokens. An app that is somebody else's is 403 and
+ * one that nobody has 404, for clients look for free names that way; a machine of another app is not
+ * found, and neither is one of an app that the caller may not see.
+ *
+ * @throws FlapsError flaps.unauthenticated, flaps.forbidden, flaps.not_found
+ */
+export async function admit(
+  endpoint: Endpoint,
+  request: GateRequest,
+  caller: Caller | undefined,
+  services: Services,
+): Promise<Admitted> {
+  const rule = endpoint.access
+  if (rule.on === 'nothing') return {}
+  assert(caller !== undefined, 'only calls for everybody come without a caller')
+  const nowMs = services.clock.nowMs()
+  if (rule.on === 'token') return { caller, token: caller.requireLive(nowMs) }
+  caller.requireLive(nowMs) // before anything is looked up for them
+  const found = await resolve(rule, request, services)
+  const token = caller.require(
+    accessOf(rule, {
+      orgId: found.organization.numericId,
+      ...(found.app === undefined ? {} : { appId: found.app.numericId }),
+      ...(request.params['machine'] === undefined ? {} : { machine: request.params['machine'] }),
+      ...(request.params['volume'] === undefined ? {} : { volume: request.params['volume'] }),
+      body: request.body,
+    }),
+    nowMs,
+  )
+  return { caller, token, ...found, ...(await locate(rule, request, services, found.app)) }
+}
+
+interface Found {
+  readonly organization: Organization
+  readonly app?: App
+}
+
+async function resolve(
+  rule: AccessRule,
+  request: GateRequest,
+  { directory }: Services,
+): Promise<Found> {
+  if (rule.on === 'org' || rule.on === 'newApp') {
+    const slug = slugOf(rule.on === 'org' ? rule.slugFrom : 'body', request)
+    const organization = await directory.organization(slug, request.signal)
+    if (organization !== undefined) return { organization }
+    throw refuse('flaps.not_found', `Could not find Organization "${slug}"`)
+  }
+  const name = request.params['app'] ?? ''
+  const app = await directory.app(name, request.signal)
+  if (app === undefined) throw appNotFound(name)
+  return { organization: app.organization, app }
+}
+
+function slugOf(from: 'path' | 'query' | 'body', { params, query, body }: GateRequest): string {
+  const place = from === 'path' ? { org_slug: params['org'] } : from === 'query' ? query : body
+  const slug = (place as { org_slug?: unknown } | undefined)?.org_slug
+  if (typeof slug === 'string' && slug !== '') return slug
+  throw refuse('flaps.argument_bad', 'invalid_argument: org_slug is required')
+}
+
+/** After the access was granted, so that nobody learns which ids exist in apps of others. */
+async function locate(
+  rule: AccessRule,
+  { params }: GateRequest,
+  { rows, recent }: Services,
+  app: App | undefined,
+): Promise<{ machine?: Whereabouts; volume?: Whereabouts }> {
+  if (rule.on === 'machine') {
+    const id = params['machine'] ?? ''
+    if (!isMachineId(id)) {
+      throw refuse('flaps.argument_bad', `invalid machine ID, '${id.slice(0, ID_CHARS_SHOWN)}'`)
+    }
+    const machine = rows.whereIsMachine(id) ?? recent.whereIs(id)
+    if (machine === undefined || machine.appId !== app?.id) throw machineNotFound()
+    return { machine }
+  }
+  if (rule.on === 'volume') {
+    const id = params['volume'] ?? ''
+    const volume = isVolumeId(id) ? (rows.whereIsVolume(id) ?? recent.whereIs(id)) : undefined
+    if (volume === undefined || volume.appId !== app?.id) {
+      throw refuse('flaps.not_found', 'not_found: volume not found')
+    }
+    return { volume }
+  }
+  return {}
+}
+
+const ID_CHARS_SHOWN = 40

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import test from 'node:test'
+import { KeyRing, newKeyLine, openAccounts } from '#accounts'
+import { createLog, systemRandom } from '#base'
+import { PLATFORM_SCHEMA } from '#corrosion'
+import { absentFleet } from './absent-fleet.ts'
+import { loadFlapsConfig, parseListen } from './flaps-config.ts'
+import { openFlaps } from './open-flaps.ts'
+
+const by = { who: 'cli:test', requestId: '01TEST' }
+const log = createLog({ part: 'flaps', level: 'silent', format: 'json' })
+
+/** Files of an installation: accounts with `birds`, a replica with one region, a seed. */
+function install(folder: string): { config: string; token: string } {
+  const line = newKeyLine('first', systemRandom)
+  writeFileSync(join(folder, 'keys'), line, { mode: 0o600 })
+  const path = join(folder, 'accounts.db')
+  using accounts = openAccounts({ path, ring: new KeyRing(line, systemRandom) })
+  accounts.createOrganization(by, { slug: 'birds' })
+  accounts.addRootKey(by, { organization: 'birds' })
+  const { header } = accounts.createToken(by, { organization: 'birds', profile: 'org' })
+  const replica = new DatabaseSync(join(folder, 'corrosion.db'))
+  replica.exec(PLATFORM_SCHEMA)
+  replica.exec("INSERT INTO regions (name, host_id) VALUES ('ams', 'h1')")
+  replica.close()
+  writeFileSync(
+    join(folder, 'seed'),
+    'SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n',
+  )
+  const config = join(folder, 'flaps.toml')
+  writeFileSync(
+    config,
+    `region = "ams"
+listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+replica = "${folder}/corrosion.db"
+[accounts]
+database = "${path}"
+key_ring = "${folder}/keys"
+[nats]
+servers = ["nats://127.0.0.1:1"]
+seed_file = "${folder}/seed"
+client = "flaps-1"
+`,
+  )
+  return { config, token: header }
+}
+
+test('an instance starts from its configuration, and without NATS refuses only what needs it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'godwit-flaps-'))
+  try {
+    const { config, token } = install(folder)
+    await using flaps = await openFlaps(loadFlapsConfig(config), { fleet: absentFleet, log })
+    const call = async (method: string, path: string, body?: unknown) => {
+      const init = { method, headers: { authorization: token } }
+      const sent = body === undefined ? init : { ...init, body: JSON.stringify(body) }
+      return (await fetch(`${flaps.address}/v1${path}`, sent)).status
+    }
+    assert.equal(await call('POST', '/apps', { name: 'owl', org_slug: 'birds' }), 201)
+    assert.equal(await call('GET', '/apps/owl/machines'), 200)
+    assert.equal(await call('GET', '/platform/regions'), 200)
+    const machine = { config: { image: 'nginx' } }
+    assert.equal(await call('POST', '/apps/owl/machines', machine), 503)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test('an address to listen on is IPv4, IPv6 in brackets or a name, with a port', () => {
+  assert.deepEqual(parseListen('127.0.0.1:4280'), { host: '127.0.0.1', port: 4280 })
+  assert.deepEqual(parseListen('[::1]:80'), { host: '::1', port: 80 })
+  for (const text of ['', '4280', '::1:80', 'host:', 'host:99999']) {
+    assert.throws(() => parseListen(text), { code: 'base.value_bad' }, text)
+  }
+})

@@ -1,0 +1,74 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Log } from '#base'
+import { allEndpoints } from './endpoints/all.ts'
+import { FlapsMetrics } from './flaps-metrics.ts'
+import type { Rates } from './rate-limits.ts'
+import { buildServer } from './server.ts'
+import type { Services } from './services.ts'
+
+export interface FlapsOptions {
+  readonly services: Services
+  /** Port 0: any that is free. */
+  readonly listen: { readonly host: string; readonly port: number }
+  /** `/healthz` and `/metrics`, for operators alone. */
+  readonly admin: { readonly host: string; readonly port: number }
+  readonly log: Log
+  readonly rates?: Rates
+}
+
+export interface RunningFlaps extends AsyncDisposable {
+  /** As URLs. */
+  readonly address: string
+  readonly adminAddress: string
+}
+
+/** Serves the API until it is disposed; that lets changes that are under way end. */
+export async function runFlaps(options: FlapsOptions): Promise<RunningFlaps> {
+  const { services, listen, log, rates } = options
+  const metrics = new FlapsMetrics()
+  const server = buildServer({
+    services,
+    endpoints: allEndpoints,
+    log,
+    metrics,
+    ...(rates === undefined ? {} : { rates }),
+  })
+  const address = await server.listen(listen)
+  let admin: Server
+  try {
+    admin = await listenAdmin(metrics, options.admin)
+  } catch (error) {
+    await server.close()
+    throw error
+  }
+  const { port } = admin.address() as AddressInfo
+  log.info({ address, admin: port }, 'serving the Machines API')
+  return {
+    address,
+    adminAddress: `http://${options.admin.host}:${port}`,
+    async [Symbol.asyncDispose]() {
+      await server.close()
+      admin.closeAllConnections()
+      await new Promise<void>((resolve) => admin.close(() => resolve()))
+    },
+  }
+}
+
+function listenAdmin(
+  { registry }: FlapsMetrics,
+  { host, port }: { host: string; port: number },
+): Promise<Server> {
+  const admin = createServer((request, response) => {
+    if (request.url === '/healthz') return void response.end('ok\n')
+    if (request.url !== '/metrics') return void response.writeHead(404).end()
+    registry.metrics().then(
+      (text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
+      (error: unknown) => response.writeHead(500).end(String(error)),
+    )
+  })
+  return new Promise((resolve, reject) => {
+    admin.once('error', reject)
+    admin.listen(port, host, () => resolve(admin))
+  })
+}

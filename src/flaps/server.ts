@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { Log } from '#base'
+import type { Endpoint } from './endpoint.ts'
+import { FlapsMetrics } from './flaps-metrics.ts'
+import { parseJson } from './json-body.ts'
+import { openApiDocument } from './openapi.ts'
+import { RateLimits, type Rates } from './rate-limits.ts'
+import { sendError } from './reply.ts'
+import { requestIds } from './request-id.ts'
+import { addRoute } from './route.ts'
+import type { Services } from './services.ts'
+
+export interface ServerOptions {
+  readonly services: Services
+  readonly endpoints: readonly Endpoint[]
+  readonly log: Log
+  /** @default as documented */
+  readonly rates?: Rates
+  readonly metrics?: FlapsMetrics
+}
+
+const BODY_BYTES_MAX = 2 * 1024 * 1024
+/** The tokens of many organisations travel in one header. */
+const HEADER_BYTES_MAX = 256 * 1024
+const HEADERS_DEADLINE_MS = 10_000
+const BODY_DEADLINE_MS = 60_000
+/** Longer than proxies keep idle connections, so that theirs close first. */
+const KEEP_ALIVE_MS = 75_000
+const PARAM_CHARS_MAX = 300
+
+/**
+ * The API as a Fastify instance, not listening yet. Closing it answers what only reads and waits with
+ * 503, so that clients ask another instance, and lets what changes something end.
+ */
+export function buildServer(options: ServerOptions): FastifyInstance {
+  const { services, endpoints, log, rates, metrics = new FlapsMetrics() } = options
+  for (const { id, access } of endpoints) {
+    assert(access !== undefined, `${id} says nothing of who may call it`)
+  }
+  const fastify = Fastify({
+    bodyLimit: BODY_BYTES_MAX,
+    requestTimeout: BODY_DEADLINE_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    http: { headersTimeout: HEADERS_DEADLINE_MS, maxHeaderSize: HEADER_BYTES_MAX },
+    exposeHeadRoutes: false,
+    return503OnClosing: true,
+    genReqId: requestIds(services),
+    routerOptions: { maxParamLength: PARAM_CHARS_MAX, ignoreTrailingSlash: true },
+    logger: false,
+    frameworkErrors: (error, request, reply) => void sendError(error, request, reply, log),
+  })
+  readAnyBodyAsJson(fastify)
+  fastify.addHook('onRequest', async (request, reply) => {
+    reply.header('fly-request-id', request.id)
+  })
+  fastify.setNotFoundHandler((_request, reply) =>
+    reply.code(404).type('text/plain; charset=utf-8').send('404 page not found\n'),
+  )
+  fastify.setErrorHandler((error, request, reply) => sendError(error, request, reply, log))
+  const document = openApiDocument(endpoints)
+  fastify.get('/v1/openapi.json', (_request, reply) => reply.send(document))
+  const drain = new AbortController()
+  fastify.addHook('preClose', async () => drain.abort())
+  fastify.addHook('onSend', async (_request, reply) => {
+    if (drain.signal.aborted) reply.header('connection', 'close') // else it idles, and we wait for it
+  })
+  const limits = new RateLimits(services.clock, rates)
+  const around = { services, limits, metrics, log, draining: drain.signal }
+  for (const endpoint of endpoints) addRoute(fastify, endpoint, around)
+  return fastify
+}
+
+function readAnyBodyAsJson(fastify: FastifyInstance): void {
+  fastify.removeAllContentTypeParsers()
+  const parse = async (_request: unknown, text: string) => parseJson(text)
+  fastify.addContentTypeParser('*', { parseAs: 'string' }, parse)
+}
