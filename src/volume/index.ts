@@ -1,0 +1,22 @@
+/**
+ * volume: block devices of this host, copy-on-write. Owns the truth about them.
+ * Reading order: block-driver.ts (the contract; contract.ts tests it), reflink/reflink-driver.ts.
+ */
+export type {
+  Attachment,
+  AttachOptions,
+  BlockDriver,
+  CloneOptions,
+  Device,
+  DeviceHolder,
+  DeviceUsage,
+  PoolStats,
+} from './block-driver.ts'
+export type { DeviceId } from './device-id.ts'
+export { isDeviceId, parseDeviceId } from './device-id.ts'
+export type { DriverConfig } from './driver-config.ts'
+export { openBlockDriver } from './driver-config.ts'
+export type { VolumeErrorCode } from './errors.ts'
+export { VolumeError } from './errors.ts'
+export type { ReflinkOptions } from './reflink/reflink-driver.ts'
+export { ReflinkDriver } from './reflink/reflink-driver.ts'

@@ -1,0 +1,23 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before } from 'node:test'
+import { testBlockDriver } from '../contract.ts'
+import { ReflinkDriver } from './reflink-driver.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'godwit-reflink-'))
+const options = { folder, poolBytes: 2 ** 30 }
+let loop: ReflinkDriver
+let inside: ReflinkDriver
+
+before(async () => {
+  loop = await ReflinkDriver.open(options)
+  inside = await ReflinkDriver.open({ folder: join(loop.sharedFolder, 'inside'), poolBytes: 0 })
+})
+after(async () => {
+  await loop.unmount()
+  rmSync(folder, { recursive: true })
+})
+
+testBlockDriver('reflink on a loop device', () => loop)
+testBlockDriver('reflink in a folder that can', () => inside)
