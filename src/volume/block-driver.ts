@@ -103,7 +103,9 @@ export interface BlockDriver {
 
   find(id: DeviceId, signal?: AbortSignal): Promise<Device | undefined>
   /** All devices, by id. */
-  list(signal?: AbortSignal): Promise<readonly DeviceUsage[]>
+  list(signal?: AbortSignal): Promise<readonly Device[]>
+  /** The same with what each takes, which may take long to count. */
+  listUsage(signal?: AbortSignal): Promise<readonly DeviceUsage[]>
   stats(signal?: AbortSignal): Promise<PoolStats>
 }
 

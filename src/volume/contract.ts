@@ -219,7 +219,7 @@ async function testRoom(driver: BlockDriver): Promise<void> {
 }
 
 async function usageOf(driver: BlockDriver, name: string) {
-  const device = (await driver.list()).find((one) => one.id === name)
+  const device = (await driver.listUsage()).find((one) => one.id === name)
   assert(device, `${name} is not listed`)
   return device
 }

@@ -35,6 +35,7 @@ import type {
 } from '../block-driver.ts'
 import { type DeviceId, isDeviceId } from '../device-id.ts'
 import { deviceSize } from '../device-size.ts'
+import { DraftFolder } from '../draft-folder.ts'
 import { syncPath, writeDurably } from '../durable-file.ts'
 import { VolumeError } from '../errors.ts'
 import { assertUnheld, withHolder, withoutHolder } from '../holders.ts'
@@ -43,7 +44,6 @@ import { PoolLock } from '../pool-lock.ts'
 import { runTool } from '../run-tool.ts'
 import { assertExtendable, type Making, notFound, sameDevice } from '../same-device.ts'
 import { type DeviceRecord, formatRecord, parseRecord } from './device-record.ts'
-import { DraftFolder } from './draft-folder.ts'
 import { ensureLoopPool, releaseLoopPool } from './loop-pool.ts'
 
 export interface ReflinkOptions {
@@ -180,12 +180,14 @@ export class ReflinkDriver implements BlockDriver {
     return await this.#change(signal, () => this.#find(id))
   }
 
-  async list(signal?: AbortSignal): Promise<readonly DeviceUsage[]> {
+  async list(signal?: AbortSignal): Promise<readonly Device[]> {
+    return await this.#change(signal, () => this.#list())
+  }
+
+  async listUsage(signal?: AbortSignal): Promise<readonly DeviceUsage[]> {
     return await this.#change(signal, async () => {
       const devices: DeviceUsage[] = []
-      for (const name of (await readdir(this.#devices)).sort()) {
-        const device = isDeviceId(name) ? await this.#find(name) : undefined
-        if (device === undefined) throw foreign(join(this.#devices, name))
+      for (const device of await this.#list()) {
         devices.push({ ...device, ...(await usageOf(this.#diskOf(device.id))) })
       }
       return devices
@@ -278,6 +280,16 @@ export class ReflinkDriver implements BlockDriver {
       if (errorCode(error) === 'ENOENT') return undefined
       throw error
     }
+  }
+
+  async #list(): Promise<Device[]> {
+    const devices: Device[] = []
+    for (const name of (await readdir(this.#devices)).sort()) {
+      const device = isDeviceId(name) ? await this.#find(name) : undefined
+      if (device === undefined) throw foreign(join(this.#devices, name))
+      devices.push(device)
+    }
+    return devices
   }
 
   async #stats(): Promise<PoolStats> {

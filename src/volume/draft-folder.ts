@@ -1,10 +1,11 @@
 import { type FileHandle, mkdtemp, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { tryLock } from '../libc.ts'
+import { tryLock } from './libc.ts'
 
 /**
  * A folder for work that is not done, or for what is on its way out. Its owner has it locked, so what
- * nobody has locked belongs to a process that died. All calls but `drop` are for who holds the pool's lock.
+ * nobody has locked belongs to a process that died.
+ * All calls but `drop` are for who holds the lock of the parent.
  */
 export class DraftFolder {
   readonly path: string
@@ -18,7 +19,7 @@ export class DraftFolder {
   static async make(parent: string): Promise<DraftFolder> {
     const path = await mkdtemp(join(parent, 'draft-'))
     const handle = await open(path, 'r')
-    tryLock(handle.fd) // nobody else looks: the caller holds the pool's lock
+    tryLock(handle.fd) // nobody else looks: the caller holds the parent's lock
     return new DraftFolder(path, handle)
   }
 
