@@ -4,14 +4,28 @@ import type { BlockDriver } from './block-driver.ts'
 import { type DeviceId, parseDeviceId } from './device-id.ts'
 
 export const PAGE_BYTES = 4096
-const reader = parseDeviceId('test-reader')
-const writer = parseDeviceId('test-writer')
+const holder = parseDeviceId('148ed599c14189')
 
-/** Fills a page as a guest does that has not flushed yet. */
-export async function writePage(driver: BlockDriver, id: DeviceId, page: number, value: number) {
-  const { path } = await driver.attach(id, { holder: writer })
-  writeTo(path, page, value)
-  await driver.detach(id, writer)
+/** A device in the hands of a guest, which fills pages and does not flush. */
+export interface OpenDevice extends AsyncDisposable {
+  readonly path: string
+  write(page: number, value: number): void
+  /** The number in each of `pages`; NaN for a page that is torn. */
+  read(...pages: readonly number[]): number[]
+}
+
+export async function openDevice(
+  driver: BlockDriver,
+  id: DeviceId,
+  { readOnly = false } = {},
+): Promise<OpenDevice> {
+  const { path } = await driver.attach(id, { holder, readOnly })
+  return {
+    path,
+    write: (page, value) => writeTo(path, page, value),
+    read: (...pages) => readFrom(path, pages),
+    [Symbol.asyncDispose]: () => driver.detach(id, holder),
+  }
 }
 
 export function writeTo(path: string, page: number, value: number, flags = 0): void {
@@ -23,19 +37,12 @@ export function writeTo(path: string, page: number, value: number, flags = 0): v
   }
 }
 
-/** The number in each of `pages`; NaN for a page that is torn. */
-export async function readPages(
-  driver: BlockDriver,
-  id: DeviceId,
-  pages: readonly number[],
-): Promise<number[]> {
-  const { path } = await driver.attach(id, { holder: reader, readOnly: true })
+function readFrom(path: string, pages: readonly number[]): number[] {
   const fd = openSync(path, 'r')
   try {
     return pages.map((page) => readPage(fd, page))
   } finally {
     closeSync(fd)
-    await driver.detach(id, reader)
   }
 }
 

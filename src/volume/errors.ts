@@ -23,6 +23,8 @@ export class VolumeError extends GodwitError<VolumeErrorCode> {
     'volume.pool_full': { status: 507, transient: true },
     /** Another process kept the pool for too long. */
     'volume.pool_busy': { status: 503, transient: true },
+    /** There is no such pool, and it was not said what to make it of. */
+    'volume.pool_missing': { status: 503 },
     /** The pool is not what it should be: mounted otherwise, read-only, in need of repair. */
     'volume.pool_broken': { status: 503 },
     /** A system tool is missing, failed, or took too long. */

@@ -5,13 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { parseDeviceId } from './device-id.ts'
-import { readPages, writePage } from './device-pages.ts'
+import { openDevice } from './device-pages.ts'
 import { formatOnce } from './format-once.ts'
 import { ReflinkDriver } from './reflink/reflink-driver.ts'
 
 const MIB = 2 ** 20
 const volume = parseDeviceId('vol_2n0l3vl60qpv635d')
-const holder = parseDeviceId('148ed599c14181')
 
 async function openPool(t: TestContext): Promise<ReflinkDriver> {
   const folder = mkdtempSync(join(tmpdir(), 'godwit-format-'))
@@ -33,12 +32,11 @@ for (const [format, sizeBytes] of [
   test(`a volume gets ${format} once, and never again`, async (t) => {
     const driver = await openPool(t)
     await formatOnce(driver, volume, { sizeBytes, format })
-    const { path } = await driver.attach(volume, { holder })
-    assert.equal(typeOf(path), format)
-    await driver.detach(volume, holder)
-    await writePage(driver, volume, 0, 77) // whatever a guest makes of it
+    await using device = await openDevice(driver, volume)
+    assert.equal(typeOf(device.path), format)
+    device.write(0, 77) // whatever a guest makes of it
     await formatOnce(driver, volume, { sizeBytes, format })
-    assert.deepEqual(await readPages(driver, volume, [0]), [77])
+    assert.deepEqual(device.read(0), [77])
     const other = { sizeBytes: 2 * sizeBytes, format }
     await assert.rejects(formatOnce(driver, volume, other), { code: 'volume.exists' })
     assert.deepEqual(
@@ -51,7 +49,8 @@ for (const [format, sizeBytes] of [
 test('a raw volume is zeros', async (t) => {
   const driver = await openPool(t)
   await formatOnce(driver, volume, { sizeBytes: 16 * MIB, format: 'raw' })
-  assert.deepEqual(await readPages(driver, volume, [0, 1, 15]), [0, 0, 0])
+  await using device = await openDevice(driver, volume)
+  assert.deepEqual(device.read(0, 1, 15), [0, 0, 0])
 })
 
 test('formatting that was cut short begins anew, and leaves nothing', async (t) => {

@@ -1,7 +1,7 @@
 /**
  * volume: block devices of this host, copy-on-write. Owns the truth about them.
  * Reading order: block-driver.ts (the contract; contract.ts tests it), reflink/reflink-driver.ts,
- * then machine-roots.ts and format-once.ts for what is made of devices.
+ * lvm-thin/lvm-thin-driver.ts, * then machine-roots.ts and format-once.ts for what is made of devices.
  */
 export type {
   Attachment,
@@ -21,6 +21,8 @@ export type { VolumeErrorCode } from './errors.ts'
 export { VolumeError } from './errors.ts'
 export type { VolumeFormat } from './format-once.ts'
 export { formatOnce } from './format-once.ts'
+export type { LvmThinOptions } from './lvm-thin/lvm-thin-driver.ts'
+export { LvmThinDriver } from './lvm-thin/lvm-thin-driver.ts'
 export type { MachineRootsOptions, RootBase, RootOptions } from './machine-roots.ts'
 export { MachineRoots, ROOT_BYTES_MAX } from './machine-roots.ts'
 export type { ReflinkOptions } from './reflink/reflink-driver.ts'

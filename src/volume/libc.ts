@@ -11,6 +11,7 @@ import { VolumeError } from './errors.ts'
 const { functions: libc } = dlopen('libc.so.6', {
   __errno_location: { return: 'pointer', arguments: [] },
   flock: { return: 'int32', arguments: ['int32', 'int32'] },
+  lseek: { return: 'int64', arguments: ['int32', 'int64', 'int32'] },
   ioctl: { return: 'int32', arguments: ['int32', 'uint64', 'pointer'] },
 })
 const errnoCell = new Int32Array(toArrayBuffer(libc.__errno_location(), 4, false))
@@ -28,6 +29,16 @@ export function tryLock(fd: number): boolean {
   if (libc.flock(fd, LOCK_EX | LOCK_NB) === 0) return true
   if (errnoCell[0] === constants.errno.EWOULDBLOCK) return false
   throw systemError('flock', { fd })
+}
+
+const SEEK_DATA = 3
+
+/** Where the next bytes of an open file are that are no hole, from `at` on. @returns undefined: nowhere */
+export function nextData(fd: number, at: number): number | undefined {
+  const found = libc.lseek(fd, BigInt(at), SEEK_DATA)
+  if (found >= 0n) return Number(found)
+  if (errnoCell[0] === constants.errno.ENXIO) return undefined
+  throw systemError('lseek', { fd, at })
 }
 
 /** A piece of a file that has bytes on disk. */

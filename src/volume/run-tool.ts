@@ -9,6 +9,8 @@ export interface ToolOptions {
   readonly signal?: AbortSignal | undefined
   /** Exit codes that are answers, not failures. @default [0] */
   readonly okCodes?: readonly number[]
+  /** Beside our own environment. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface ToolResult {
@@ -24,13 +26,13 @@ export interface ToolResult {
 export function runTool(
   command: string,
   words: readonly string[],
-  { signal, okCodes = [0] }: ToolOptions = {},
+  { signal, okCodes = [0], env = {} }: ToolOptions = {},
 ): Promise<ToolResult> {
   const options = {
     timeout: TOOL_DEADLINE_MS,
     killSignal: 'SIGKILL' as const,
     maxBuffer: OUTPUT_BYTES_MAX,
-    env: { ...process.env, LC_ALL: 'C' },
+    env: { ...process.env, ...env, LC_ALL: 'C' },
     ...(signal === undefined ? {} : { signal }),
   }
   return new Promise((resolve, reject) => {
