@@ -1,7 +1,7 @@
 /**
  * volume: block devices of this host, copy-on-write. Owns the truth about them.
  * Reading order: block-driver.ts (the contract; contract.ts tests it), reflink/reflink-driver.ts,
- * lvm-thin/lvm-thin-driver.ts, * then machine-roots.ts and format-once.ts for what is made of devices.
+ * lvm-thin/lvm-thin-driver.ts, then machine-roots.ts and format-once.ts for what is made of devices.
  */
 export type {
   Attachment,

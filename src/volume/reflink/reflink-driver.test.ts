@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before } from 'node:test'
 import { testBlockDriver } from '../contract.ts'
+import { testCrashes } from '../contract-crash.ts'
+import { testAgainstModel } from '../contract-model.ts'
 import { ReflinkDriver } from './reflink-driver.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'godwit-reflink-'))
@@ -21,3 +23,11 @@ after(async () => {
 
 testBlockDriver('reflink on a loop device', () => loop)
 testBlockDriver('reflink in a folder that can', () => inside)
+testAgainstModel('reflink', () => loop, { runs: 40, changesMax: 40 })
+
+const crashFolder = () => join(loop.sharedFolder, 'crash')
+testCrashes('reflink', () => ({ kind: 'reflink', folder: crashFolder(), poolBytes: 0 }), {
+  rounds: 12,
+  lifeMs: 120,
+  leftovers: async () => readdirSync(join(crashFolder(), 'work')),
+})
