@@ -57,9 +57,11 @@ export function testAgainstModel(
     let run = 0
     const body = async (history: Change[]) => {
       run += 1
-      await new Trial(driver(), `model-${run}`).play(history)
+      const first = { kind: 'create', slot: 0 } as const
+      await new Trial(driver(), `model-${run}`).play([first, ...history])
     }
-    const histories = fc.array(changes, { minLength: 1, maxLength: options.changesMax })
+    const { changesMax: maxLength } = options
+    const histories = fc.array(changes, { minLength: maxLength / 2, maxLength, size: 'max' })
     await fc.assert(fc.asyncProperty(histories, body), {
       numRuns: options.runs,
       endOnFailure: true,

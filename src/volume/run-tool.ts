@@ -1,9 +1,9 @@
-import { execFile } from 'node:child_process'
-import { errorCode } from '#base'
+import { spawn } from 'node:child_process'
+import { errorCode, startDeadline } from '#base'
 import { VolumeError } from './errors.ts'
 
 const TOOL_DEADLINE_MS = 120_000
-const OUTPUT_BYTES_MAX = 64 << 20
+const OUTPUT_CHARS_MAX = 64 << 20
 
 export interface ToolOptions {
   readonly signal?: AbortSignal | undefined
@@ -11,6 +11,11 @@ export interface ToolOptions {
   readonly okCodes?: readonly number[]
   /** Beside our own environment. */
   readonly env?: Readonly<Record<string, string>>
+  /**
+   * Must not be killed in the middle: it gets a session of its own, so that what kills our process group spares
+   * it, and is asked to end, not made to. @default false
+   */
+  readonly isDelicate?: boolean
 }
 
 export interface ToolResult {
@@ -23,27 +28,41 @@ export interface ToolResult {
  *
  * @throws VolumeError volume.tool_failed, whose `values.said` is what it wrote to standard error.
  */
-export function runTool(
+export async function runTool(
   command: string,
   words: readonly string[],
-  { signal, okCodes = [0], env = {} }: ToolOptions = {},
+  { signal, okCodes = [0], env = {}, isDelicate = false }: ToolOptions = {},
 ): Promise<ToolResult> {
-  const options = {
-    timeout: TOOL_DEADLINE_MS,
-    killSignal: 'SIGKILL' as const,
-    maxBuffer: OUTPUT_BYTES_MAX,
+  using deadline = startDeadline(command, TOOL_DEADLINE_MS, { signal })
+  deadline.signal.throwIfAborted()
+  const child = spawn(command, words, {
+    signal: deadline.signal,
+    killSignal: isDelicate ? 'SIGTERM' : 'SIGKILL',
+    detached: isDelicate,
+    stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env, LC_ALL: 'C' },
-    ...(signal === undefined ? {} : { signal }),
-  }
-  return new Promise((resolve, reject) => {
-    const child = execFile(command, [...words], options, (error, stdout, stderr) => {
-      const exitCode = error === null ? 0 : error.code
-      if (typeof exitCode === 'number' && okCodes.includes(exitCode)) resolve({ exitCode, stdout })
-      else if (signal?.aborted) reject(signal.reason)
-      else reject(failed([command, ...words].join(' '), stderr, error))
-    })
-    child.stdin?.end()
   })
+  const [stdout, stderr] = [child.stdout, child.stderr].map(collect)
+  const ended = Promise.withResolvers<number | null>()
+  let cause: unknown
+  child.on('error', (error) => {
+    cause = error
+    if (child.pid === undefined) ended.resolve(null) // it never began
+  })
+  child.on('close', ended.resolve)
+  const exitCode = await ended.promise
+  if (exitCode !== null && okCodes.includes(exitCode)) return { exitCode, stdout: stdout?.() ?? '' }
+  signal?.throwIfAborted()
+  throw failed([command, ...words].join(' '), stderr?.() ?? '', cause)
+}
+
+function collect(stream: NodeJS.ReadableStream): () => string {
+  let text = ''
+  stream.setEncoding('utf8')
+  stream.on('data', (piece: string) => {
+    text = (text + piece).slice(-OUTPUT_CHARS_MAX)
+  })
+  return () => text
 }
 
 function failed(command: string, stderr: string, cause: unknown): VolumeError {

@@ -21,7 +21,7 @@ const TOOLS = [
   'dmsetup',
   'thin_check',
   'thin_ls',
-  'thin_repair',
+  'blkdiscard',
   'cp',
   'mkfs.ext4',
   'blkid',

@@ -23,14 +23,14 @@ import type {
 } from '../block-driver.ts'
 import { copyToZeros } from '../copy-sparse.ts'
 import { type DeviceId, parseDeviceId } from '../device-id.ts'
-import { deviceSize } from '../device-size.ts'
+import { deviceSize, SIZE_STEP_BYTES } from '../device-size.ts'
 import { DraftFolder } from '../draft-folder.ts'
 import { VolumeError } from '../errors.ts'
 import { assertUnheld, withHolder, withoutHolder } from '../holders.ts'
 import { PoolLock } from '../pool-lock.ts'
 import { assertExtendable, type Making, notFound, sameDevice } from '../same-device.ts'
 import { dmsetup, type LogicalVolume, logicalVolumes, lvm } from './lvm.ts'
-import { findPool, mapperName, type PoolStatus, parsePoolStatus } from './pool-status.ts'
+import { broken, findPool, mapperName, type PoolStatus, parsePoolStatus } from './pool-status.ts'
 import { CHUNK_BYTES, ensureThinPool, type ThinPoolOptions } from './thin-pool.ts'
 import { readThinUsage } from './thin-usage.ts'
 
@@ -70,7 +70,7 @@ export class LvmThinDriver implements BlockDriver {
     await mkdir(driver.#drafts, { recursive: true, mode: 0o700 })
     await driver.#lock.hold(async () => {
       await ensureThinPool(options, signal)
-      await driver.#status(signal)
+      await driver.#mend(signal)
       await driver.#sweep(signal)
     }, signal)
     return driver
@@ -269,6 +269,26 @@ export class LvmThinDriver implements BlockDriver {
       const fix = `lvextend --poolmetadatasize +1G ${pool}`
       throw full('the metadata of the pool is full', { pool, metadataRatio }, fix)
     }
+  }
+
+  /**
+   * A command of LVM that was killed may have left a volume that the kernel has not heard of: it tells the
+   * kernel when the next one is made.
+   */
+  async #mend(signal?: AbortSignal): Promise<void> {
+    if (await this.#isAgreed(signal)) return
+    await this.#createThin(
+      't.mend',
+      { made: 'empty', isReadOnly: false, sizeBytes: SIZE_STEP_BYTES },
+      signal,
+    )
+    if (await this.#isAgreed(signal)) return
+    throw broken(this.#path(this.#pool), 'LVM and the kernel disagree about its last change')
+  }
+
+  async #isAgreed(signal?: AbortSignal): Promise<boolean> {
+    const [pool] = await logicalVolumes(this.#group, `lv_name=${this.#pool}`, signal)
+    return pool?.transaction === (await this.#status(signal)).transaction
   }
 
   /** What was being imported by processes that died. */

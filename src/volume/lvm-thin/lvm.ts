@@ -14,7 +14,12 @@ const CONFIG = [
   'devices { scan_lvs=0 }',
 ].join(' ')
 
-/** Runs one command of LVM. @throws VolumeError volume.in_use, volume.tool_failed */
+/**
+ * Runs one command of LVM. Killed in the middle, it would leave the group and the kernel in disagreement; it
+ * puts off every other signal by itself while it changes something.
+ *
+ * @throws VolumeError volume.in_use, volume.tool_failed
+ */
 export async function lvm(
   command: string,
   words: readonly string[],
@@ -22,7 +27,7 @@ export async function lvm(
 ): Promise<string> {
   const all = [command, '--config', CONFIG, ...words]
   try {
-    return (await runTool('lvm', all, { signal, env: environment() })).stdout
+    return (await runTool('lvm', all, { signal, env: environment(), isDelicate: true })).stdout
   } catch (error) {
     const said = error instanceof VolumeError ? String(error.values['said']) : ''
     if (!/\bin use\b|is used by another device/.test(said)) throw error
@@ -50,6 +55,7 @@ const Row = Type.Object({
   lv_tags: Type.String(),
   thin_id: Type.String(),
   lv_when_full: Type.String(),
+  transaction_id: Type.String(),
 })
 const Groups = Type.Array(Type.Object({ vg_name: Type.String(), vg_tags: Type.String() }))
 
@@ -63,6 +69,8 @@ export interface LogicalVolume {
   readonly thinId: number
   /** Of a pool: what happens to writes when it is full. */
   readonly whenFull: string
+  /** Of a pool: number of its last change. */
+  readonly transaction: string
 }
 
 /** The logical volumes of a group, or those that `select` takes. Source: lvmreport(7), lvs(8) for attributes. */
@@ -82,6 +90,7 @@ export async function logicalVolumes(
     isActive: row.lv_attr[4] === 'a',
     thinId: row.thin_id === '' ? Number.NaN : Number(row.thin_id),
     whenFull: row.lv_when_full,
+    transaction: row.transaction_id,
   }))
 }
 

@@ -2,6 +2,8 @@
 import { VolumeError } from '../errors.ts'
 
 export interface PoolStatus {
+  /** Number of the last change that the kernel knows of. */
+  readonly transaction: string
   readonly metadataUsedBlocks: number
   readonly metadataTotalBlocks: number
   readonly usedBlocks: number
@@ -16,7 +18,7 @@ export interface PoolStatus {
  */
 export function parsePoolStatus(text: string, pool: string): PoolStatus {
   const words = text.trim().split(/\s+/)
-  const [, , target, , metadata = '', data = ''] = words
+  const [, , target, transaction = '', metadata = '', data = ''] = words
   const [metadataUsed, metadataTotal] = metadata.split('/').map(Number)
   const [used, total] = data.split('/').map(Number)
   const mode = (['rw', 'ro', 'out_of_data_space'] as const).find((one) => words.includes(one, 6))
@@ -26,12 +28,13 @@ export function parsePoolStatus(text: string, pool: string): PoolStatus {
   }
   if (mode === 'ro' || words.includes('needs_check')) throw broken(pool, text)
   return {
+    transaction,
     ...{ metadataUsedBlocks: metadataUsed, metadataTotalBlocks: metadataTotal },
     ...{ usedBlocks: used, totalBlocks: total, mode },
   }
 }
 
-function broken(pool: string, text: string): VolumeError {
+export function broken(pool: string, text: string): VolumeError {
   return new VolumeError('volume.pool_broken', {
     what: 'the thin pool does not work',
     values: { pool, status: text.trim() },

@@ -8,7 +8,7 @@
  */
 import { existsSync } from 'node:fs'
 import { mkdir, open, readFile, realpath, rename, rm, stat, statfs } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { syncPath } from '../durable-file.ts'
 import { VolumeError } from '../errors.ts'
 import { runTool } from '../run-tool.ts'
@@ -27,11 +27,11 @@ export async function ensureLoopPool(
   sizeBytes: number,
   signal?: AbortSignal,
 ): Promise<void> {
-  await mkdir(mountPoint, { recursive: true, mode: 0o700 })
   if (!existsSync(file)) await makePool(file, sizeBytes, signal)
   await growFile(file, sizeBytes)
   let device = await mountedLoop({ file, mountPoint }, signal)
   if (device === undefined) {
+    await mkdir(mountPoint, { recursive: true, mode: 0o700 })
     const options = 'loop,discard,nosuid,nodev,noexec'
     await runTool('mount', ['-t', 'xfs', '-o', options, file, mountPoint], { signal })
     device = await mountedLoop({ file, mountPoint }, signal)
@@ -103,7 +103,7 @@ async function mountedLoop(
   { file, mountPoint }: LoopPool,
   signal?: AbortSignal,
 ): Promise<string | undefined> {
-  const place = await realpath(mountPoint)
+  const place = join(await realpath(dirname(mountPoint)), basename(mountPoint))
   const mounts = parseMounts(await readFile('/proc/self/mountinfo', 'utf8'))
   const mount = mounts.findLast((one) => one.mountPoint === place)
   if (mount === undefined) return undefined

@@ -9,15 +9,12 @@
  * A device comes and goes by one rename of its folder.
  */
 import {
-  chmod,
   constants,
   copyFile,
   mkdir,
-  open,
   readdir,
   readFile,
   rename,
-  rm,
   stat,
   statfs,
   writeFile,
@@ -37,14 +34,13 @@ import { type DeviceId, isDeviceId } from '../device-id.ts'
 import { deviceSize } from '../device-size.ts'
 import { DraftFolder } from '../draft-folder.ts'
 import { syncPath, writeDurably } from '../durable-file.ts'
-import { VolumeError } from '../errors.ts'
 import { assertUnheld, withHolder, withoutHolder } from '../holders.ts'
-import { fileExtents } from '../libc.ts'
 import { PoolLock } from '../pool-lock.ts'
-import { runTool } from '../run-tool.ts'
 import { assertExtendable, type Making, notFound, sameDevice } from '../same-device.ts'
+import { canShare, copySparse, resizeFile, usageOf } from './device-file.ts'
 import { type DeviceRecord, formatRecord, parseRecord } from './device-record.ts'
 import { ensureLoopPool, releaseLoopPool } from './loop-pool.ts'
+import { asVolumeError, foreign, full } from './pool-errors.ts'
 
 export interface ReflinkOptions {
   /** The pool's own folder; made when it is missing. */
@@ -78,19 +74,28 @@ export class ReflinkDriver implements BlockDriver {
 
   /** Makes, mounts or finds the pool, and cleans up after processes that died. @throws VolumeError */
   static async open(options: ReflinkOptions, signal?: AbortSignal): Promise<ReflinkDriver> {
-    const { folder, poolBytes } = options
-    await mkdir(folder, { recursive: true, mode: 0o700 })
-    const lock = new PoolLock(join(folder, 'lock'))
-    return await lock.hold(async () => {
-      const root = (await canShare(folder)) ? folder : mountPointIn(folder)
-      if (root !== folder) await ensureLoopPool(loopPoolIn(folder), poolBytes, signal)
-      const driver = new ReflinkDriver(folder, root, lock)
-      for (const path of [driver.#devices, driver.#work, driver.sharedFolder]) {
-        await mkdir(path, { recursive: true, mode: 0o700 })
-      }
-      await DraftFolder.sweep(driver.#work)
-      return driver
-    }, signal)
+    try {
+      await mkdir(options.folder, { recursive: true, mode: 0o700 })
+      const lock = new PoolLock(join(options.folder, 'lock'))
+      return await lock.hold(() => ReflinkDriver.#open(options, lock, signal), signal)
+    } catch (error) {
+      throw asVolumeError(error, options.folder)
+    }
+  }
+
+  static async #open(
+    { folder, poolBytes }: ReflinkOptions,
+    lock: PoolLock,
+    signal?: AbortSignal,
+  ): Promise<ReflinkDriver> {
+    const root = (await canShare(folder)) ? folder : mountPointIn(folder)
+    if (root !== folder) await ensureLoopPool(loopPoolIn(folder), poolBytes, signal)
+    const driver = new ReflinkDriver(folder, root, lock)
+    for (const path of [driver.#devices, driver.#work, driver.sharedFolder]) {
+      await mkdir(path, { recursive: true, mode: 0o700 })
+    }
+    await DraftFolder.sweep(driver.#work)
+    return driver
   }
 
   /** Unmounts a pool that `open` mounted; nothing may be in use. Without it the pool stays, for the next `open`. */
@@ -320,90 +325,3 @@ const loopPoolIn = (folder: string) => ({
   file: join(folder, 'pool.xfs'),
   mountPoint: mountPointIn(folder),
 })
-
-/** Whether the folder's own file system shares blocks between files. */
-async function canShare(folder: string): Promise<boolean> {
-  const [one, two] = [join(folder, 'probe'), join(folder, 'probe.clone')]
-  try {
-    await writeFile(one, 'x')
-    await copyFile(one, two, constants.COPYFILE_FICLONE_FORCE)
-    return true
-  } catch (error) {
-    if (
-      ['ENOTSUP', 'EOPNOTSUPP', 'ENOTTY', 'EINVAL', 'EXDEV', 'ENOSYS'].includes(
-        errorCode(error) ?? '',
-      )
-    )
-      return false
-    throw error
-  } finally {
-    await Promise.all([one, two].map((path) => rm(path, { force: true })))
-  }
-}
-
-/** Shares the bytes where it can; holes stay holes either way. @throws VolumeError volume.pool_full */
-async function copySparse(from: string, to: string, signal?: AbortSignal): Promise<void> {
-  try {
-    await runTool('cp', ['--reflink=auto', '--sparse=auto', '--', from, to], { signal })
-    await chmod(to, 0o600)
-  } catch (error) {
-    const said = error instanceof VolumeError ? String(error.values['said']) : ''
-    if (said.includes('No space left')) throw full(to, {}, error)
-    throw error
-  }
-}
-
-/** Grows the file, by a hole. */
-async function resizeFile(path: string, sizeBytes: number): Promise<void> {
-  const handle = await open(path, 'r+')
-  try {
-    await handle.truncate(sizeBytes)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-async function usageOf(path: string) {
-  const handle = await open(path, 'r')
-  try {
-    let mappedBytes = 0
-    let exclusiveBytes = 0
-    for (const { lengthBytes, isShared } of fileExtents(handle.fd)) {
-      mappedBytes += lengthBytes
-      if (!isShared) exclusiveBytes += lengthBytes
-    }
-    return { mappedBytes, exclusiveBytes }
-  } finally {
-    await handle.close()
-  }
-}
-
-function asVolumeError(error: unknown, pool: string): unknown {
-  const code = errorCode(error)
-  if (error instanceof VolumeError || code === undefined) return error
-  if (code === 'ENOSPC' || code === 'EDQUOT') return full(pool, { errno: code }, error)
-  if (!/^E[A-Z0-9]+$/.test(code)) return error
-  return new VolumeError('volume.system', {
-    what: 'the file system of the pool refused a call',
-    values: { pool, errno: code },
-    cause: error,
-  })
-}
-
-function full(pool: string, values: Record<string, unknown>, cause?: unknown): VolumeError {
-  return new VolumeError('volume.pool_full', {
-    what: 'the pool is full',
-    values: { pool, ...values },
-    fix: 'remove machines, volumes or unused images, or make it larger',
-    cause,
-  })
-}
-
-function foreign(path: string): VolumeError {
-  return new VolumeError('volume.pool_broken', {
-    what: 'not a device of this pool',
-    values: { path },
-    fix: 'move it out of the pool',
-  })
-}
