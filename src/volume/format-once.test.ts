@@ -14,7 +14,7 @@ const volume = parseDeviceId('vol_2n0l3vl60qpv635d')
 
 async function openPool(t: TestContext): Promise<ReflinkDriver> {
   const folder = mkdtempSync(join(tmpdir(), 'godwit-format-'))
-  const driver = await ReflinkDriver.open({ folder, poolBytes: 2 ** 30 })
+  const driver = await ReflinkDriver.open({ folder, poolBytes: 2 ** 30, isBounded: true })
   t.after(async () => {
     await driver.unmount()
     rmSync(folder, { recursive: true })

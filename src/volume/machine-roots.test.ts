@@ -23,7 +23,11 @@ const [one, two] = ['148ed599c14181', '148ed599c14182']
 
 async function world(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'godwit-roots-'))
-  const driver = await ReflinkDriver.open({ folder: join(folder, 'pool'), poolBytes: 2 ** 30 })
+  const driver = await ReflinkDriver.open({
+    folder: join(folder, 'pool'),
+    poolBytes: 2 ** 30,
+    isBounded: true,
+  })
   t.after(async () => {
     await driver.unmount()
     rmSync(folder, { recursive: true })

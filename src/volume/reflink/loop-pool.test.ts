@@ -46,7 +46,8 @@ const loopsOf = (folder: string) =>
     .toString()
     .split('\n')
     .filter((line) => line.includes(folder))
-const open = (folder: string, poolBytes = POOL_BYTES) => ReflinkDriver.open({ folder, poolBytes })
+const open = (folder: string, poolBytes = POOL_BYTES) =>
+  ReflinkDriver.open({ folder, poolBytes, isBounded: true })
 
 test('a pool that is mounted is found, by processes one after another and at one time', async (t) => {
   const folder = place(t)
@@ -86,7 +87,7 @@ test('a pool grows while it is used, and never shrinks', async (t) => {
 test('a process killed while it makes a pool leaves at most a mount, which the next one finds', async (t) => {
   const folder = place(t)
   const worker = join(import.meta.dirname, '../crash-worker.ts')
-  const config = { kind: 'reflink', folder, poolBytes: POOL_BYTES }
+  const config = { kind: 'reflink', folder, poolBytes: POOL_BYTES, isBounded: true }
   const words = [
     '--disable-warning=ExperimentalWarning',
     worker,

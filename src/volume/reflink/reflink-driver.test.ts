@@ -8,7 +8,7 @@ import { testAgainstModel } from '../contract-model.ts'
 import { ReflinkDriver } from './reflink-driver.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'godwit-reflink-'))
-const options = { folder, poolBytes: 2 ** 30 }
+const options = { folder, poolBytes: 2 ** 30, isBounded: true }
 let loop: ReflinkDriver
 let inside: ReflinkDriver
 

@@ -47,6 +47,8 @@ export interface ReflinkOptions {
   readonly folder: string
   /** Where the folder's file system cannot share blocks: size of the XFS that is made in it; grows, never shrinks. */
   readonly poolBytes: number
+  /** Makes such an XFS also where the folder could do without: that bounds the pool. @default false */
+  readonly isBounded?: boolean
 }
 
 /** Kept free for what is under way: a file system that is quite full turns slow, then breaks its guests. */
@@ -84,12 +86,13 @@ export class ReflinkDriver implements BlockDriver {
   }
 
   static async #open(
-    { folder, poolBytes }: ReflinkOptions,
+    { folder, poolBytes, isBounded = false }: ReflinkOptions,
     lock: PoolLock,
     signal?: AbortSignal,
   ): Promise<ReflinkDriver> {
-    const root = (await canShare(folder)) ? folder : mountPointIn(folder)
-    if (root !== folder) await ensureLoopPool(loopPoolIn(folder), poolBytes, signal)
+    const isDirect = !isBounded && (await canShare(folder))
+    const root = isDirect ? folder : mountPointIn(folder)
+    if (!isDirect) await ensureLoopPool(loopPoolIn(folder), poolBytes, signal)
     const driver = new ReflinkDriver(folder, root, lock)
     for (const path of [driver.#devices, driver.#work, driver.sharedFolder]) {
       await mkdir(path, { recursive: true, mode: 0o700 })
