@@ -61,15 +61,14 @@ async function runAndKill(orders: object, random: Random, lifeMs: number): Promi
   const words = ['--disable-warning=ExperimentalWarning', WORKER, JSON.stringify(orders)]
   const child = spawn(process.execPath, words, {
     detached: true,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'inherit'] as const,
   })
   const gone = once(child, 'exit')
   try {
-    assert(child.stdout)
-    await Promise.all([once(child.stdout, 'data')])
+    for await (const _ready of child.stdout) break // ends as well when the worker does
     await systemClock.sleep(random.int(lifeMs))
   } finally {
-    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL')
   }
   const [code, signal] = await gone
   assert.equal(signal, 'SIGKILL', `the worker ended by itself: ${code}`)
