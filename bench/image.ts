@@ -13,6 +13,7 @@ import {
   unpackImage,
 } from '#image'
 import { type Bench, type Figure, median } from './figures.ts'
+import { measureClones } from './image/clone-roots.ts'
 
 const run = promisify(execFile)
 const ROUNDS = 3
@@ -28,14 +29,16 @@ const TAR_OPTIONS = ['--sort=name', '--exclude=qemu-*', '--exclude=node*']
  */
 export const bench: Bench = {
   name: 'image',
-  summary: 'pulling and unpacking an image, beside skopeo copy and umoci unpack',
+  summary: 'pulling, unpacking and cloning an image, beside skopeo copy and umoci unpack',
   async run(progress) {
     const folder = mkdtempSync(join(tmpdir(), 'godwit-bench-image-'))
     try {
       await using registry = await startRealRegistry(folder)
       progress('making an image of folders of this machine')
       await registry.push(await makeLayout(folder), 'bench:v1')
-      return await measure(folder, `${registry.host}/bench:v1`, progress)
+      const figures = await measure(folder, `${registry.host}/bench:v1`, progress)
+      progress('cloning roots of two sizes')
+      return [...figures, ...(await measureClones())]
     } finally {
       rmSync(folder, { recursive: true })
     }
