@@ -8,6 +8,7 @@ import { createServer as createSocketServer } from 'node:net'
 
 const BEFORE = 'The requested operation is not supported before starting the microVM.'
 const AFTER = 'The requested operation is not supported after starting the microVM.'
+const NO_PCI = 'PCI is not enabled'
 const RUNNING =
   'Create snapshot error: Cannot save the microVM state: Operation not allowed: save/restore unavailable while running'
 const CONFIGURED =
@@ -31,7 +32,10 @@ function act(request: string, body: Body): string | undefined {
     return undefined
   }
   if (request === 'PUT /snapshot/create') return isStarted ? createSnapshot(body) : BEFORE
-  if (isStarted) return AFTER
+  if (request === 'PUT /actions' && body['action_type'] !== 'InstanceStart') {
+    return isStarted ? undefined : BEFORE
+  }
+  if (isStarted) return /^PUT \/(drives|network-interfaces)\//.test(request) ? NO_PCI : AFTER
   if (request === 'PUT /snapshot/load') return loadSnapshot(body)
   if (request === 'PUT /actions') {
     if (!vm.hasKernel) {

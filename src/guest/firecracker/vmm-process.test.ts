@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { parseMachineId } from '#base'
+import { type ApiCall, encodeCall, routeOf } from './api-call.ts'
 import { ApiClient } from './api-client.ts'
 import { bootPlan, loadPlan, suspendPlan, type VmSpec } from './boot-plan.ts'
 import { findVmm, isRunning, killVmm, startVmm, type VmmProcess } from './vmm-process.ts'
@@ -99,3 +100,51 @@ test('a process that has the pid of an old guest is neither taken for it nor kil
   await killVmm(old)
   assert(await isRunning(vmm))
 })
+
+interface Exchange extends ApiCall {
+  readonly status: number
+  readonly response: { readonly fault_message?: string } | null
+}
+
+/** What the stand-in answers to by the order of calls alone. It has no devices, and looks at no files. */
+const ordered =
+  /^PUT \/(machine-config|boot-source|actions|vsock|entropy|balloon|serial)$|^PATCH \/vm$/
+
+function recordedOrder(): Exchange[] {
+  const path = join(import.meta.dirname, '../../../test/fixtures/firecracker/postboot.json')
+  const { exchanges } = JSON.parse(readFileSync(path, 'utf8')) as { exchanges: Exchange[] }
+  return exchanges.filter(
+    ({ method, path, body }) =>
+      body !== null &&
+      (ordered.test(`${method} ${path}`) || (method === 'PUT' && /^\/(drives|network)/.test(path))),
+  )
+}
+
+test('the stand-in takes and refuses the recorded calls as Firecracker did, before and after the start', async (t) => {
+  const { at, start } = place(t)
+  await start(at('a.sock'))
+  using api = new ApiClient(at('a.sock'))
+  const told = recordedOrder().filter((one) => routeOf(one.method, one.path) && isOurs(one))
+  assert(told.length > 15, `${told.length} recorded`)
+  for (const { method, path, body, response } of told) {
+    const uds = path === '/vsock' ? { uds_path: at('v.sock') } : {}
+    const sent = api.send({ method, path, body: { ...body, ...uds } })
+    const said = response?.fault_message
+    if (said === undefined) assert.equal(await sent, undefined, path)
+    else
+      await assert.rejects(sent, {
+        code: 'guest.vmm_refused',
+        values: { method, path, status: 400, said },
+      })
+  }
+})
+
+function isOurs(call: ApiCall): boolean {
+  try {
+    encodeCall(call)
+    return true
+  } catch (error) {
+    assert.equal((error as { code?: string }).code, 'guest.vmm_call_bad')
+    return false
+  }
+}
