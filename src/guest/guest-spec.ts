@@ -31,6 +31,18 @@ export interface GuestDisk {
   /** A block device or a raw image. */
   readonly path: string
   readonly readOnly?: boolean
+  /**
+   * Where it is mounted, for a container, whose init may not mount: the host does. In a virtual machine
+   * init does, as its configuration says. A disk without it is no part of a container.
+   */
+  readonly mount?: DiskMount
+}
+
+export interface DiskMount {
+  /** Absolute, in the machine. Made when missing. */
+  readonly path: string
+  readonly type: 'ext4' | 'xfs'
+  readonly owner?: { readonly uid: number; readonly gid: number }
 }
 
 /**

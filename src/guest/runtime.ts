@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { MachineId } from '#base'
 import type { GuestSpec } from './guest-spec.ts'
+import type { CpuBandwidth } from './quota.ts'
 
 export type RuntimeKind = 'firecracker' | 'qemu' | 'runc'
 
@@ -69,6 +70,9 @@ export interface Guest {
    */
   suspend(call?: RuntimeCall): Promise<void>
 
+  /** From now on. It boots with `burstOf`; who keeps its `CpuBalance` tells when that is over. */
+  setBandwidth(bandwidth: CpuBandwidth): void
+
   /** What the host sees of it; what the machine sees of itself comes from the agent. */
   usage(call?: RuntimeCall): Promise<GuestUsage>
 }
@@ -90,4 +94,9 @@ export interface GuestUsage {
   /** Memory of the host that it holds, its own RAM included. */
   readonly memoryBytes: number
   readonly processes: number
+  /**
+   * Processes that the host's kernel ended because the guest's memory limit was reached. In a container
+   * that is how an entrypoint that died of it is told; the kernel of a virtual machine tells init itself.
+   */
+  readonly outOfMemoryKills: number
 }

@@ -1,0 +1,204 @@
+/**
+ * The control groups of one guest: everything that runs for it is in them, whoever its parent is now.
+ * They have the same path in all trees, below one parent of this platform.
+ */
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { errorCode, pollUntil } from '#base'
+import { signalPid } from '#supervise'
+import type { CpuBandwidth } from '../quota.ts'
+import type { RuntimeCall } from '../runtime.ts'
+import { type CgroupMounts, type Controller, cgroupMounts, controllers } from './cgroup-mounts.ts'
+
+export interface CgroupLimits {
+  readonly memoryBytes: number
+  readonly pidsMax: number
+  readonly cpu: CpuBandwidth
+}
+
+export interface CgroupUsage {
+  readonly cpuNs: bigint
+  readonly throttledNs: bigint
+  readonly memoryBytes: number
+  readonly processes: number
+  /** Processes that the kernel ended because the memory limit was reached. */
+  readonly outOfMemoryKills: number
+}
+
+const PARENT = 'godwit'
+const END_MS = 10_000
+const FREEZE_MS = 5_000
+
+export class Cgroup {
+  /** Below the root of each tree, as the OCI runtime specification takes it. */
+  readonly path: string
+  readonly #mounts: CgroupMounts
+
+  constructor(name: string, mounts: CgroupMounts = cgroupMounts()) {
+    this.path = `/${PARENT}/${name}`
+    this.#mounts = mounts
+  }
+
+  get version(): 1 | 2 {
+    return this.#mounts.version
+  }
+
+  /** Where the files of a controller are. */
+  folderOf(controller: Controller): string {
+    const mounts = this.#mounts
+    return join(mounts.version === 2 ? mounts.root : mounts.roots[controller], this.path)
+  }
+
+  /** Makes it, with its limits; one that is there gets them. Swap is not given to anybody. */
+  create({ memoryBytes, pidsMax, cpu }: CgroupLimits): void {
+    for (const folder of this.#folders()) mkdirSync(folder, { recursive: true })
+    if (this.version === 2) {
+      const parent = dirname(this.folderOf('memory'))
+      for (const folder of [dirname(parent), parent]) {
+        writeFileSync(join(folder, 'cgroup.subtree_control'), '+cpu +memory +pids')
+      }
+      this.#write('memory', 'memory.max', String(memoryBytes))
+      this.#writeIfThere('memory', 'memory.swap.max', '0')
+    } else {
+      this.#write('memory', 'memory.limit_in_bytes', String(memoryBytes))
+      this.#writeIfThere('memory', 'memory.memsw.limit_in_bytes', String(memoryBytes))
+    }
+    this.#write('pids', 'pids.max', String(pidsMax))
+    this.setBandwidth(cpu)
+  }
+
+  setBandwidth({ quotaUs, periodUs }: CpuBandwidth): void {
+    if (this.version === 2) {
+      this.#write('cpu', 'cpu.max', `${quotaUs} ${periodUs}`)
+    } else {
+      this.#write('cpu', 'cpu.cfs_period_us', String(periodUs))
+      this.#write('cpu', 'cpu.cfs_quota_us', String(quotaUs))
+    }
+  }
+
+  /** Moves a process in, with all of its threads. What it starts later is in as well. */
+  add(pid: number): void {
+    for (const folder of this.#folders()) writeFileSync(join(folder, 'cgroup.procs'), String(pid))
+  }
+
+  /** Empty when there is no such group. */
+  processes(): number[] {
+    const text = this.#read('pids', 'cgroup.procs') ?? ''
+    return text.split('\n').filter(Boolean).map(Number)
+  }
+
+  usage(): CgroupUsage {
+    return this.version === 2 ? this.#usage2() : this.#usage1()
+  }
+
+  /** Resolves when no process of it runs any more. */
+  async freeze(call: RuntimeCall = {}): Promise<void> {
+    if (this.version === 2) this.#write('freezer', 'cgroup.freeze', '1')
+    else this.#write('freezer', 'freezer.state', 'FROZEN')
+    await pollUntil('the processes of the guest to stand still', () => this.isFrozen(), {
+      ...{ deadlineMs: FREEZE_MS, intervalMs: 2 },
+      ...call,
+    })
+  }
+
+  thaw(): void {
+    if (this.version === 2) this.#writeIfThere('freezer', 'cgroup.freeze', '0')
+    else this.#writeIfThere('freezer', 'freezer.state', 'THAWED')
+  }
+
+  isFrozen(): boolean {
+    if (this.version === 1) return this.#read('freezer', 'freezer.state')?.trim() === 'FROZEN'
+    return numberIn(this.#read('freezer', 'cgroup.events'), 'frozen') === 1
+  }
+
+  /** Kills what runs in it and removes it. May be repeated. */
+  async remove(call: RuntimeCall = {}): Promise<void> {
+    await pollUntil('the processes of the guest to end', () => this.#isEmptied(), {
+      ...{ deadlineMs: END_MS, intervalMs: 2 },
+      ...call,
+    })
+    await pollUntil('the control groups of the guest to go', () => this.#areRemoved(), {
+      ...{ deadlineMs: END_MS, intervalMs: 2 },
+      ...call,
+    })
+  }
+
+  #isEmptied(): boolean {
+    const left = this.processes()
+    for (const pid of left) signalPid(pid, 'SIGKILL')
+    if (left.length > 0) this.thaw() // in version 1 what stands still does not die
+    return left.length === 0
+  }
+
+  /** A group that just became empty may still be busy for a moment. */
+  #areRemoved(): boolean {
+    try {
+      for (const folder of this.#folders()) removeFolder(folder)
+      return true
+    } catch (error) {
+      if (errorCode(error) === 'EBUSY') return false
+      throw error
+    }
+  }
+
+  #folders(): string[] {
+    const all = controllers.map((controller) => this.folderOf(controller))
+    return [...new Set(all)]
+  }
+
+  #usage1(): CgroupUsage {
+    return {
+      cpuNs: BigInt(this.#read('cpuacct', 'cpuacct.usage')?.trim() ?? 0),
+      throttledNs: BigInt(numberIn(this.#read('cpu', 'cpu.stat'), 'throttled_time')),
+      memoryBytes: Number(this.#read('memory', 'memory.usage_in_bytes') ?? 0),
+      processes: Number(this.#read('pids', 'pids.current') ?? 0),
+      outOfMemoryKills: numberIn(this.#read('memory', 'memory.oom_control'), 'oom_kill'),
+    }
+  }
+
+  #usage2(): CgroupUsage {
+    const cpu = this.#read('cpu', 'cpu.stat')
+    return {
+      cpuNs: BigInt(numberIn(cpu, 'usage_usec')) * 1000n,
+      throttledNs: BigInt(numberIn(cpu, 'throttled_usec')) * 1000n,
+      memoryBytes: Number(this.#read('memory', 'memory.current') ?? 0),
+      processes: Number(this.#read('pids', 'pids.current') ?? 0),
+      outOfMemoryKills: numberIn(this.#read('memory', 'memory.events'), 'oom_kill'),
+    }
+  }
+
+  #write(controller: Controller, file: string, value: string): void {
+    writeFileSync(join(this.folderOf(controller), file), value)
+  }
+
+  /** For files that a kernel may be built without, and for groups that may be gone. */
+  #writeIfThere(controller: Controller, file: string, value: string): void {
+    try {
+      this.#write(controller, file, value)
+    } catch (error) {
+      if (!['ENOENT', 'EACCES', 'ENODEV'].includes(errorCode(error) ?? '')) throw error
+    }
+  }
+
+  #read(controller: Controller, file: string): string | undefined {
+    try {
+      return readFileSync(join(this.folderOf(controller), file), 'utf8')
+    } catch (error) {
+      if (['ENOENT', 'ENODEV'].includes(errorCode(error) ?? '')) return undefined
+      throw error
+    }
+  }
+}
+
+function removeFolder(folder: string): void {
+  try {
+    rmdirSync(folder)
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+  }
+}
+
+/** The value behind a key in a file of lines "key value". */
+function numberIn(text: string | undefined, key: string): number {
+  return Number(new RegExp(`^${key} (\\d+)$`, 'm').exec(text ?? '')?.[1] ?? 0)
+}
