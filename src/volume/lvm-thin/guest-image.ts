@@ -28,7 +28,7 @@ const TOOLS = [
   'sh',
 ]
 const PARTS = ['base', 'volume']
-const FOLDERS = ['bin', 'dev', 'proc', 'sys', 'run', 'tmp', 'etc/lvm']
+const FOLDERS = ['bin', 'dev', 'proc', 'sys', 'run', 'scratch', 'etc/lvm']
 const SPARE_BYTES = 64 << 20
 
 /** Writes an ext4 image to `disk`, with the help of an empty folder. Sources lie at the same path as here. */

@@ -118,8 +118,8 @@ for module in ${modules.join(' ')}; do $bb insmod /modules/$module; done
 for disk in /sys/block/vd*; do $bb ln -s $($bb basename $disk) /dev/disk-$($bb cat $disk/serial); done
 $bb mount -t ext4 -o ro,noatime /dev/disk-root /guest
 for name in proc sys dev; do $bb mount --move /$name /guest/$name; done
-for name in run tmp etc/lvm; do $bb mount -t tmpfs tmpfs /guest/$name; done
-export PATH=/bin HOME=/tmp NO_COLOR=1
+for name in run scratch etc/lvm; do $bb mount -t tmpfs tmpfs /guest/$name; done
+export PATH=/bin HOME=/scratch TMPDIR=/scratch NO_COLOR=1
 $bb chroot /guest ${process.execPath} --disable-warning=ExperimentalWarning ${program}
 $bb echo "godwit-guest-exit $?"
 $bb poweroff -f
