@@ -74,10 +74,11 @@ function checkPlatform() {
   }
 }
 
-/** The source code that decides what set-up does. Any change of it makes set-up look again. */
+/** The source code that decides what set-up does, and what it builds. A change makes set-up look again. */
 function setupKey() {
   const hash = createHash('sha256')
-  for (const file of listSources(join(root, 'src', 'setup')).sort()) {
+  const folders = [join(root, 'src', 'setup'), join(root, 'native')]
+  for (const file of folders.flatMap(listSources).sort()) {
     hash.update(file.slice(root.length)).update('\0').update(readFileSync(file)).update('\0')
   }
   return hash.digest('hex')
@@ -88,7 +89,9 @@ function listSources(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) return entry.name === 'doctor' ? [] : listSources(path)
-    return /\.(ts|json)$/.test(entry.name) && !entry.name.endsWith('.test.ts') ? [path] : []
+    return /\.(ts|json|[ch]|config)$/.test(entry.name) && !entry.name.endsWith('.test.ts')
+      ? [path]
+      : []
   })
 }
 

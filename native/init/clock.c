@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "failure.h"
+#include "machine.h"
 #include "record.h"
 
 #ifndef RNDRESEEDCRNG
@@ -24,6 +25,7 @@ int clock_set(const uint8_t *document, size_t n) {
 	    || !parse_number(record_text(&record, 1), 999999999, &nanoseconds))
 		return fail_with(EINVAL, "clock", "seconds and nanoseconds are needed");
 	struct timespec now = {.tv_sec = (time_t)seconds, .tv_nsec = (long)nanoseconds};
+	if (!machine_is_virtual()) return 0; /* a container has its host's, which is right */
 	return clock_settime(CLOCK_REALTIME, &now) == 0 ? 0 : fail("clock", "");
 }
 
@@ -43,6 +45,7 @@ int clock_reseed(const uint8_t *document, size_t n) {
 	}
 	pool.info.buf_size = (int)count;
 	pool.info.entropy_count = (int)count * 8;
+	if (!machine_is_virtual()) return 0;
 	int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
 	if (fd < 0) return fail("reseed", "/dev/urandom");
 	int result = ioctl(fd, RNDADDENTROPY, &pool) == 0 && ioctl(fd, RNDRESEEDCRNG) == 0 ? 0 : fail("reseed", "");

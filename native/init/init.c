@@ -3,13 +3,14 @@
  * it is built. One thread, one loop, no allocation after start; each turn does a bounded piece of
  * work for each source, so nothing that runs in the machine can keep it from answering.
  *
- *   init [--container] [--channel=WHERE]     WHERE: see channel.h
+ *   init [--container] [--channel=WHERE] [--last-words=FD]     WHERE: see channel.h
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -101,11 +102,14 @@ int main(int argc, char **argv) {
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--container") == 0) machine_is_container();
 		else if (strncmp(argv[i], "--channel=", 10) == 0) where = argv[i] + 10;
+		else if (strncmp(argv[i], "--last-words=", 13) == 0) shutdown_tell(argv[i] + 13);
 	}
 	if (getpid() != 1) { /* it signals and reaps everybody: never on a host */
 		fprintf(stderr, "init: it runs as PID 1 of a machine or a pid namespace only\n");
 		return 64;
 	}
+	/* Root of a container may not look into us: the descriptors that the host gave us are its own. */
+	prctl(PR_SET_DUMPABLE, 0);
 	umask(022);
 	streams_start();
 	if (loop_start() < 0 || machine_boot() < 0 || watch_signals() < 0 || open_channel(where) < 0)

@@ -56,7 +56,9 @@ static int take_root(void) {
 
 int machine_prepare(void) {
 	if (take_root() < 0 || set_hostname() < 0 || etc_files_write() < 0) return -1;
-	if (network_configure(virtual) < 0 || start_swap() < 0 || mounts_make_volumes() < 0) return -1;
+	/* A container's network, disks and swap are the host's to make. */
+	if (virtual && (network_configure() < 0 || start_swap() < 0)) return -1;
+	if (mounts_make_volumes() < 0) return -1;
 	stats_keep("/");
 	return 0;
 }

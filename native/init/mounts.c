@@ -10,6 +10,7 @@
 
 #include "config.h"
 #include "failure.h"
+#include "machine.h"
 #include "root.h"
 #include "stats.h"
 
@@ -112,6 +113,10 @@ static int make_volume(const struct record *volume) {
 		return fail_with(EINVAL, "volume", path == NULL ? "" : path);
 	if (known(path)) return 0;
 	if (volume_count == VOLUMES_MAX) return fail_with(ENOSPC, "volume", path);
+	if (!machine_is_virtual()) { /* it is mounted already */
+		stats_keep(path);
+		return 0;
+	}
 	if (root_find_device(volume->text, device, sizeof device) < 0) return fail("volume device", volume->text);
 	unsigned long flags = split_options(record_text(volume, 3), data, sizeof data);
 	if (mkdir(path, 0755) < 0 && errno != EEXIST) return fail("volume", path);

@@ -121,10 +121,10 @@ static int configure_address(const struct record *address) {
 	return add_default_route(link, &ip, gateway);
 }
 
-int network_configure(bool with_loopback) {
+int network_configure(void) {
 	struct record record;
 	uint64_t mtu;
-	if (with_loopback && raise_link("lo", 0) < 0) return -1;
+	if (raise_link("lo", 0) < 0) return -1;
 	for (size_t at = 0; config_next(R_LINK, &at, &record);) {
 		if (!parse_number(record_text(&record, 1), 65535, &mtu)) mtu = 0;
 		if (raise_link(record.text, (uint32_t)mtu) < 0) return -1;

@@ -3,5 +3,5 @@
 #include <stdbool.h>
 /* Loopback up; LINK [name, mtu] up; ADDRESS [link, address/bits, gateway or ""] with its default
  * route. By rtnetlink, safe to run twice. */
-int network_configure(bool with_loopback);
+int network_configure(void);
 #endif

@@ -1,6 +1,7 @@
 #include "shutdown.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,13 @@ int shutdown_begin(const char *mode, uint16_t request_id, int signal_number, uin
 	return 0;
 }
 
+static int last_words = -1;
+
+void shutdown_tell(const char *descriptor) {
+	last_words = atoi(descriptor);
+	fcntl(last_words, F_SETFD, FD_CLOEXEC);
+}
+
 static _Noreturn void finish(void) {
 	mounts_undo_volumes();
 	if (machine_is_virtual()) (void)mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL); /* else synced */
@@ -45,6 +53,7 @@ static _Noreturn void finish(void) {
 	session_emit();
 	if (session_is_open() && state.request_id != 0) answer_done(state.request_id, NULL);
 	channel_flush(LAST_WORDS_MS);
+	if (last_words >= 0 && write(last_words, "shutdown\n", 9) != 9) complain("write", "the last words");
 	if (!machine_is_virtual()) _exit(entrypoint_exit_code());
 	reboot(state.reboots ? RB_AUTOBOOT : RB_POWER_OFF);
 	for (;;) pause(); /* the kernel could not: the host ends us */

@@ -1,7 +1,9 @@
 /**
- * guest: machines from boot to end. Owns the channel to the init of each; the program itself is
- * native/init, and native/init/PROTOCOL.md what both speak.
- * Reading order: agent/frame.ts, agent/record.ts, agent/session.ts (the core), agent/agent.ts.
+ * guest: machines from boot to end. Owns the runtimes (what a host makes a machine with) and the channel
+ * to the init of each machine; the program itself is native/init, and native/init/PROTOCOL.md what both
+ * speak.
+ * Reading order: guest-spec.ts, runtime.ts (what a runtime promises; contract.ts shows it), runc/,
+ * then agent/frame.ts, agent/record.ts, agent/session.ts (the core), agent/agent.ts.
  */
 export type {
   AgentCall,
@@ -20,3 +22,17 @@ export type {
   GuestVolume,
   TerminalSize,
 } from './agent/machine-config.ts'
+export { GuestError } from './errors.ts'
+export type { CpuSpec, DiskMount, GuestDisk, GuestNetwork, GuestSpec } from './guest-spec.ts'
+export { baselineOf, burstOf, CpuBalance, type CpuBandwidth } from './quota.ts'
+export { type RuncOptions, RuncRuntime } from './runc/runc-runtime.ts'
+export type {
+  Guest,
+  GuestEnd,
+  GuestListing,
+  GuestState,
+  GuestUsage,
+  Runtime,
+  RuntimeCall,
+  RuntimeKind,
+} from './runtime.ts'

@@ -53,7 +53,8 @@ export interface GuestListing {
 
 export type GuestState = 'running' | 'suspended' | 'ended'
 
-export interface Guest {
+/** Disposing lets go of it: no more is told of it, and it runs on. */
+export interface Guest extends Disposable {
   readonly spec: GuestSpec
   /** Resolves when the guest runs no more, whoever ended it. Never rejects. */
   readonly ended: Promise<GuestEnd>

@@ -111,12 +111,17 @@ export class Cgroup {
     return numberIn(this.#read('freezer', 'cgroup.events'), 'frozen') === 1
   }
 
-  /** Kills what runs in it and removes it. May be repeated. */
-  async remove(call: RuntimeCall = {}): Promise<void> {
+  /** Resolves when nothing runs in it any more. */
+  async killAll(call: RuntimeCall = {}): Promise<void> {
     await pollUntil('the processes of the guest to end', () => this.#isEmptied(), {
       ...{ deadlineMs: END_MS, intervalMs: 2 },
       ...call,
     })
+  }
+
+  /** Kills what runs in it and removes it. May be repeated. */
+  async remove(call: RuntimeCall = {}): Promise<void> {
+    await this.killAll(call)
     await pollUntil('the control groups of the guest to go', () => this.#areRemoved(), {
       ...{ deadlineMs: END_MS, intervalMs: 2 },
       ...call,

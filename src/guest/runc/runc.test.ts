@@ -1,0 +1,9 @@
+import { join } from 'node:path'
+import { testRuntime } from '../contract.ts'
+
+testRuntime({
+  name: 'runc',
+  subjectPath: join(import.meta.dirname, 'contract-subject.ts'),
+  isVirtual: false,
+  leakRounds: 50,
+})
