@@ -109,7 +109,7 @@ async function readUntilEnd(agent: Agent): Promise<string> {
   agent.stdout.on('data', take)
   agent.stderr.resume()
   await agent.waitForEntrypoint(isOver, { deadlineMs: STATE_MS })
-  await pollUntil('the output to be read', () => agent.stdout.readableLength === 0, {
+  await pollUntil('the output to be read', () => agent.isOutputRead, {
     deadlineMs: STATE_MS,
   })
   agent.stdout.off('data', take)
@@ -231,9 +231,9 @@ function testEnd(bench: Bench): void {
     await agent.configure(
       scriptConfig(spec, 'trap "" TERM; echo deaf; while :; do sleep 0.1; done'),
     )
+    const isDeaf = once(agent.stdout, 'data') // before the start: the stream flows already
     await agent.start()
-    await once(agent.stdout, 'data')
-    agent.stdout.resume()
+    await isDeaf
     await agent.stop({ stopSignal: 15, timeoutMs: 100 })
     const state = await agent.waitForEntrypoint((one) => one.runCount === 2 && isOver(one), {
       deadlineMs: STATE_MS,
@@ -384,7 +384,10 @@ function testManager(bench: Bench): void {
     await pollUntil('no trace', () => tracesOnHost(ids, stateDir).length === 0, {
       deadlineMs: STATE_MS,
     }).catch(() => assert.deepEqual(tracesOnHost(ids, stateDir), []))
-    assert.ok(countDescriptors() <= descriptors)
+    // Streams close their descriptors a turn or more after the last event about them.
+    await pollUntil('no descriptor', () => countDescriptors() <= descriptors, {
+      deadlineMs: STATE_MS,
+    })
     assert.ok(!existsSync(stateDir) || readdirSync(stateDir).length === 0)
   })
 }

@@ -111,6 +111,15 @@ export class Agent {
     return this.#state
   }
 
+  /**
+   * True when the readers of `stdout` and `stderr` have taken all that has arrived. Once the state
+   * tells a run's end and this is true, they have the whole output of that run.
+   */
+  get isOutputRead(): boolean {
+    const { stdout, stderr } = this.#streamOf(0)
+    return stdout.isRead && stderr.isRead
+  }
+
   /** Where this session's output continues that of the session before. */
   get welcome(): Welcome {
     if (this.#welcome === undefined) throw channelLost()

@@ -15,6 +15,11 @@ export class Output extends Readable {
     this.#consumed = consumed
   }
 
+  /** True when the reader has taken every byte that has arrived. */
+  get isRead(): boolean {
+    return this.#waiting.length === 0 && this.readableLength === 0
+  }
+
   deliver(bytes: Buffer): void {
     if (this.destroyed) {
       this.#consumed(bytes.length) // nobody reads: the guest must not wait
