@@ -67,6 +67,7 @@ function checkout(t: TestContext) {
   put('tools/npm', FAKE_NPM, 0o755)
   put('bin/node', FAKE_NODE, 0o755)
   put('src/setup/main.ts', FAKE_SETUP)
+  put('native/init/init.c', 'int main(void) { return 0; }\n')
   put('script.ts', SCRIPT)
   for (const name of ['package-lock.json', 'package.json', '.npmrc']) put(name, '{}')
   put('package.json', '{"type":"module"}')
@@ -118,7 +119,7 @@ test('quiet and with nothing to do, not a byte is added to what the script print
   assert.deepEqual([stdout, stderr], ['[]\n', ''])
 })
 
-test('a changed lock file, changed set-up code and a lost file each bring the work back', (t) => {
+test('a changed lock file, changed sources of set-up and a lost file each bring the work back', (t) => {
   const here = checkout(t)
   here.run()
   here.put('package-lock.json', '{"changed":true}')
@@ -127,12 +128,15 @@ test('a changed lock file, changed set-up code and a lost file each bring the wo
   here.put('src/setup/packages.json', '[]')
   here.run()
   assert.deepEqual(here.log().slice(4), ['set-up'])
-  here.remove('proof')
+  here.put('native/init/init.c', 'int main(void) { return 1; }\n')
   here.run()
   assert.deepEqual(here.log().slice(5), ['set-up'])
-  here.put('build/setup.json', '{"key":')
+  here.remove('proof')
   here.run()
   assert.deepEqual(here.log().slice(6), ['set-up'])
+  here.put('build/setup.json', '{"key":')
+  here.run()
+  assert.deepEqual(here.log().slice(7), ['set-up'])
 })
 
 test('an npm that was killed half-way is run again', async (t) => {
