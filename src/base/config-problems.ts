@@ -1,8 +1,15 @@
 import type { TSchema } from 'typebox'
-import { Value } from 'typebox/value'
+import { schemaValue } from './schema-value.ts'
 
 const PROBLEMS_MAX = 20
 const VALUE_CHARS_MAX = 60
+
+export interface ConfigProblem {
+  /** JSON Pointer (RFC 6901) of the key: `/regions/0/hosts`. */
+  readonly path: string
+  readonly what: string
+  readonly isUnknownKey: boolean
+}
 
 /**
  * What is wrong with a configuration, a sentence each: `FILE:LINE: key: what; found VALUE`.
@@ -14,42 +21,53 @@ export function describeProblems(
   config: unknown,
   where: (path: string) => string,
 ): string[] {
-  const problems: string[] = []
-  for (const { keyword, instancePath, params, message } of Value.Errors(schema, config)) {
-    if (keyword === 'boolean') continue // the same key comes again as additionalProperties
-    const { path, what } = sentence(schema, config, keyword, instancePath, params, message)
-    problems.push(`${where(path)}: ${readable(path)}: ${what}`)
-    if (problems.length === PROBLEMS_MAX) break
-  }
-  return problems
+  return findProblems(schema, config).map(
+    ({ path, what }) => `${where(path)}: ${readableKey(path)}: ${what}`,
+  )
 }
 
-function sentence(
-  schema: TSchema,
+/** The first of what a schema refuses in a configuration, with hints at what was meant. */
+export function findProblems(schema: TSchema, config: unknown): ConfigProblem[] {
+  const problems: ConfigProblem[] = []
+  for (const { keyword, instancePath, params, message } of schemaValue().Errors(schema, config)) {
+    if (keyword === 'boolean') continue // the same key comes again as additionalProperties
+    if (keyword === 'additionalProperties') {
+      const { additionalProperties } = params as { additionalProperties: readonly string[] }
+      for (const key of additionalProperties) problems.push(unknownKey(schema, instancePath, key))
+    } else {
+      problems.push(mismatch(config, keyword, instancePath, params, message))
+    }
+    if (problems.length >= PROBLEMS_MAX) break
+  }
+  return problems.slice(0, PROBLEMS_MAX)
+}
+
+function unknownKey(schema: TSchema, path: string, key: string): ConfigProblem {
+  const known = keysAt(schema, path)
+  const near = nearest(key, known)
+  const hint = near === undefined ? `known are ${known.join(', ')}` : `did you mean '${near}'?`
+  return { path: `${path}/${key}`, what: `unknown key; ${hint}`, isUnknownKey: true }
+}
+
+function mismatch(
   config: unknown,
   keyword: string,
   path: string,
   params: unknown,
   message: string,
-): { path: string; what: string } {
-  if (keyword === 'additionalProperties') {
-    const [key = ''] = (params as { additionalProperties: string[] }).additionalProperties
-    const known = keysAt(schema, path)
-    const near = nearest(key, known)
-    const hint = near === undefined ? `known are ${known.join(', ')}` : `did you mean '${near}'?`
-    return { path: `${path}/${key}`, what: `unknown key; ${hint}` }
-  }
+): ConfigProblem {
   if (keyword === 'required') {
     const keys = (params as { requiredProperties: string[] }).requiredProperties
-    return { path, what: `lacks ${keys.map((key) => `'${key}'`).join(', ')}` }
+    const what = `lacks ${keys.map((key) => `'${key}'`).join(', ')}`
+    return { path, what, isUnknownKey: false }
   }
-  const found = JSON.stringify(Value.Pointer.Get(config, path)) ?? 'nothing'
+  const found = JSON.stringify(schemaValue().Pointer.Get(config, path)) ?? 'nothing'
   const short = found.length > VALUE_CHARS_MAX ? `${found.slice(0, VALUE_CHARS_MAX)}…` : found
-  return { path, what: `${message}, found ${short}` }
+  return { path, what: `${message}, found ${short}`, isUnknownKey: false }
 }
 
 /** `/regions/0/hosts` as people write it: `regions[0].hosts`. */
-const readable = (path: string) =>
+export const readableKey = (path: string) =>
   path
     .slice(1)
     .replaceAll(/\/(\d+)/g, '[$1]')

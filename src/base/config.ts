@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { parse, TomlError } from 'smol-toml'
 import type { Static, TObject } from 'typebox'
-import { Value } from 'typebox/value'
 import { BaseError } from './base-error.ts'
 import { describeProblems, lineOf } from './config-problems.ts'
 import { errorCode } from './errors.ts'
+import { schemaValue } from './schema-value.ts'
 
 export interface ConfigOptions<Schema extends TObject> {
   /** Every object in it closed (`additionalProperties: false`), so that a typing error is found. */
@@ -33,8 +33,8 @@ export function loadConfig<Schema extends TObject>(options: ConfigOptions<Schema
   const written = file === undefined ? {} : parseToml(file, source)
   const origins = new Map<string, string>()
   if (envPrefix !== undefined) applyEnvironment(schema, written, envPrefix, env, origins)
-  const config = Value.Default(schema, written)
-  if (!Value.Check(schema, config)) {
+  const config = schemaValue().Default(schema, written)
+  if (!schemaValue().Check(schema, config)) {
     const where = (path: string) =>
       origins.get(path) ?? (file === undefined ? 'configuration' : `${file}${lineOf(source, path)}`)
     throw new BaseError('base.config_bad', {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import type { Clock } from './clock.ts'
 import { newMachineId, parseMachineId } from './machine-id.ts'
 import { seededRandom } from './random.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { parseByteSize } from './byte-size.ts'
 import { formatDurationMs, parseDurationMs } from './duration.ts'
 import { seededRandom, systemRandom } from './random.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { BoundedQueue } from './bounded-queue.ts'
 import type { Clock } from './clock.ts'
 import { systemClock } from './clock.ts'

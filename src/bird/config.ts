@@ -8,6 +8,10 @@ export interface OriginatedPrefix {
   readonly prefix: string
   /** False: known but withdrawn until somebody enables the protocol. */
   readonly isAnnounced: boolean
+  /** Standard communities that it is told with (RFC 1997). @default none */
+  readonly communities?: readonly (readonly [number, number])[]
+  /** Among protocols that originate one prefix the highest wins. @default BIRD's own, 200 */
+  readonly preference?: number
 }
 
 /** One eBGP session, over directly connected addresses. */
@@ -67,11 +71,21 @@ function kernel(version: 4 | 6): string {
 }`
 }
 
-function originate({ protocol, prefix, isAnnounced }: OriginatedPrefix): string {
+function originate(one: OriginatedPrefix): string {
+  const { protocol, prefix, isAnnounced } = one
   return `protocol static ${protocol} {${isAnnounced ? '' : '\n  disabled;'}
-  ipv${family(prefix)};
+  ipv${family(prefix)}${originChannel(one)};
   route ${prefix} blackhole;
 }`
+}
+
+function originChannel({ communities = [], preference }: OriginatedPrefix): string {
+  const add = communities.map(([high, low]) => `bgp_community.add((${high},${low}));`)
+  const lines = [
+    ...(preference === undefined ? [] : [`preference ${preference};`]),
+    ...(add.length === 0 ? [] : [`import filter { ${add.join(' ')} accept; };`]),
+  ]
+  return lines.length === 0 ? '' : ` { ${lines.join(' ')} }`
 }
 
 function session(router: BirdRouter, neighbour: BgpNeighbour): string {
@@ -93,11 +107,14 @@ function session(router: BirdRouter, neighbour: BgpNeighbour): string {
 }
 
 function importFilter({ imports, cost }: BgpNeighbour, version: 4 | 6): string {
-  if (imports === 'everything') return `filter { ${addCost(cost)} accept; }`
+  if (imports === 'everything') return `filter { ${YIELD} ${addCost(cost)} accept; }`
   const accepted = imports.filter((prefix) => family(prefix) === version)
   if (accepted.length === 0) return 'none'
-  return `filter { if net !~ [ ${accepted.join(', ')} ] then reject; ${addCost(cost)} accept; }`
+  return `filter { if net !~ [ ${accepted.join(', ')} ] then reject; ${YIELD} ${addCost(cost)} accept; }`
 }
+
+/** Who is about to go is chosen when nobody else is there. Source: RFC 8326, GRACEFUL_SHUTDOWN. */
+const YIELD = 'if (65535, 0) ~ bgp_community then bgp_local_pref = 0;'
 
 /** A route without MED counts as 0 (RFC 4271, section 9.1.2.2 c). */
 function addCost(cost: number): string {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import type { NodeEnv } from './node.ts'
 import type { Stream } from './stream.ts'
 import { World } from './world.ts'

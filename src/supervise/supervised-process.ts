@@ -10,6 +10,7 @@ import {
   type Policy,
 } from './lifecycle.ts'
 import { LineReader } from './line-reader.ts'
+import { OutputFile } from './output-file.ts'
 import { endOrphan, removePidFile, writePidFile } from './pid-file.ts'
 import { identify, signalPid } from './process-identity.ts'
 
@@ -33,6 +34,8 @@ export interface SuperviseOptions {
   readonly stopSignal?: NodeJS.Signals
   /** Remembers the child, so that one left by a killed supervisor is ended before the next start. */
   readonly pidFile?: string
+  /** Where what it prints goes, bounded; it can print on when the supervisor is gone. Absent: to the log. */
+  readonly outputFile?: string
   readonly clock?: Clock
   readonly random?: Random
 }
@@ -47,6 +50,7 @@ export class SupervisedProcess {
   readonly #clock: Clock
   readonly #lifecycle: Lifecycle
   readonly #watchers = new Set<() => void>()
+  readonly #output: OutputFile | undefined
   #child: ChildProcess | undefined
   #timer: Disposable | undefined
   #probing: AbortController | undefined
@@ -56,6 +60,8 @@ export class SupervisedProcess {
     this.name = options.name
     this.#options = options
     this.#clock = options.clock ?? systemClock
+    const { outputFile } = options
+    this.#output = outputFile === undefined ? undefined : new OutputFile(outputFile)
     const policy = { ...DEFAULT_POLICY, ...options.policy }
     this.#lifecycle = new Lifecycle(policy, options.random ?? systemRandom)
   }
@@ -176,12 +182,14 @@ export class SupervisedProcess {
   #spawn(): void {
     const { command, args, cwd, env, log, pidFile } = this.#options
     if (this.#child !== undefined) this.#restarts += 1
-    const child = spawn(command, [...args], {
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      ...(cwd === undefined ? {} : { cwd }),
-      ...(env === undefined ? {} : { env }),
-    })
+    const start = (output: 'pipe' | number) =>
+      spawn(command, [...args], {
+        detached: true,
+        stdio: ['ignore', output, output],
+        ...(cwd === undefined ? {} : { cwd }),
+        ...(env === undefined ? {} : { env }),
+      })
+    const child = this.#output === undefined ? start('pipe') : this.#output.with(start)
     this.#child = child
     const identity = child.pid === undefined ? undefined : identify(child.pid)
     if (pidFile !== undefined && identity !== undefined) writePidFile(pidFile, identity)
@@ -212,6 +220,7 @@ export class SupervisedProcess {
   async #probe(): Promise<void> {
     const child = this.#child
     const { probe, log } = this.#options
+    this.#output?.trim()
     let isHealthy = true
     if (probe !== undefined) {
       const probing = new AbortController()
