@@ -78,6 +78,7 @@ CREATE TABLE machines (
   process_group TEXT NOT NULL DEFAULT '',
   image_ref JSON NOT NULL DEFAULT '{}',
   config JSON NOT NULL DEFAULT '{}',         -- without secrets
+  events JSON NOT NULL DEFAULT '[]',         -- the last few, newest first
   private_ip TEXT NOT NULL DEFAULT '',       -- 6PN
   private_ipv4 TEXT NOT NULL DEFAULT '',
   is_cordoned INTEGER NOT NULL DEFAULT 0,    -- the proxy sends nothing to it
@@ -184,11 +185,33 @@ CREATE TABLE acme_challenges (
 CREATE TABLE wireguard_peers (
   public_key TEXT NOT NULL PRIMARY KEY,
   host_id TEXT NOT NULL DEFAULT '',
+  gateway TEXT NOT NULL DEFAULT '',          -- id of the host that it connects to
   org_id TEXT NOT NULL DEFAULT '',
   network_id INTEGER NOT NULL DEFAULT 0,
   name TEXT NOT NULL DEFAULT '',
   region TEXT NOT NULL DEFAULT '',
   peer_ip TEXT NOT NULL DEFAULT '',
   created_at INTEGER NOT NULL DEFAULT 0
+);
+
+-- Where people's devices connect to.
+CREATE TABLE wireguard_gateways (
+  host_id TEXT NOT NULL PRIMARY KEY,
+  region TEXT NOT NULL DEFAULT '',
+  public_key TEXT NOT NULL DEFAULT '',
+  endpoint TEXT NOT NULL DEFAULT '',         -- ip:port
+  address_field INTEGER NOT NULL DEFAULT 0,  -- the host's field in 6PN addresses
+  updated_at INTEGER NOT NULL DEFAULT 0
+);
+
+-- What a gateway sees of a peer. Written when there was a new handshake.
+CREATE TABLE wireguard_links (
+  public_key TEXT NOT NULL,
+  host_id TEXT NOT NULL,
+  endpoint TEXT NOT NULL DEFAULT '',
+  handshake_at INTEGER NOT NULL DEFAULT 0,
+  received_bytes INTEGER NOT NULL DEFAULT 0,
+  sent_bytes INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (public_key, host_id)
 );
 `

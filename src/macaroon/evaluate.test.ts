@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { parseAccess } from './access.ts'
 import type { Caveat } from './caveat.ts'
 import { caveatsFromJson, decodeCaveatSet } from './caveat-set.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { decode, encode } from '@msgpack/msgpack'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { decodeText, encodeText, showText } from './byte-text.ts'
 import { MacaroonError } from './errors.ts'
 import { parseExactJson, printExactJson } from './exact-json.ts'

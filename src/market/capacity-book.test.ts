@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { type HostCapacity, MICROS_PER_CPU } from './capacity.ts'
 import { CapacityBook } from './capacity-book.ts'
 import { capacity, small, whole } from './market.fixture.ts'

@@ -25,8 +25,8 @@ const BACKOFF: Backoff = { baseMs: 100, capMs: 5_000 }
 const NO_RESPONDERS = 503
 
 export interface NatsLinkOptions {
-  /** `nats://host:port` each; the first that answers is taken. */
-  readonly servers: readonly string[]
+  /** `nats://host:port` each, or what finds them, asked anew each time; the first that answers is taken. */
+  readonly servers: readonly string[] | (() => Promise<readonly string[]>)
   /** The seed of the nkey that the server knows this process by. Secret. */
   readonly seed: string
   /** Shown in the server's list of connections. */
@@ -68,16 +68,27 @@ export class NatsLink implements AsyncDisposable {
   readonly #loop: Promise<void>
   #connection: NatsConnection | undefined
   #connects = 0
+  /** As found last. */
+  #servers: readonly string[] = []
 
   /** Begins to connect at once, in the background: no part waits for NATS to start. */
   constructor(options: NatsLinkOptions) {
     this.#options = options
     this.#clock = options.clock ?? systemClock
+    if (typeof options.servers !== 'function') this.#servers = options.servers
     this.#loop = this.#run()
   }
 
   get isConnected(): boolean {
     return this.#connection !== undefined
+  }
+
+  /**
+   * The connection of this moment, for what a link does not do (JetStream). It may end at any time; ask
+   * again each time.
+   */
+  get connection(): NatsConnection | undefined {
+    return this.#connection
   }
 
   /** Times that a connection was made. */
@@ -110,7 +121,7 @@ export class NatsLink implements AsyncDisposable {
     if (connection === undefined || connection.isClosed()) {
       throw new MarketError('market.unavailable', {
         what: 'there is no connection to NATS',
-        values: { servers: this.#options.servers },
+        values: { servers: this.#servers },
         fix: 'it is tried again by itself; look whether a server runs there',
       })
     }
@@ -145,8 +156,9 @@ export class NatsLink implements AsyncDisposable {
   async #dial(): Promise<NatsConnection | undefined> {
     const { servers, seed, name, log } = this.#options
     try {
+      if (typeof servers === 'function') this.#servers = await servers()
       const connection = await connect({
-        servers: [...servers],
+        servers: [...this.#servers],
         name,
         authenticator: nkeyAuthenticator(new TextEncoder().encode(seed)),
         timeout: CONNECT_TIMEOUT_MS,
@@ -158,7 +170,7 @@ export class NatsLink implements AsyncDisposable {
       if (!this.#stopping.signal.aborted) return connection
       await connection.close()
     } catch (err) {
-      log.warn({ err, servers }, 'cannot connect to NATS; trying again')
+      log.warn({ err, servers: this.#servers }, 'cannot connect to NATS; trying again')
     }
     return undefined
   }

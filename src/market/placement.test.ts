@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { seededRandom } from '#base'
+import { fc } from '#property'
 import type { Answer } from './bid.ts'
 import type { PlacementError } from './errors.ts'
 import type { Region } from './host.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { seededRandom } from '#base'
+import { fc } from '#property'
 import type { Bid } from './bid.ts'
 import { ams, host } from './market.fixture.ts'
 import { chooseBest, DEFAULT_RANKING, points, score } from './ranking.ts'

@@ -65,3 +65,10 @@ export function answerSubject(reply: string | undefined, host: HostId): string |
   const address = parseReply(reply)
   return address === undefined || address.host !== undefined ? undefined : `${reply}.${host}`
 }
+
+/** Lines of machines that a host of that region may send: `logs.<app>.<region>.<machine>`. */
+export const logSubjects = (region: Region): string => `logs.*.${region}.*`
+
+/** With which the API reads the log. Source: NATS JetStream wire API. */
+export const LOG_API: readonly string[] = ['$JS.API.>', '$JS.ACK.>']
+export const LOG_REPLIES = '_INBOX.>'

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { defineScenario, type NodeEnv, type SimNode, type World } from '#sim'
 import { parseActorId } from '../changes/actor-id.ts'
 import { type FullChangeset, SENTINEL } from '../changes/changeset.ts'

@@ -10,7 +10,16 @@ export type QueryEvent =
       readonly cells: readonly unknown[]
     }
 
-/** A small client of the HTTP API, for the command line and for tests. */
+/** What a parameter may be. Whole numbers are integers. */
+export type ApiValue = string | number | null
+
+export interface ApiCallOptions {
+  /** After so long the agent gives up. */
+  readonly timeoutSeconds?: number | undefined
+  readonly signal?: AbortSignal
+}
+
+/** A small client of the HTTP API, for the command line, for flyd, and for tests. */
 export class ApiClient {
   readonly #url: string
   readonly #headers: Readonly<Record<string, string>>
@@ -25,10 +34,10 @@ export class ApiClient {
   /** @throws UserSqlError corrosion.sql_failed with what the agent says */
   async *query(
     sql: string,
-    parameters: readonly string[],
-    timeoutSeconds?: number,
+    parameters: readonly ApiValue[],
+    options: ApiCallOptions = {},
   ): AsyncGenerator<QueryEvent> {
-    const response = await this.#post('/v1/queries', [sql, parameters], timeoutSeconds)
+    const response = await this.#post('/v1/queries', [sql, parameters], options)
     let columns: readonly string[] = []
     for await (const line of lines(response)) {
       const event = parseBody(line) as Record<string, unknown>
@@ -46,20 +55,33 @@ export class ApiClient {
   /** @throws UserSqlError corrosion.sql_failed with what the agent says */
   async execute(
     sql: string,
-    parameters: readonly string[],
-    timeoutSeconds?: number,
+    parameters: readonly ApiValue[],
+    options: ApiCallOptions = {},
   ): Promise<{ readonly rowsAffected: number; readonly version: number | null }> {
-    const response = await this.#post('/v1/transactions', [[sql, parameters]], timeoutSeconds)
-    const answer = (await response.json()) as {
+    return await this.transaction([[sql, parameters]], options)
+  }
+
+  /** All statements or none. @throws UserSqlError corrosion.sql_failed with what the agent says */
+  async transaction(
+    statements: readonly (readonly [sql: string, parameters: readonly ApiValue[]])[],
+    options: ApiCallOptions = {},
+  ): Promise<{ readonly rowsAffected: number; readonly version: number | null }> {
+    const response = await this.#post('/v1/transactions', statements, options)
+    const { results, version } = (await response.json()) as {
       results: { rows_affected?: number; error?: string }[]
       version: number | null
     }
-    const [result] = answer.results
-    if (result?.error !== undefined) throw failed(result.error)
-    return { rowsAffected: result?.rows_affected ?? 0, version: answer.version }
+    const error = results.find((one) => one.error !== undefined)?.error
+    if (error !== undefined) throw failed(error)
+    const rowsAffected = results.reduce((sum, one) => sum + (one.rows_affected ?? 0), 0)
+    return { rowsAffected, version }
   }
 
-  async #post(path: string, body: unknown, timeoutSeconds?: number): Promise<Response> {
+  async #post(
+    path: string,
+    body: unknown,
+    { timeoutSeconds, signal }: ApiCallOptions,
+  ): Promise<Response> {
     const query = timeoutSeconds === undefined ? '' : `?timeout=${timeoutSeconds}`
     let response: Response
     try {
@@ -67,8 +89,10 @@ export class ApiClient {
         method: 'POST',
         headers: this.#headers,
         body: JSON.stringify(body),
+        ...(signal === undefined ? {} : { signal }),
       })
     } catch (cause) {
+      signal?.throwIfAborted()
       throw new UserSqlError('corrosion.sql_failed', {
         what: `error sending request for url (${this.#url}${path})`,
         fix: 'start the agent (godwit corrosion agent -c FILE), or name its API with --api-addr',

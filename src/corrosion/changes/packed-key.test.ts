@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { CorrosionError } from '../errors.ts'
 import { packKey, unpackKey } from './packed-key.ts'
 import type { SqlValue } from './sql-value.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { type ActorId, parseActorId } from '../changes/actor-id.ts'
 import { RangeSet } from '../changes/range-set.ts'
 import type { Need, SyncState } from '../changes/sync-state.ts'

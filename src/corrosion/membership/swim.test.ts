@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { seededRandom } from '#base'
+import { fc } from '#property'
 import { testScenario } from '#sim'
 import { DrawSet } from './draw-set.ts'
 import { type Health, type Identity, type Rumour, supersedes } from './member.ts'

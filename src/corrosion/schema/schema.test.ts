@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { parseSchema } from './parse-schema.ts'
 import { planMigration } from './plan-migration.ts'
 import { readTables } from './read-tables.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { sqlTokens } from './sql-tokens.ts'
 
 test('tokens of any text are in order, do not overlap and leave out only space and comments', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { parseActorId } from '../changes/actor-id.ts'
 import { type Changeset, type ColumnChange, SENTINEL } from '../changes/changeset.ts'
 import { packKey } from '../changes/packed-key.ts'

@@ -13,5 +13,7 @@ export class SubscriptionError extends GodwitError<SubscriptionErrorCode> {
     /** The reader was too slow: go on with `from` the last change seen. */
     'corrosion.subscription_lagged': { status: 503, transient: true },
     'corrosion.subscription_limit': { status: 503, transient: true },
+    /** An agent refused to be followed, or what it sends makes no sense. */
+    'corrosion.subscription_broken': { status: 502, transient: true },
   } as const
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import { systemClock } from '#base'
+import { fc } from '#property'
 import type { SqlValue } from '../changes/sql-value.ts'
 import { Store } from '../store/store.ts'
 import { rowwiseShape } from './query-shape.ts'

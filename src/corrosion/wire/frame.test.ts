@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { WireError } from './errors.ts'
 import { FrameReader } from './frame.ts'
 

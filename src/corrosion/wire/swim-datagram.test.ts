@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import type { Rumour } from '../membership/member.ts'
 import { RUMOURS_MAX, type SwimMessage } from '../membership/swim-message.ts'
 import { WireError } from './errors.ts'

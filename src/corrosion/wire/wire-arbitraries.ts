@@ -1,5 +1,5 @@
 /** What fast-check draws for the tests of the codecs. */
-import fc from 'fast-check'
+import { fc } from '#property'
 import { type ActorId, parseActorId } from '../changes/actor-id.ts'
 import type { Changeset, EmptyChangeset, FullChangeset } from '../changes/changeset.ts'
 import type { Range } from '../changes/range-set.ts'
