@@ -30,18 +30,30 @@ static struct frame_parser parser;
 static uint8_t inbox[INBOX_BYTES];
 static size_t inbox_start, inbox_end;
 static bool took_frames; /* in channel_push, after the deadlines were looked at */
+static bool greeted;     /* a host said HELLO, and nothing was written since */
+
+/* A port without a host is always "ready": look again after a while. */
+static void look_later(void) {
+	source_watch(&channel, 0);
+	retry_at_ms = now_ms() + ABSENT_RETRY_MS;
+}
 
 static void lose_host(void) {
 	session_lose();
 	frame_reset(&parser);
 	inbox_start = inbox_end = 0;
-	if (!is_port) {
-		source_close(&channel);
-		return;
-	}
-	/* A port without a host is always "ready": look again after a while. */
-	source_watch(&channel, 0);
-	retry_at_ms = now_ms() + ABSENT_RETRY_MS;
+	greeted = false;
+	if (is_port) look_later();
+	else source_close(&channel);
+}
+
+/*
+ * The kernel says that no host is there. Of a port it learns that a host came later than it has the host's
+ * first bytes, and until then takes no answer: the host that just said HELLO is not the one that is missing.
+ */
+static void miss_host(void) {
+	if (is_port && greeted) look_later();
+	else lose_host();
 }
 
 /* False when it had to stop: answers have no room. */
@@ -51,6 +63,7 @@ static bool parse_inbox(void) {
 		enum frame_result result;
 		if (!outbox_has_room_for_answer()) return false;
 		inbox_start += frame_parse(&parser, inbox + inbox_start, inbox_end - inbox_start, &frame, &result);
+		if (result == FRAME_READY && frame.type == F_HELLO) greeted = true;
 		if (result == FRAME_READY && !session_take(&frame)) result = FRAME_LOST;
 		if (result != FRAME_LOST) continue;
 		session_lose();
@@ -65,7 +78,7 @@ static void read_more(void) {
 	inbox_start = inbox_end = 0;
 	ssize_t n = read(channel.fd, inbox, sizeof inbox);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-	if (n <= 0) return lose_host();
+	if (n <= 0) return miss_host();
 	inbox_end = (size_t)n;
 	(void)parse_inbox();
 }
@@ -76,6 +89,7 @@ static void write_more(void) {
 		if (n < 0 && errno == EINTR) continue;
 		if (n < 0 && errno != EAGAIN) return lose_host();
 		if (n <= 0) return;
+		greeted = false;
 		outbox.start += (size_t)n;
 	}
 }
@@ -83,7 +97,7 @@ static void write_more(void) {
 static void on_channel(struct source *source, uint32_t events) {
 	(void)source;
 	if (events & EPOLLIN) read_more();
-	else if (events & (EPOLLHUP | EPOLLERR)) lose_host();
+	else if (events & (EPOLLHUP | EPOLLERR)) miss_host();
 }
 
 void channel_push(void) {

@@ -34,6 +34,8 @@ static bool outputs_are_closed(void) {
 	return ENTRYPOINT->out[0].source.fd < 0 && ENTRYPOINT->out[1].source.fd < 0;
 }
 
+bool entrypoint_has_run(void) { return state.runs > 0; }
+
 int entrypoint_start(uint16_t request_id) {
 	if (!config_is_complete()) return fail_with(EPROTO, "start", "there is no configuration yet");
 	if (entrypoint_is_running()) return fail_with(EALREADY, "start", "the entrypoint runs");

@@ -10,6 +10,8 @@
 
 int entrypoint_start(uint16_t request_id);
 bool entrypoint_is_running(void);
+/* Somebody else than init has been in the machine. */
+bool entrypoint_has_run(void);
 /* The signal now, SIGKILL after the timeout. */
 int entrypoint_stop(int signal_number, uint64_t timeout_ms);
 /* The same, then a new start. The request is answered when the new one runs. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "devices.h"
 #include "etc-files.h"
 #include "failure.h"
 #include "modules.h"
@@ -30,6 +31,12 @@ int machine_boot(void) {
 	return modules_load();
 }
 
+int machine_find_devices_anew(void) {
+	if (!virtual) return 0;
+	if (rooted) return fail_with(EBUSY, "device", "the root is mounted");
+	return devices_find_anew();
+}
+
 static int set_hostname(void) {
 	const char *name = config_text(R_HOSTNAME, 0);
 	struct utsname now;
@@ -47,9 +54,20 @@ static int start_swap(void) {
 	return 0;
 }
 
+static int load_file_systems(void) {
+	struct record volume;
+	const char *type = config_text(R_ROOT, 1);
+	if (type != NULL && modules_load_for(type) < 0) return -1;
+	for (size_t at = 0; config_next(R_MOUNT, &at, &volume);) {
+		type = record_text(&volume, 2);
+		if (type != NULL && modules_load_for(type) < 0) return -1;
+	}
+	return 0;
+}
+
 static int take_root(void) {
 	if (!virtual || rooted) return 0;
-	if (root_enter() < 0 || mounts_make_rest() < 0) return -1;
+	if (load_file_systems() < 0 || root_enter() < 0 || mounts_make_rest() < 0) return -1;
 	rooted = true;
 	return 0;
 }

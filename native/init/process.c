@@ -210,11 +210,11 @@ static void give_to_user(const struct start *start, const int theirs[PIPES]) {
 
 int process_start(const struct start *start, struct started *started) {
 	int ours[PIPES] = {-1, -1, -1, -1}, theirs[PIPES] = {-1, -1, -1, -1};
-	struct record tty;
+	struct record tty, input;
 	bool terminal = start->copy == NULL && (start->inherits_input
 		? record_find(start->document, start->document_bytes, R_TTY, &tty) : find(start, R_TTY, &tty));
-	bool opened = (terminal ? open_terminal(&tty, ours, theirs)
-	                        : open_pipes(start->inherits_input, ours, theirs)) == 0
+	bool takes_input = start->inherits_input || (start->copy == NULL && find(start, R_INPUT, &input));
+	bool opened = (terminal ? open_terminal(&tty, ours, theirs) : open_pipes(takes_input, ours, theirs)) == 0
 	              && make_pipe(&ours[REPORT], &theirs[REPORT]) == 0;
 	if (opened && start->copy == NULL) give_to_user(start, theirs);
 	pid_t pid = opened ? fork() : -1;

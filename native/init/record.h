@@ -17,7 +17,7 @@
 enum record_tag {
 	/* configuration */
 	R_HOSTNAME = 1, R_ROOT, R_MOUNT, R_SWAP, R_HOST, R_NAMESERVER, R_SEARCH, R_LINK, R_ADDRESS,
-	R_ENV, R_ARGV, R_USER, R_CWD, R_RLIMIT, R_TTY,
+	R_ENV, R_ARGV, R_USER, R_CWD, R_RLIMIT, R_TTY, R_INPUT,
 	/* requests */
 	R_SIGNAL = 32, R_TIMEOUT_MS, R_MODE, R_PATH, R_OWNER, R_TARGET, R_TIME, R_ENTROPY,
 	/* answers */

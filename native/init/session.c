@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "accept.h"
 #include "clock.h"
 #include "config.h"
 #include "copy.h"
@@ -13,6 +14,7 @@
 #include "failure.h"
 #include "machine.h"
 #include "outbox.h"
+#include "sftp.h"
 #include "shutdown.h"
 #include "stats.h"
 #include "stream.h"
@@ -64,6 +66,7 @@ static int run_process(const struct frame *frame) {
 	struct started started;
 	if (frame->type == F_PUT) start.copy = copy_put;
 	if (frame->type == F_GET) start.copy = copy_get;
+	if (frame->type == F_SFTP) start.copy = sftp_serve;
 	struct stream *stream = stream_take(start.copy == NULL ? STREAM_EXEC : STREAM_COPY, frame->id);
 	if (stream == NULL) return fail_with(EMFILE, "open", "all streams are in use");
 	if (process_start(&start, &started) < 0) {
@@ -112,8 +115,9 @@ static int perform(const struct frame *frame, bool *later) {
 	case F_RESTART: return entrypoint_restart(frame->id, signal_of(frame), timeout_of(frame));
 	case F_SHUTDOWN: return shut_down(frame);
 	case F_STATS: return stats(frame);
-	case F_EXEC: case F_PUT: case F_GET: return run_process(frame);
+	case F_EXEC: case F_PUT: case F_GET: case F_SFTP: return run_process(frame);
 	case F_DIAL: return dial(frame->id, frame->payload, frame->length);
+	case F_ACCEPT: return accept_one(frame->id, frame->payload, frame->length);
 	default: *later = false;
 	}
 	switch (frame->type) {
@@ -122,6 +126,7 @@ static int perform(const struct frame *frame, bool *later) {
 	case F_SIGNAL: return signal_process(frame);
 	case F_SET_CLOCK: return clock_set(frame->payload, frame->length);
 	case F_RESEED: return clock_reseed(frame->payload, frame->length);
+	case F_FIND_DEVICES: return machine_find_devices_anew();
 	default: return fail_with(ENOSYS, "request", "this init does not know the request");
 	}
 }

@@ -37,6 +37,7 @@ struct stream *stream_find(uint16_t id) {
 
 static void reset(struct stream *stream) {
 	stream->begun = stream->failed = stream->answered = stream->abandoned = stream->orphan = stream->exited = false;
+	stream->accepting = false;
 	memset(&stream->failure, 0, sizeof stream->failure);
 	stream->pid = 0;
 	stream->in.credit = 0;

@@ -32,6 +32,7 @@ struct stream {
 	enum stream_kind kind;
 	uint16_t id, answer_id;
 	bool begun, failed, answered, abandoned, orphan, exited;
+	bool accepting; /* a dial the other way round, which waits for its connection */
 	struct exec_failure failure;
 	pid_t pid; /* 0: none */
 	int status;
