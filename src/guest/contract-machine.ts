@@ -17,7 +17,7 @@ import type { GuestConfig } from './agent/machine-config.ts'
 import type { GuestSpec } from './guest-spec.ts'
 
 const ROOT_BYTES = 24 << 20
-const VOLUME_BYTES = 16 << 20
+const VOLUME_MIB = 16
 const MEMORY_MIB = 192
 const busyboxPlaces = ['/usr/bin/busybox', '/bin/busybox']
 const folders = ['bin', 'dev', 'proc', 'sys', 'run', 'etc', 'tmp', 'root', 'data', 'home/app']
@@ -66,9 +66,9 @@ export class TrialDisks {
     return path
   }
 
-  volume(): string {
+  volume(mib = VOLUME_MIB): string {
     const path = join(this.folder, `${newMachineId(systemRandom)}.volume`)
-    makeExt4(path, VOLUME_BYTES)
+    makeExt4(path, mib * 2 ** 20)
     return path
   }
 

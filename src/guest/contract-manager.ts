@@ -2,6 +2,7 @@
 import { text } from 'node:stream/consumers'
 import { connectAgent } from './agent/agent.ts'
 import { scriptConfig } from './contract-machine.ts'
+import { withDevices } from './guest-devices.ts'
 import type { GuestSpec } from './guest-spec.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -13,7 +14,7 @@ const spec = JSON.parse(specJson) as GuestSpec
 const runtime = await openRuntime(stateDir)
 const guest = await runtime.boot(spec)
 const agent = await connectAgent(await guest.openChannel())
-await agent.configure(scriptConfig(spec, script))
+await agent.configure(withDevices(guest, scriptConfig(spec, script)))
 await agent.start()
 process.stdout.write('running\n')
 await text(process.stdin)

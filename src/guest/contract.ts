@@ -7,13 +7,17 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { buffer, text } from 'node:stream/consumers'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import { type MachineId, newMachineId, pollUntil, systemRandom } from '#base'
 import { type Agent, connectAgent } from './agent/agent.ts'
 import type { EntrypointState } from './agent/answers.ts'
 import type { GuestConfig } from './agent/machine-config.ts'
+import { Cgroup } from './cgroup/cgroup.ts'
 import { scriptConfig, TrialDisks } from './contract-machine.ts'
+import { TrialNetwork } from './contract-network.ts'
+import { withDevices } from './guest-devices.ts'
 import type { GuestSpec } from './guest-spec.ts'
 import type { Guest, Runtime } from './runtime.ts'
 import { tracesOnHost } from './traces-on-host.ts'
@@ -24,11 +28,12 @@ export interface RuntimeSubject {
   readonly subjectPath: string
   /** A virtual machine's kernel tells init who died for want of memory. */
   readonly isVirtual: boolean
-  /** How many machines are made one after another to look for leaks. */
+  /** How many machines are made one after another to look for leaks; GODWIT_LEAK_ROUNDS says it for all. */
   readonly leakRounds: number
 }
 
-const STATE_MS = 60_000
+const STATE_MS = 180_000
+const RECONNECTS = 20
 
 export function testRuntime(subject: RuntimeSubject): void {
   describe(`the runtime ${subject.name}`, () => {
@@ -86,7 +91,7 @@ async function run(
   const { spec, guest } = await boot(t, bench, changes)
   const agent = await connectAgent(await guest.openChannel())
   t.after(() => agent.close())
-  await agent.configure(scriptConfig(spec, script, config))
+  await agent.configure(withDevices(guest, scriptConfig(spec, script, config)))
   await agent.start()
   return { spec, guest, agent }
 }
@@ -158,7 +163,7 @@ function testStart(bench: Bench): void {
       using guest = await bench.runtime().boot(spec)
       const agent = await connectAgent(await guest.openChannel())
       const volumes = [{ device: 'vol1', ...mount }]
-      await agent.configure(scriptConfig(spec, script, { volumes }))
+      await agent.configure(withDevices(guest, scriptConfig(spec, script, { volumes })))
       await agent.start()
       const { stdout } = await outcome(agent)
       await agent.shutdown()
@@ -329,7 +334,8 @@ function testManager(bench: Bench): void {
   test('a suspended machine goes on where it was', async (t) => {
     const script = 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done'
     const { spec, guest, agent } = await run(t, bench, script)
-    await once(agent.stdout, 'data')
+    // Far enough that what was said, and is perhaps said again, does not look like a new beginning.
+    for await (const line of createInterface({ input: agent.stdout })) if (line === '5') break
     agent.stdout.resume()
     await guest.suspend()
     assert.equal((await guest.ended).cause, 'suspended')
@@ -345,10 +351,43 @@ function testManager(bench: Bench): void {
     await assert.rejects(bench.runtime().resume(spec.id), { code: 'guest.not_suspended' })
   })
 
+  test('a connection through the network of a machine lives through its suspension', async (t) => {
+    using network = new TrialNetwork(bench.subject.isVirtual)
+    const script =
+      'mkfifo /root/in; nc -l -p 7777 </root/in | while read x; do echo "got $x"; done >/root/in'
+    const { config } = network
+    const { spec, guest, agent } = await run(t, bench, script, { network: network.spec, config })
+    await waitForListener(agent)
+    const peer = network.connect(7777)
+    t.after(() => peer.kill())
+    const iterator = createInterface({ input: peer.stdout })[Symbol.asyncIterator]()
+    const lines = async () => (await iterator.next()).value
+    peer.stdin.write('one\n')
+    assert.equal(await lines(), 'got one')
+    await guest.suspend()
+    peer.stdin.write('while it stood still\n')
+    using again = await bench.runtime().resume(spec.id)
+    assert.equal(await lines(), 'got while it stood still')
+    peer.stdin.write('two\n')
+    assert.equal(await lines(), 'got two')
+    await again.kill()
+  })
+
+  test('a host that goes and comes again at once is answered each time', async (t) => {
+    const { guest, agent } = await run(t, bench, 'sleep 1000')
+    let last = agent
+    for (let i = 0; i < RECONNECTS; i += 1) {
+      last.close()
+      last = await connectAgent(await guest.openChannel(), { deadlineMs: STATE_MS })
+      assert.equal(last.entrypoint.phase, 'running')
+    }
+    last.close()
+  })
+
   test('a machine outlives its manager, and the next adopts it', async (t) => {
     const spec = bench.disks().spec()
     t.after(() => bench.runtime().remove(spec.id))
-    const script = 'echo first; trap "echo second; exit 5" USR1; while :; do sleep 0.05; done'
+    const script = 'trap "echo second; exit 5" USR1; echo first; while :; do sleep 0.05; done'
     await killedManager(bench, spec, script)
     using guest = await bench.runtime().adopt(spec.id)
     assert.ok(guest)
@@ -356,11 +395,27 @@ function testManager(bench: Bench): void {
     const agent = await connectAgent(await guest.openChannel())
     t.after(() => agent.close())
     assert.equal(agent.entrypoint.phase, 'running')
+    const isTrapped = once(agent.stdout, 'data')
     const output = outcome(agent)
+    await isTrapped
     await agent.signal(10)
     const { stdout, ending } = await output
     assert.equal(stdout, 'first\nsecond\n')
     assert.deepEqual(ending, { kind: 'exited', code: 5 })
+  })
+
+  test('what a manager leaves that is killed while a machine starts can be removed', async () => {
+    const spec = bench.disks().spec()
+    const manager = startManager(bench, spec, 'sleep 1000')
+    await pollUntil('the start to begin', () => new Cgroup(spec.id).processes().length > 0, {
+      ...{ deadlineMs: STATE_MS, intervalMs: 1 },
+    })
+    await manager.kill()
+    const [listed] = await bench.runtime().list()
+    assert.equal(listed?.id, spec.id)
+    await bench.runtime().remove(spec.id)
+    assert.deepEqual(tracesOnHost([spec.id], bench.disks().stateDir), [])
+    assert.deepEqual(await bench.runtime().list(), [])
   })
 
   test('machines come and go without a trace', async () => {
@@ -370,7 +425,7 @@ function testManager(bench: Bench): void {
       ids.push(spec.id)
       const guest = await bench.runtime().boot(spec)
       const agent = await connectAgent(await guest.openChannel())
-      await agent.configure(scriptConfig(spec, 'echo hi'))
+      await agent.configure(withDevices(guest, scriptConfig(spec, 'echo hi')))
       await agent.start()
       assert.equal((await outcome(agent)).stdout, 'hi\n')
       agent.close()
@@ -380,7 +435,8 @@ function testManager(bench: Bench): void {
     await round()
     const { stateDir } = bench.disks()
     const descriptors = countDescriptors()
-    for (let i = 0; i < bench.subject.leakRounds; i += 1) await round()
+    const rounds = Number(process.env['GODWIT_LEAK_ROUNDS'] ?? bench.subject.leakRounds)
+    for (let i = 0; i < rounds; i += 1) await round()
     await pollUntil('no trace', () => tracesOnHost(ids, stateDir).length === 0, {
       deadlineMs: STATE_MS,
     }).catch(() => assert.deepEqual(tracesOnHost(ids, stateDir), []))
@@ -392,19 +448,38 @@ function testManager(bench: Bench): void {
   })
 }
 
+/** /proc/net/tcp has a line for each socket; 0A is a listener. */
+async function waitForListener(agent: Agent): Promise<void> {
+  const look = async () => {
+    const seen = await agent.exec({ argv: ['/bin/cat', '/proc/net/tcp', '/proc/net/tcp6'] })
+    seen.stderr.resume()
+    return / 0A /.test(await text(seen.stdout))
+  }
+  await pollUntil('the server in the machine', look, { deadlineMs: STATE_MS })
+}
+
 const countDescriptors = () => readdirSync('/proc/self/fd').length
 
 /** Boots the machine in a process that dies of SIGKILL once the entrypoint runs. */
 async function killedManager(bench: Bench, spec: GuestSpec, script: string): Promise<void> {
-  const program = join(import.meta.dirname, 'contract-manager.ts')
-  const words = [bench.subject.subjectPath, bench.disks().stateDir, JSON.stringify(spec), script]
-  const child = spawn(process.execPath, [program, ...words], { stdio: ['pipe', 'pipe', 'inherit'] })
-  const exit = once(child, 'exit')
+  const { child, kill } = startManager(bench, spec, script)
   try {
     const [bytes] = (await once(child.stdout, 'data')) as [Buffer]
     assert.equal(bytes.toString(), 'running\n')
   } finally {
+    await kill()
+  }
+}
+
+/** A process that boots the machine, starts its entrypoint and says so. */
+function startManager(bench: Bench, spec: GuestSpec, script: string) {
+  const program = join(import.meta.dirname, 'contract-manager.ts')
+  const words = [bench.subject.subjectPath, bench.disks().stateDir, JSON.stringify(spec), script]
+  const child = spawn(process.execPath, [program, ...words], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const exit = once(child, 'exit')
+  const kill = async () => {
     child.kill('SIGKILL')
     await exit
   }
+  return { child, kill }
 }

@@ -6,6 +6,8 @@ import type { MachineId } from '#base'
  */
 export interface GuestSpec {
   readonly id: MachineId
+  /** As the machine's configuration says it: a container cannot change its own. @default the id */
+  readonly hostname?: string
   readonly cpu: CpuSpec
   /** RAM in MiB. A machine that needs more loses a process to the kernel's OOM killer. */
   readonly memoryMib: number

@@ -59,6 +59,13 @@ export interface Guest extends Disposable {
   /** Resolves when the guest runs no more, whoever ended it. Never rejects. */
   readonly ended: Promise<GuestEnd>
 
+  /**
+   * What init must call the disk of that serial. Without this the serial itself, as GuestSpec has it.
+   *
+   * @throws GuestError guest.spec_bad: no such disk
+   */
+  deviceOf?(serial: string): string
+
   /** A new byte stream to init, to pass to `connectAgent`. The one before ends. */
   openChannel(call?: RuntimeCall): Promise<Duplex>
 

@@ -1,17 +1,16 @@
 /** For tests: what machines leave on a host. */
-import { existsSync, globSync, readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import type { MachineId } from '#base'
 import { Cgroup } from './cgroup/cgroup.ts'
-import { controllers } from './cgroup/cgroup-mounts.ts'
 
 /**
  * Control groups of these machines, and mounts, loop devices and processes that name the folder of their
  * files. A control group cannot go while a process lives in it, so no group means no process inside.
  */
 export function tracesOnHost(ids: readonly MachineId[], folder: string): string[] {
-  const groups = ids.flatMap((id) => controllers.map((name) => new Cgroup(id).folderOf(name)))
+  const groups = ids.flatMap((id) => globSync(`/sys/fs/cgroup{,/*}${new Cgroup(id).path}`))
   return [
-    ...groups.filter((path) => existsSync(path)),
+    ...groups,
     ...linesOf('/proc/self/mounts').filter((line) => line.includes(folder)),
     ...globSync('/sys/block/loop*/loop/backing_file').filter((path) => names(path, folder)),
     ...globSync('/proc/[0-9]*/cmdline').filter((path) => names(path, folder)),

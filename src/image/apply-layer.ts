@@ -5,6 +5,7 @@ import {
   ftruncateSync,
   lchownSync,
   linkSync,
+  lstatSync,
   lutimesSync,
   mkdirSync,
   openSync,
@@ -52,7 +53,9 @@ export async function applyLayer(
   budget: UnpackBudget,
   signal?: AbortSignal,
 ): Promise<void> {
-  const layer: Layer = { root, budget, added: new Set(), folderTimes: new Map() }
+  // A layer that says nothing of `/` does not change its time, so that one image always gives one root.
+  const folderTimes = new Map([[root, lstatSync(root).mtimeMs / 1000]])
+  const layer: Layer = { root, budget, added: new Set(), folderTimes }
   for await (const entry of readTar(tar)) {
     signal?.throwIfAborted()
     budget.entries -= 1

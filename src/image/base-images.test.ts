@@ -67,7 +67,7 @@ test('a base that cannot be made, or is not wanted any more, leaves nothing behi
   const wrong = { ...image, configBytes: Buffer.from(JSON.stringify(config)) }
   await assert.rejects(bases.ensure(wrong), { code: 'image.digest_mismatch' })
   const stop = new AbortController()
-  const unwanted = bases.ensure(image, stop.signal)
+  const unwanted = bases.ensure(image, { signal: stop.signal })
   stop.abort(new Error('enough'))
   await assert.rejects(unwanted, /enough/)
   assert.deepEqual([listed('bases'), listed('work')], [[], []])

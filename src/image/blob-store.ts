@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { type FileHandle, open, readdir, readFile, rm, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode } from '#base'
@@ -104,6 +104,10 @@ export class BlobStore {
       throw new ImageError('image.config_bad', { what: 'not a name of a pin', values: { name } })
     }
     await writeDurably(join(this.#pins, name), JSON.stringify(digests))
+  }
+
+  async isPinned(name: string): Promise<boolean> {
+    return PIN_NAME.test(name) && existsSync(join(this.#pins, name))
   }
 
   async unpin(name: string): Promise<void> {

@@ -11,6 +11,7 @@ import {
   parseManifest,
 } from './manifest.ts'
 import { hostPlatform, type Platform } from './platform.ts'
+import type { OnProgress, Progress } from './progress.ts'
 import type { FetchedManifest } from './registry-client.ts'
 
 /** An image whose every blob is in the store and held there until it is disposed of. */
@@ -23,7 +24,9 @@ export interface PulledImage extends Disposable {
 
 export interface PullOptions {
   readonly platform?: Platform
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
+  /** Of the image's blobs. Those that are here already count as brought. */
+  readonly onProgress?: OnProgress | undefined
 }
 
 /** Where an image comes from: a registry, or files. What it gives need not be proven. */
@@ -48,7 +51,7 @@ const IMAGE_BYTES_MAX = 8 * 2 ** 30
 export async function bringImage(
   source: ImageSource,
   store: BlobStore,
-  { platform = hostPlatform(), signal }: PullOptions,
+  { platform = hostPlatform(), signal, onProgress }: PullOptions,
   asked?: Digest,
 ): Promise<PulledImage> {
   const { fetched, manifest } = await resolveManifest(source, store, platform, asked, signal)
@@ -56,7 +59,7 @@ export async function bringImage(
   const held: Disposable[] = []
   try {
     held.push(await keepManifest(source, store, fetched, signal))
-    held.push(...(await bringBlobs(source, store, manifest, signal)))
+    held.push(...(await bringBlobs(source, store, manifest, { signal, onProgress })))
     const configBytes = await store.read(manifest.config.digest)
     if (configBytes === undefined) throw new Error('a held blob is gone')
     return { digest: fetched.digest, manifest, configBytes, [Symbol.dispose]: () => release(held) }
@@ -117,20 +120,24 @@ async function bringBlobs(
   source: ImageSource,
   store: BlobStore,
   manifest: Manifest,
-  signal?: AbortSignal,
+  { signal, onProgress }: Pick<PullOptions, 'signal' | 'onProgress'>,
 ) {
   const queue = [
     ...new Map([manifest.config, ...manifest.layers].map((one) => [one.digest, one])).values(),
   ]
+  const tally = onProgress === undefined ? undefined : new Tally(queue, onProgress)
   const held: Disposable[] = []
   const stop = new AbortController()
   const both = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal])
   const worker = async () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const descriptor = next
-      const open = (offset: number, round: number, jobSignal: AbortSignal) =>
-        source.blob(descriptor, offset, round, jobSignal)
+      const open = async (offset: number, round: number, jobSignal: AbortSignal) => {
+        const opened = await source.blob(descriptor, offset, round, jobSignal)
+        return tally === undefined ? opened : tally.count(descriptor, opened)
+      }
       held.push(await store.ensure(descriptor, open, source.waits, both))
+      tally?.finish(descriptor)
     }
   }
   const results = await Promise.allSettled(
@@ -144,6 +151,44 @@ async function bringBlobs(
   if (!results.some(({ status }) => status === 'rejected')) return held
   release(held)
   throw stop.signal.reason
+}
+
+/** Adds up what has arrived of each blob: a retry may begin a blob anew. Silent when nothing is downloaded. */
+class Tally {
+  readonly #totalBytes: number
+  readonly #onProgress: (progress: Progress) => void
+  readonly #doneBytes = new Map<Digest, number>()
+  #isDownloading = false
+
+  constructor(descriptors: readonly Descriptor[], onProgress: OnProgress) {
+    this.#totalBytes = descriptors.reduce((sum, { size }) => sum + size, 0)
+    this.#onProgress = onProgress
+  }
+
+  count({ digest }: Descriptor, opened: { offset: number; bytes: AsyncIterable<Uint8Array> }) {
+    const tell = (done: number) => this.#tell(digest, done)
+    this.#isDownloading = true
+    const counted = async function* () {
+      let done = opened.offset
+      for await (const piece of opened.bytes) {
+        done += piece.length
+        tell(done)
+        yield piece
+      }
+    }
+    return { offset: opened.offset, bytes: counted() }
+  }
+
+  finish({ digest, size }: Descriptor): void {
+    this.#tell(digest, size)
+  }
+
+  #tell(digest: Digest, done: number): void {
+    this.#doneBytes.set(digest, done)
+    if (!this.#isDownloading) return
+    const doneBytes = this.#doneBytes.values().reduce((sum, bytes) => sum + bytes, 0)
+    this.#onProgress({ doneBytes, totalBytes: this.#totalBytes })
+  }
 }
 
 function checkSizes({ config, layers }: Manifest): void {

@@ -1,4 +1,12 @@
-import { backoffMs, type Clock, errorCode, type Random, startDeadline } from '#base'
+import {
+  backoffMs,
+  type Clock,
+  errorCode,
+  type Random,
+  startDeadline,
+  systemClock,
+  systemRandom,
+} from '#base'
 import { ImageError } from './errors.ts'
 import { isLoopback } from './reference.ts'
 
@@ -12,6 +20,15 @@ export interface Waits {
   readonly backoff: { readonly baseMs: number; readonly capMs: number }
 }
 
+/** Files of this machine do not get better by asking again. */
+export const LOCAL_WAITS: Waits = {
+  clock: systemClock,
+  random: systemRandom,
+  stallMs: 30_000,
+  attemptsMax: 1,
+  backoff: { baseMs: 1, capMs: 1 },
+}
+
 const REDIRECTS_MAX = 5
 const RETRY_AFTER_MS_MAX = 60_000
 
@@ -19,6 +36,7 @@ const RETRY_AFTER_MS_MAX = 60_000
  * One GET with its redirects. Credentials go to the first origin alone: a redirect to another gets
  * none, or a storage provider would learn the registry's token. Any status is an answer.
  *
+ * @param privateOrigin on a private network: plain HTTP is good enough there.
  * @throws ImageError image.insecure, image.registry_failed, image.stalled, image.registry_bad
  */
 export async function exchange(
@@ -26,11 +44,12 @@ export async function exchange(
   headers: Readonly<Record<string, string>>,
   waits: Waits,
   signal?: AbortSignal,
+  privateOrigin?: string,
 ): Promise<Response> {
   const { authorization, ...open } = headers
   let url = start
   for (let hop = 0; hop <= REDIRECTS_MAX; hop += 1) {
-    checkScheme(url)
+    if (url.origin !== privateOrigin) checkScheme(url)
     const trusted = url.origin === start.origin && authorization !== undefined
     const sent = { 'accept-encoding': 'identity', ...open, ...(trusted ? { authorization } : {}) }
     const response = await get(url, sent, waits, signal)

@@ -11,6 +11,12 @@ export interface ImageUser {
   readonly home: string
 }
 
+/** Contents of /etc/passwd and /etc/group; empty where there is none. */
+export interface UserFiles {
+  readonly passwd: string
+  readonly group: string
+}
+
 const FILE_BYTES_MAX = 4 << 20
 const ID_MAX = 2 ** 32 - 2
 
@@ -21,7 +27,7 @@ const ID_MAX = 2 ** 32 - 2
  * @param text empty: root.
  * @throws ImageError image.user_unknown
  */
-export function resolveUser(text: string, files: { passwd: string; group: string }): ImageUser {
+export function resolveUser(text: string, files: UserFiles): ImageUser {
   const [name = '', groupName, ...rest] = (text === '' ? 'root' : text).split(':')
   if (rest.length > 0) throw unknown('user', text)
   const passwd = rows(files.passwd, 7)
@@ -45,7 +51,7 @@ export function resolveUser(text: string, files: { passwd: string; group: string
 }
 
 /** An image's /etc/passwd and /etc/group; empty where it has none. Links stay inside of the root. */
-export function readUserFiles(root: string): { passwd: string; group: string } {
+export function readUserFiles(root: string): UserFiles {
   return { passwd: readSmall(root, 'passwd'), group: readSmall(root, 'group') }
 }
 

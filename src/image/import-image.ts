@@ -1,19 +1,10 @@
-import { systemClock, systemRandom } from '#base'
 import { openArchive } from './archive-files.ts'
 import type { BlobStore } from './blob-store.ts'
 import { bringImage, type PulledImage, type PullOptions } from './bring-image.ts'
 import { openDockerArchive } from './docker-archive.ts'
 import { ImageError } from './errors.ts'
+import { LOCAL_WAITS } from './http-exchange.ts'
 import { openOciLayout } from './oci-layout.ts'
-
-/** Files of this machine do not get better by asking again. */
-const WAITS = {
-  clock: systemClock,
-  random: systemRandom,
-  stallMs: 30_000,
-  attemptsMax: 1,
-  backoff: { baseMs: 1, capMs: 1 },
-}
 
 /**
  * Brings a saved image into the store, as `pullImage` does one of a registry: an OCI layout (a folder
@@ -30,11 +21,15 @@ export async function importImage(
   const { name, signal } = options
   const files = await openArchive(path, signal)
   if ((await files.find('oci-layout')) && (await files.find('index.json'))) {
-    const { source, asked } = await openOciLayout(files, WAITS, name)
+    const { source, asked } = await openOciLayout(files, LOCAL_WAITS, name)
     return await bringImage(source, store, options, asked)
   }
   if (await files.find('manifest.json')) {
-    return await bringImage(await openDockerArchive(files, WAITS, name, signal), store, options)
+    return await bringImage(
+      await openDockerArchive(files, LOCAL_WAITS, name, signal),
+      store,
+      options,
+    )
   }
   throw new ImageError('image.archive_bad', {
     what: 'not an image archive',

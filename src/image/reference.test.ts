@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { ImageError } from './errors.ts'
 import { ACCEPTED_TYPES, manifestFor, parseManifest } from './manifest.ts'
 import { formatReference, isLoopback, parseReference } from './reference.ts'

@@ -26,6 +26,14 @@ export interface RegistryOptions {
   readonly credentials?: (registry: string) => Credentials | undefined
   /** Hosts (`host[:port]`) to ask before the registry itself, in order. */
   readonly mirrors?: (registry: string) => readonly string[]
+  /**
+   * Hosts (`host:port`) that are asked in place of a registry, in order, by plain HTTP: those of a private network.
+   * Undefined: the registry itself is asked.
+   */
+  readonly inPlaceOf?: (
+    registry: string,
+    signal?: AbortSignal,
+  ) => Promise<readonly string[] | undefined>
   /** Longest time without a byte. @default 30_000 */
   readonly stallMs?: number
   /** Tries of one request at one host. @default 4 */
@@ -89,7 +97,7 @@ export class RegistryClient {
     { offset = 0, skipHosts = 0 }: { offset?: number; skipHosts?: number },
     signal?: AbortSignal,
   ): Promise<{ offset: number; bytes: AsyncGenerator<Uint8Array> }> {
-    const hosts = this.#hostsOf(place.registry)
+    const hosts = await this.#hostsOf(place.registry, signal)
     for (let index = 0; ; index += 1) {
       const host = hosts[(skipHosts + index) % hosts.length] ?? place.registry
       try {
@@ -146,7 +154,9 @@ export class RegistryClient {
     return { bytes, digest, mediaType }
   }
 
-  #hostsOf(registry: string): readonly string[] {
+  async #hostsOf(registry: string, signal?: AbortSignal): Promise<readonly string[]> {
+    const instead = await this.#options.inPlaceOf?.(registry, signal)
+    if (instead !== undefined) return instead.length === 0 ? [registry] : instead
     return [...(this.#options.mirrors?.(registry) ?? []), registry]
   }
 
@@ -156,7 +166,7 @@ export class RegistryClient {
     call: (host: string) => Promise<T>,
     signal?: AbortSignal,
   ) {
-    const hosts = this.#hostsOf(registry)
+    const hosts = await this.#hostsOf(registry, signal)
     for (const mirror of hosts.slice(0, -1)) {
       try {
         return await call(mirror)
@@ -165,7 +175,7 @@ export class RegistryClient {
         if (!isMirrorsFault(error)) throw error
       }
     }
-    return await call(registry)
+    return await call(hosts.at(-1) ?? registry)
   }
 
   /** One request, with the registry's challenge met once. */
@@ -177,7 +187,10 @@ export class RegistryClient {
     signal?: AbortSignal,
   ) {
     const api = apiHostOf(host)
-    const url = new URL(`${isLoopback(api) ? 'http' : 'https'}://${api}${path}`)
+    const instead = await this.#options.inPlaceOf?.(place.registry, signal)
+    const isPrivate = instead?.includes(host) === true
+    const url = new URL(`${isPrivate || isLoopback(api) ? 'http' : 'https'}://${api}${path}`)
+    const origin = isPrivate ? url.origin : undefined
     const key = `${host}/${place.repository}`
     const token = this.#tokens.get(key)
     const isFresh = token !== undefined && token.staleAtMs > this.waits.clock.monotonicMs()
@@ -186,12 +199,13 @@ export class RegistryClient {
       { ...headers, ...(isFresh ? { authorization: token.header } : {}) },
       this.waits,
       signal,
+      origin,
     )
     if (first.status !== 401) return first
     const authorization = await this.#meetChallenge(host, place, first, signal)
     if (authorization === undefined) return first
     await first.body?.cancel()
-    return await exchange(url, { ...headers, authorization }, this.waits, signal)
+    return await exchange(url, { ...headers, authorization }, this.waits, signal, origin)
   }
 
   async #meetChallenge(host: string, place: Place, refused: Response, signal?: AbortSignal) {

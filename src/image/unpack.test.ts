@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
@@ -147,6 +147,28 @@ test('a file below a symbolic link that leaves the root lands inside of the root
   await apply(root, tarOf(...links, { name: 'up/one', body: '1' }, { name: 'abs/two', body: '2' }))
   assert.equal(readFileSync(join(root, 'one'), 'utf8'), '1')
   assert.equal(readFileSync(join(root, folder, 'two'), 'utf8'), '2')
+})
+
+test('bytes under the name of a device, a pipe or a link go into a file of their own', async (t) => {
+  const folder = folderFor(t)
+  const root = join(folder, 'root')
+  mkdirSync(root)
+  writeFileSync(join(folder, 'secret'), 'kept')
+  const before = [
+    { name: 'disk', type: '4' },
+    { name: 'tty', type: '3' },
+    { name: 'pipe', type: '6' },
+    { name: 'link', type: '2', link: '../secret' },
+    { name: 'folder', type: '5' },
+    { name: 'folder', type: '2', link: '..' },
+  ]
+  const names = ['disk', 'tty', 'pipe', 'link', 'folder/secret']
+  await apply(root, tarOf(...before, ...names.map((name) => ({ name, body: 'image' }))))
+  for (const name of ['disk', 'tty', 'pipe', 'link', 'secret']) {
+    assert.ok(lstatSync(join(root, name)).isFile())
+    assert.equal(readFileSync(join(root, name), 'utf8'), 'image')
+  }
+  assert.equal(readFileSync(join(folder, 'secret'), 'utf8'), 'kept')
 })
 
 test('a bomb is refused before its bytes are written', async (t) => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, lutimesSync, type ReadStream, statSync } from 'node:fs'
 import { pipeline } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { applyLayer, newBudget, type UnpackBudget } from './apply-layer.ts'
@@ -9,6 +9,18 @@ import { checkDigest, type Digest } from './digest.ts'
 import { ImageError } from './errors.ts'
 import { parseImageConfig } from './image-config.ts'
 import { type Compression, compressionOf, type Descriptor } from './manifest.ts'
+import type { OnProgress } from './progress.ts'
+
+export interface UnpackOptions {
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: OnProgress | undefined
+}
+
+interface Layer {
+  readonly descriptor: Pick<Descriptor, 'mediaType'>
+  readonly path: string
+  readonly diffId: Digest
+}
 
 /**
  * Unpacks an image's layers, in order, into the empty folder `root`, and proves each to be the one
@@ -19,13 +31,18 @@ import { type Compression, compressionOf, type Descriptor } from './manifest.ts'
  */
 export async function unpackLayers(
   root: string,
-  layers: readonly { descriptor: Pick<Descriptor, 'mediaType'>; path: string; diffId: Digest }[],
-  signal?: AbortSignal,
+  layers: readonly Layer[],
+  { signal, onProgress }: UnpackOptions = {},
 ): Promise<void> {
+  lutimesSync(root, 0, 0)
   const budget = newBudget()
+  const totalBytes = layers.reduce((sum, { path }) => sum + statSync(path).size, 0)
+  let beforeBytes = 0
   for (const { descriptor, path, diffId } of layers) {
     const hash = createHash('sha256')
-    const bytes = hashed(decompress(path, compressionOf(descriptor.mediaType)), hash, budget)
+    const file = createReadStream(path, { highWaterMark: 1 << 18 })
+    const tell = () => onProgress?.({ doneBytes: beforeBytes + file.bytesRead, totalBytes })
+    const bytes = hashed(decompress(file, compressionOf(descriptor.mediaType)), hash, budget, tell)
     try {
       await applyLayer(root, shared(bytes), budget, signal)
       for await (const _rest of bytes) signal?.throwIfAborted() // what follows the archive's end is hashed as well
@@ -33,6 +50,7 @@ export async function unpackLayers(
       await bytes.return()
     }
     checkDigest(diffId, `sha256:${hash.digest('hex')}`)
+    beforeBytes += file.bytesRead
   }
 }
 
@@ -41,7 +59,7 @@ export async function unpackImage(
   image: PulledImage,
   store: BlobStore,
   root: string,
-  signal?: AbortSignal,
+  options: UnpackOptions = {},
 ): Promise<void> {
   const { layers } = image.manifest
   const { diffIds } = parseImageConfig(image.configBytes)
@@ -53,7 +71,7 @@ export async function unpackImage(
     const diffId = diffIds[index]
     return diffId ? [{ descriptor, diffId, path: store.pathOf(descriptor.digest) }] : []
   })
-  await unpackLayers(root, found, signal)
+  await unpackLayers(root, found, options)
 }
 
 /** The same bytes, not ended when their reader has seen the archive's end. */
@@ -66,6 +84,7 @@ async function* hashed(
   bytes: AsyncIterable<Uint8Array>,
   hash: ReturnType<typeof createHash>,
   budget: UnpackBudget,
+  tell: () => void,
 ) {
   let left = 2 * budget.bytes + 1024 * budget.entries
   try {
@@ -73,6 +92,7 @@ async function* hashed(
       left -= piece.length
       if (left < 0) throw new ImageError('image.too_large', { what: 'a layer unpacks without end' })
       hash.update(piece)
+      tell()
       yield piece
     }
   } catch (cause) {
@@ -81,8 +101,7 @@ async function* hashed(
   }
 }
 
-function decompress(path: string, compression: Compression): AsyncIterable<Uint8Array> {
-  const file = createReadStream(path, { highWaterMark: 1 << 18 })
+function decompress(file: ReadStream, compression: Compression): AsyncIterable<Uint8Array> {
   if (compression === 'none') return file
   const unpacker =
     compression === 'gzip' ? createGunzip({ chunkSize: 1 << 18 }) : createZstdDecompress()

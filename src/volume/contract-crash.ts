@@ -4,16 +4,18 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { extname, join } from 'node:path'
 import test from 'node:test'
-import { type Random, seededRandom, systemClock, systemRandom } from '#base'
+import { type Random, seededRandom, systemClock } from '#base'
+import { testSeed } from '#property'
 import type { BlockDriver, Device } from './block-driver.ts'
 import { parseDeviceId } from './device-id.ts'
 import { openDevice, writeTo } from './device-pages.ts'
 import { SIZE_STEP_BYTES } from './device-size.ts'
 import { type DriverConfig, openBlockDriver } from './driver-config.ts'
 
-const WORKER = join(import.meta.dirname, 'crash-worker.ts')
+/** Beside this file, and of its kind: in a guest both are bundles. */
+const WORKER = join(import.meta.dirname, `crash-worker${extname(import.meta.filename)}`)
 const PAGES = Array.from({ length: 32 }, (_, index) => index * 32)
 const base = parseDeviceId('base')
 const worker = parseDeviceId('worker')
@@ -28,18 +30,17 @@ export interface CrashOptions {
 
 /** The pool of `config` belongs to this test alone. */
 export function testCrashes(name: string, config: () => DriverConfig, options: CrashOptions): void {
-  const seed = Number(process.env['SEED'] ?? systemRandom.int(2 ** 31))
   const promise = 'a process killed at any moment leaves devices that are whole, and nothing else'
-  test(`${name}: ${promise} (replay: SEED=${seed})`, async () => {
+  test(`${name}: ${promise} (replay: SEED=${testSeed})`, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'godwit-crash-'))
     try {
       const file = join(folder, 'file')
       writeFileSync(file, Buffer.alloc(SIZE_STEP_BYTES))
       for (const page of PAGES) writeTo(file, page, 2)
       await makeBase(await openBlockDriver(config()))
-      const random = seededRandom(seed)
+      const random = seededRandom(testSeed)
       for (let round = 0; round < options.rounds; round += 1) {
-        await runAndKill({ config: config(), file, seed: seed + round }, random, options.lifeMs)
+        await runAndKill({ config: config(), file, seed: testSeed + round }, random, options.lifeMs)
         const driver = await openBlockDriver(config())
         assert.deepEqual(await options.leftovers(), [])
         for (const device of await driver.list()) await checkDevice(driver, device)

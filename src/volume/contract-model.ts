@@ -1,7 +1,7 @@
 /** For tests: any history of changes and writes leaves every device with the bytes that a plain model has. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import type { BlockDriver } from './block-driver.ts'
 import { parseDeviceId } from './device-id.ts'
 import { type OpenDevice, openDevice, PAGE_BYTES } from './device-pages.ts'

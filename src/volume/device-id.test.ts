@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { newMachineId, newVolumeId, seededRandom } from '#base'
+import { fc } from '#property'
 import { parseDeviceId } from './device-id.ts'
 import { DEVICE_BYTES_MAX, deviceSize, SIZE_STEP_BYTES } from './device-size.ts'
 

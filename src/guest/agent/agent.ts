@@ -90,6 +90,10 @@ export class Agent {
   #welcome: Welcome | undefined
   #state: EntrypointState = { phase: 'new', runCount: 0 }
   #lost: AgentError | undefined
+  #isReleased = false
+  readonly #onData = (bytes: Buffer) => this.#send({ type: 'bytesReceived', bytes })
+  readonly #onError = (cause: Error) => this.#send({ type: 'channelEnded', cause })
+  readonly #onEnd = () => this.#send({ type: 'channelEnded' })
 
   constructor(channel: Duplex, clock: Clock) {
     this.#channel = channel
@@ -104,6 +108,16 @@ export class Agent {
 
   get stderr(): Readable {
     return this.#streamOf(0).stderr
+  }
+
+  /** What is typed at the entrypoint's terminal, or its input; without both it reads nothing. */
+  get stdin(): Writable {
+    return this.#streamOf(0).stdin
+  }
+
+  /** Of the entrypoint's terminal. */
+  resizeEntrypoint({ columns, rows }: TerminalSize): void {
+    this.#send({ type: 'resized', id: 0, columns, rows })
   }
 
   /** What init last told of the entrypoint. Its end is told after its output. */
@@ -127,10 +141,10 @@ export class Agent {
   }
 
   async begin(call: AgentCall): Promise<void> {
-    this.#channel.on('data', (bytes: Buffer) => this.#send({ type: 'bytesReceived', bytes }))
-    this.#channel.on('error', (cause) => this.#send({ type: 'channelEnded', cause }))
-    this.#channel.on('close', () => this.#send({ type: 'channelEnded' }))
-    this.#channel.on('end', () => this.#send({ type: 'channelEnded' }))
+    this.#channel.on('data', this.#onData)
+    this.#channel.on('error', this.#onError)
+    this.#channel.on('close', this.#onEnd)
+    this.#channel.on('end', this.#onEnd)
     this.#send({ type: 'connected' })
     await this.#until('the machine to answer', () => this.#welcome !== undefined, call)
   }
@@ -199,14 +213,28 @@ export class Agent {
     await this.#tell(FrameType.reseed, [record], 'take entropy', call)
   }
 
+  /** After a start from a template, before `configure`: its disks and links were another machine's. */
+  async findDevices(call: AgentCall = {}): Promise<void> {
+    await this.#tell(FrameType.findDevices, [], 'find its devices', call)
+  }
+
   /** @throws AgentError guest.not_found: no such program. */
   async exec(config: ExecConfig, call: AgentCall = {}): Promise<GuestProcess> {
-    const { id, stream } = await this.#open(
-      FrameType.exec,
-      execRecords(config),
-      'run the command',
-      call,
-    )
+    return await this.#run(FrameType.exec, execRecords(config), 'run the command', call)
+  }
+
+  /** An SFTP server (version 3) as root of the machine, on the process's streams. */
+  async sftp(call: AgentCall = {}): Promise<GuestProcess> {
+    return await this.#run(FrameType.sftp, [], 'serve files', call)
+  }
+
+  async #run(
+    type: FrameType,
+    records: readonly Rec[],
+    doing: string,
+    call: AgentCall,
+  ): Promise<GuestProcess> {
+    const { id, stream } = await this.#open(type, records, doing, call)
     return {
       stdin: stream.stdin,
       stdout: stream.stdout,
@@ -266,7 +294,19 @@ export class Agent {
   /** A TCP connection from inside the machine. @param address numeric, as the machine sees it. */
   async dial(address: string, port: number, call: AgentCall = {}): Promise<Duplex> {
     const records: Rec[] = [[RecordTag.target, address, port]]
-    const { id, stream } = await this.#open(FrameType.dial, records, 'connect', call)
+    return this.#connection(await this.#open(FrameType.dial, records, 'connect', call))
+  }
+
+  /**
+   * The next connection that somebody in the machine makes to its unix socket at `path`, which is made with
+   * the first call, before `start`; a machine has one. Who connects while nobody accepts waits.
+   */
+  async accept(path: string, call: AgentCall = {}): Promise<Duplex> {
+    const records: Rec[] = [[RecordTag.path, path]]
+    return this.#connection(await this.#open(FrameType.accept, records, 'accept', call))
+  }
+
+  #connection({ id, stream }: { id: number; stream: AgentStream }): Duplex {
     stream.stderr.resume()
     const pair: { readable: NodeJS.ReadableStream; writable: NodeJS.WritableStream } = {
       readable: stream.stdout,
@@ -280,6 +320,16 @@ export class Agent {
   /** Ends the session; the machine goes on. What ran as exec or copy ends. */
   close(): void {
     this.#send({ type: 'channelEnded' })
+  }
+
+  /** Ends the session and leaves the channel open for another. What arrives in between is dropped. */
+  release(): void {
+    this.#channel.off('data', this.#onData)
+    this.#channel.off('error', this.#onError)
+    this.#channel.off('close', this.#onEnd)
+    this.#channel.off('end', this.#onEnd)
+    this.#isReleased = true
+    this.close()
   }
 
   #streamOf(id: number): AgentStream {
@@ -459,7 +509,7 @@ export class Agent {
       else stream.fail(error)
     }
     this.#waiters.clear()
-    this.#channel.destroy()
+    if (!this.#isReleased) this.#channel.destroy()
     this.#notify()
   }
 

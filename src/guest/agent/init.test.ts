@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { createConnection } from 'node:net'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -11,6 +12,7 @@ import type { Agent, GuestProcess } from './agent.ts'
 import { exitCodeOf } from './answers.ts'
 import { AgentError } from './errors.ts'
 import type { GuestConfig } from './machine-config.ts'
+import { SftpTrial, sftpText } from './sftp-trial.ts'
 import { descriptorsOf, residentBytesOf, startTrialMachine } from './trial-machine.ts'
 
 const { SIGTERM, SIGUSR1, SIGKILL } = constants.signals
@@ -70,6 +72,15 @@ test('the entrypoint gets its env, user, groups, folder, limits and files', asyn
       '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n# from here on: written by init\n' +
       'fdaa::3\tone two\nnameserver\tfdaa::3\nby-path\n',
   )
+})
+
+test('a machine whose image has no /etc/hosts knows itself as localhost', async (t) => {
+  const { agent } = await startTrialMachine(t)
+  const collected = agent.stdout.once('readable', () => undefined)
+  await runMain(agent, { argv: shell('cat /etc/hosts'), env: path })
+  agent.close()
+  const localhost = '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n'
+  assert.equal(await text(collected), `${localhost}# from here on: written by init\n`)
 })
 
 test('exit codes 0, 1 and 137 are told, and a kill is told as a signal', async (t) => {
@@ -171,6 +182,23 @@ test('exec keeps stdout, stderr and stdin apart and ends after its output', asyn
   assert.equal((await text(cat.stdout)).toString(), 'through and back')
 })
 
+test('an entrypoint reads what it is sent to its end when it is to have input, and nothing otherwise', async (t) => {
+  for (const hasInput of [true, false]) {
+    const { agent } = await startTrialMachine(t)
+    await agent.configure({
+      argv: shell('if read x; then echo "got $x"; else echo none; fi; cat'),
+      env: path,
+      hasInput,
+    })
+    await agent.start()
+    agent.stdin.end('sent\n')
+    agent.stderr.resume()
+    await seen(agent, hasInput ? 'got sent' : 'none')
+    const state = await agent.waitForEntrypoint(({ phase }) => phase === 'exited')
+    assert.deepEqual(state.phase === 'exited' && state.ending, { kind: 'exited', code: 0 })
+  }
+})
+
 test('exec with a terminal has its size, its changes of size, and its end of input', async (t) => {
   const { agent } = await startTrialMachine(t)
   const tty = { columns: 132, rows: 43 }
@@ -243,6 +271,30 @@ test('files are copied both ways, byte for byte', async (t) => {
   assert.equal((await run(agent, 'stat -c %a /tmp/file')).stdout, '4755\n')
 })
 
+test('files are served by SFTP: written, renamed, listed, read and removed, and a path that is not there is told', async (t) => {
+  const { agent, root } = await startTrialMachine(t)
+  mkdirSync(join(root, 'srv'))
+  const { stdin, stdout, ended } = await agent.sftp()
+  const asked = new SftpTrial(stdin, stdout)
+  await asked.begin()
+  const bytes = randomBytes(40_000)
+  const handle = await asked.open('/srv/new', 0x2 | 0x8) // to write, made
+  await asked.write(handle, bytes.subarray(0, 20_000), 0)
+  await asked.write(handle, bytes.subarray(20_000), 20_000)
+  await asked.status(4, sftpText(handle)) // close
+  await asked.status(18, sftpText('/srv/new'), sftpText('/srv/name')) // rename
+  assert.deepEqual(readFileSync(join(root, 'srv/name')), bytes)
+  const reading = await asked.open('/srv/name', 0x1)
+  assert.deepEqual(await asked.read(reading, 39_990, 100), bytes.subarray(39_990))
+  assert.deepEqual(await asked.list('/srv'), ['.', '..', 'name'])
+  await asked.status(13, sftpText('/srv/name')) // remove
+  await assert.rejects(asked.open('/srv/name', 0x1), /status 2/)
+  await assert.rejects(asked.status(99), /status 8/)
+  await assert.rejects(asked.read(Buffer.from('gone'), 0, 1), /status/)
+  stdin.end()
+  assert.deepEqual(await ended, { kind: 'exited', code: 0 })
+})
+
 test('a copy that breaks off leaves the old file and nothing else', async (t) => {
   const { agent, root } = await startTrialMachine(t)
   await agent.putFile([Buffer.from('old')], { path: '/tmp/file' })
@@ -277,6 +329,51 @@ test('a TCP connection is dialled into the machine, and a refusal is an error', 
   connection.end(bytes)
   assert.deepEqual(await buffer(connection), bytes)
   await assert.rejects(agent.dial('127.0.0.1', 9), { code: 'guest.request_failed' })
+})
+
+test('who connects to the socket in the machine reaches the host, one after the other and all at once', async (t) => {
+  const { agent, root } = await startTrialMachine(t)
+  await agent.configure({ argv: shell('test -S /.fly/api && sleep 100'), env: path })
+  const socket = '/.fly/api'
+  const first = agent.accept(socket)
+  await agent.start() // finds it there
+  const connect = () => createConnection({ path: join(root, socket) })
+  const bytes = randomBytes(300_000)
+  const ours = connect()
+  const theirs = await first
+  ours.end(bytes)
+  theirs.end('heard')
+  assert.deepEqual(await buffer(theirs), bytes)
+  assert.equal(String(await buffer(ours)), 'heard')
+
+  const waiting = [connect(), connect()] // nobody accepts yet
+  const accepted = [await agent.accept(socket), await agent.accept(socket)]
+  for (const connection of accepted) connection.end('later')
+  for (const connection of waiting) assert.equal(String(await buffer(connection)), 'later')
+  await assert.rejects(agent.accept('/other'), { code: 'guest.request_failed' })
+  await assert.rejects(agent.accept('other'), { code: 'guest.request_failed' })
+})
+
+test('an accept that was given up leaves the connection to the next', async (t) => {
+  const { agent, root } = await startTrialMachine(t)
+  await agent.configure({ argv: shell('sleep 100'), env: path })
+  const giveUp = new AbortController()
+  const given = agent.accept('/run/api', { signal: giveUp.signal })
+  await agent.start()
+  giveUp.abort(new Error('enough'))
+  await assert.rejects(given, /enough/)
+  const ours = createConnection({ path: join(root, 'run/api') })
+  const theirs = await agent.accept('/run/api')
+  theirs.end('heard')
+  assert.equal(String(await buffer(ours)), 'heard')
+})
+
+test('a socket is made before the command runs, or not at all', async (t) => {
+  const { agent, root } = await startTrialMachine(t)
+  await agent.configure({ argv: shell('sleep 100'), env: path })
+  await agent.start()
+  await assert.rejects(agent.accept('/.fly/api'), { code: 'guest.request_failed' })
+  assert.equal(existsSync(join(root, '.fly')), false)
 })
 
 test('the statistics say what the machine has', async (t) => {
@@ -353,4 +450,14 @@ test('a shutdown delivers the last output, stops everybody and ends with the cod
   await agent.shutdown({ stopSignal: SIGTERM, timeoutMs: 5_000 })
   assert.equal(await exited(), 6)
   assert((await all).endsWith('19999\n20000\n'))
+})
+
+test("clock, entropy and devices of a container are its host's: requests for them change nothing", async (t) => {
+  const { agent } = await startTrialMachine(t)
+  const before = Date.now()
+  await agent.setClock(0)
+  await agent.reseed(randomBytes(64))
+  await agent.findDevices()
+  const { stdout } = await run(agent, 'date +%s')
+  assert.ok(Number(stdout) * 1000 >= before - 1000)
 })

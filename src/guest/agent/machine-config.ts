@@ -10,6 +10,8 @@ export interface GuestConfig {
   readonly cwd?: string
   /** Gives the entrypoint a terminal of that size. */
   readonly tty?: TerminalSize
+  /** Gives an entrypoint without a terminal an input, which is open until the host ends it. */
+  readonly hasInput?: boolean
   readonly hostname?: string
   /** Lines of /etc/hosts after the image's own. */
   readonly hosts?: readonly { readonly address: string; readonly names: readonly string[] }[]
@@ -77,6 +79,7 @@ export function execRecords({ argv, env = {}, user, cwd, tty }: ExecConfig): Rec
 export function configRecords(config: GuestConfig): Rec[] {
   return [
     ...execRecords(config),
+    ...(config.hasInput ? [[RecordTag.input, 'yes'] as const] : []),
     ...optional(config.root, ({ device, type, readOnly }) => [
       ...([RecordTag.root, device, type, readOnly ? 'ro' : 'rw'] as const),
     ]),

@@ -12,7 +12,7 @@ import { AgentError, protocolBroken } from './errors.ts'
 
 export const RecordTag = {
   ...{ hostname: 1, root: 2, mount: 3, swap: 4, host: 5, nameserver: 6, search: 7, link: 8 },
-  ...{ address: 9, env: 10, argv: 11, user: 12, cwd: 13, rlimit: 14, tty: 15 },
+  ...{ address: 9, env: 10, argv: 11, user: 12, cwd: 13, rlimit: 14, tty: 15, input: 16 },
   ...{ signal: 32, timeoutMs: 33, mode: 34, path: 35, owner: 36, target: 37, time: 38 },
   ...{ entropy: 39, state: 64, offsets: 65, error: 66, result: 67, limits: 68 },
   ...{ memory: 80, load: 81, disk: 82, net: 83, processes: 84 },

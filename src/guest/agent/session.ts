@@ -144,7 +144,7 @@ export class AgentSession {
 
   #request({ id, type, payload, part = 0, doing }: Request, isLast: boolean): SessionAction[] {
     assert(payload.length <= PAYLOAD_BYTES_MAX, 'the shell cuts requests')
-    const opensStream = type >= FrameType.exec && type <= FrameType.dial
+    const opensStream = type >= FrameType.exec && type <= FrameType.sftp
     if (isLast) this.#pending.set(id, { doing, opensStream })
     if (opensStream) this.#flows.set(id, freshFlow())
     return [writeFrame(type, id, payload, part)]

@@ -27,7 +27,7 @@ const INIT = join(import.meta.dirname, '../../../build/init/init')
 const START_MS = 10_000
 const busyboxPlaces = ['/usr/bin/busybox', '/bin/busybox']
 const commands =
-  'sh cat sleep echo id pwd kill head wc stty nc dd env ls stat sha256sum seq mkdir tee true'
+  'sh cat sleep echo id pwd kill head wc stty nc dd env ls stat sha256sum seq mkdir tee true date'
 
 /** A fresh /dev, as a container has it; then init, in place of the shell and so with its PID 1. */
 const PREPARE = `

@@ -12,7 +12,12 @@ export type Controller = (typeof controllers)[number]
 
 export type CgroupMounts =
   | { readonly version: 2; readonly root: string }
-  | { readonly version: 1; readonly roots: Readonly<Record<Controller, string>> }
+  | {
+      readonly version: 1
+      readonly roots: Readonly<Record<Controller, string>>
+      /** Hierarchies that nothing here uses, but in which runc makes a group, too. */
+      readonly others: readonly string[]
+    }
 
 let known: CgroupMounts | undefined
 
@@ -36,18 +41,22 @@ export function parseCgroupMounts(
   isComplete: (root: string) => boolean,
 ): CgroupMounts {
   const roots: Partial<Record<Controller, string>> = {}
+  const all: string[] = []
   for (const line of mountInfo.split('\n')) {
     const [head = '', tail = ''] = line.split(' - ')
     const mountPoint = head.split(' ')[4] ?? ''
     const [type, , options = ''] = tail.split(' ')
     if (type === 'cgroup2' && isComplete(mountPoint)) return { version: 2, root: mountPoint }
+    if (type === 'cgroup' || type === 'cgroup2') all.push(mountPoint)
     if (type !== 'cgroup') continue
     const has = options.split(',')
     for (const name of controllers) if (has.includes(name)) roots[name] ??= mountPoint
   }
   const missing = controllers.filter((name) => roots[name] === undefined)
   if (missing.length === 0) {
-    return { version: 1, roots: roots as Readonly<Record<Controller, string>> }
+    const used = new Set(Object.values(roots))
+    const others = all.filter((root) => !used.has(root))
+    return { version: 1, roots: roots as Readonly<Record<Controller, string>>, others }
   }
   throw new GuestError('guest.host_unable', {
     what: 'this host has no control groups that could hold a guest',

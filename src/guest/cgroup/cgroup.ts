@@ -16,6 +16,12 @@ export interface CgroupLimits {
   readonly cpu: CpuBandwidth
 }
 
+export interface CgroupSetting {
+  /** Such as `memory.max`: the part before the dot is the controller. */
+  readonly file: string
+  readonly value: string
+}
+
 export interface CgroupUsage {
   readonly cpuNs: bigint
   readonly throttledNs: bigint
@@ -39,6 +45,11 @@ export class Cgroup {
     this.#mounts = mounts
   }
 
+  /** The group that it is made in, the same in all trees. */
+  get parent(): string {
+    return PARENT
+  }
+
   get version(): 1 | 2 {
     return this.#mounts.version
   }
@@ -57,22 +68,35 @@ export class Cgroup {
       for (const folder of [dirname(parent), parent]) {
         writeFileSync(join(folder, 'cgroup.subtree_control'), '+cpu +memory +pids')
       }
-      this.#write('memory', 'memory.max', String(memoryBytes))
-      this.#writeIfThere('memory', 'memory.swap.max', '0')
-    } else {
-      this.#write('memory', 'memory.limit_in_bytes', String(memoryBytes))
-      this.#writeIfThere('memory', 'memory.memsw.limit_in_bytes', String(memoryBytes))
     }
-    this.#write('pids', 'pids.max', String(pidsMax))
-    this.setBandwidth(cpu)
+    for (const { file, value } of this.settings({ memoryBytes, pidsMax, cpu })) {
+      this.#write(controllerOf(file), file, value)
+    }
+    if (this.version === 2) this.#writeIfThere('memory', 'memory.swap.max', '0')
+    else this.#writeIfThere('memory', 'memory.memsw.limit_in_bytes', String(memoryBytes))
   }
 
-  setBandwidth({ quotaUs, periodUs }: CpuBandwidth): void {
-    if (this.version === 2) {
-      this.#write('cpu', 'cpu.max', `${quotaUs} ${periodUs}`)
-    } else {
-      this.#write('cpu', 'cpu.cfs_period_us', String(periodUs))
-      this.#write('cpu', 'cpu.cfs_quota_us', String(quotaUs))
+  /** The limits as this kernel's files take them, in the order in which they must be written. */
+  settings({ memoryBytes, pidsMax, cpu }: CgroupLimits): readonly CgroupSetting[] {
+    const memoryFile = this.version === 2 ? 'memory.max' : 'memory.limit_in_bytes'
+    return [
+      { file: memoryFile, value: String(memoryBytes) },
+      { file: 'pids.max', value: String(pidsMax) },
+      ...this.#bandwidth(cpu),
+    ]
+  }
+
+  #bandwidth({ quotaUs, periodUs }: CpuBandwidth): readonly CgroupSetting[] {
+    if (this.version === 2) return [{ file: 'cpu.max', value: `${quotaUs} ${periodUs}` }]
+    return [
+      { file: 'cpu.cfs_period_us', value: String(periodUs) },
+      { file: 'cpu.cfs_quota_us', value: String(quotaUs) },
+    ]
+  }
+
+  setBandwidth(bandwidth: CpuBandwidth): void {
+    for (const { file, value } of this.#bandwidth(bandwidth)) {
+      this.#write(controllerOf(file), file, value)
     }
   }
 
@@ -138,7 +162,7 @@ export class Cgroup {
   /** A group that just became empty may still be busy for a moment. */
   #areRemoved(): boolean {
     try {
-      for (const folder of this.#folders()) removeFolder(folder)
+      for (const folder of [...this.#folders(), ...this.#foldersOfRunc()]) removeFolder(folder)
       return true
     } catch (error) {
       if (errorCode(error) === 'EBUSY') return false
@@ -149,6 +173,12 @@ export class Cgroup {
   #folders(): string[] {
     const all = controllers.map((controller) => this.folderOf(controller))
     return [...new Set(all)]
+  }
+
+  /** Not ours, and nothing is in them but what is in ours; runc leaves them behind. */
+  #foldersOfRunc(): string[] {
+    const mounts = this.#mounts
+    return mounts.version === 2 ? [] : mounts.others.map((root) => join(root, this.path))
   }
 
   #usage1(): CgroupUsage {
@@ -194,6 +224,8 @@ export class Cgroup {
     }
   }
 }
+
+const controllerOf = (file: string) => file.split('.')[0] as Controller
 
 function removeFolder(folder: string): void {
   try {

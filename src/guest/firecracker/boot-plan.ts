@@ -53,6 +53,8 @@ export interface DeviceOptions {
 /** Every guest is alone behind its socket, so all have the lowest address that is free. */
 const GUEST_CID = 3
 const MTU_BYTES = 1420
+/** A machine that floods its console fills no disk of the host: a MiB, and another one each day. */
+const SERIAL_LIMIT = { size: 2 ** 20, refill_time: 86_400_000 }
 /** Firecracker appends root=, pci=off and one virtio_mmio.device= for each device. */
 const APPENDED_CHARS_MAX = 512
 
@@ -94,7 +96,7 @@ export function bootPlan(
     ...(hasBalloon ? [put('/balloon', { amount_mib: 0, deflate_on_oom: true })] : []),
     ...(files.serialLog === undefined
       ? []
-      : [put('/serial', { serial_out_path: files.serialLog })]),
+      : [put('/serial', { serial_out_path: files.serialLog, rate_limiter: SERIAL_LIMIT })]),
     put('/actions', { action_type: 'InstanceStart' }),
   ]
 }

@@ -1,18 +1,23 @@
-import { chmod, chown, copyFile, link, mkdir, rm } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { chmod, chown, copyFile, link, mkdir, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { errorCode } from '#base'
 import { FirecrackerError } from './errors.ts'
 import type { Jail } from './jail.ts'
+
+const run = promisify(execFile)
 
 export interface JailFile {
   readonly from: string
   /** Absolute, as the jailed process names it. */
   readonly to: string
   /**
-   * `linked`: the file itself, its owner becomes the guest's. `copied`: for what other guests use too,
-   * since a change of owner or content must not reach them.
+   * `linked`: the file itself, its owner becomes the guest's. `shared`: the file itself, which other guests
+   * read too: it stays its owner's, and everybody who reaches it may read it. `copied`: of its own.
+   * A block device becomes a node of the same device, in every case.
    */
-  readonly how: 'linked' | 'copied'
+  readonly how: 'linked' | 'shared' | 'copied'
   /** @default true */
   readonly isWritable?: boolean
 }
@@ -39,10 +44,22 @@ async function placeFile({ root }: Jail, uid: number, file: JailFile): Promise<v
   const target = join(root, file.to)
   if (!target.startsWith(`${root}/`)) throw badFile('a file would leave the jail', file)
   await mkdir(dirname(target), { recursive: true, mode: 0o755 })
-  if (file.how === 'linked') await linkFile(file, target)
-  else await copyFile(file.from, target)
-  await chown(target, uid, uid)
-  await chmod(target, file.isWritable === false ? 0o400 : 0o600)
+  const { isWritable = true } = file
+  const status = await stat(file.from)
+  if (status.isBlockDevice()) await makeNode(target, status.rdev)
+  else if (file.how === 'copied') await copyFile(file.from, target)
+  else await linkFile(file, target)
+  const isShared = file.how === 'shared' && !status.isBlockDevice()
+  if (!isShared) await chown(target, uid, uid)
+  await chmod(target, isShared ? 0o444 : isWritable ? 0o600 : 0o400)
+}
+
+/** Source: Linux, gnu_dev_major(3). */
+async function makeNode(target: string, device: number): Promise<void> {
+  const number = BigInt(device)
+  const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & 0xfffff000n)
+  const minor = (number & 0xffn) | ((number >> 12n) & 0xffffff00n)
+  await run('mknod', ['-m', '600', target, 'b', String(major), String(minor)])
 }
 
 async function linkFile(file: JailFile, target: string): Promise<void> {
@@ -57,11 +74,6 @@ async function linkFile(file: JailFile, target: string): Promise<void> {
 /** Removes what this host and the jailer made, disks excepted: they were linked. May be repeated. */
 export async function removeJail({ folder }: Jail): Promise<void> {
   await rm(folder, { recursive: true, force: true })
-}
-
-/** A socket file outlives its process in every case, and no start or load takes one that exists. */
-export async function removeSockets({ apiSocket, vsock }: Jail): Promise<void> {
-  for (const path of [apiSocket, vsock]) await rm(path, { force: true })
 }
 
 function badFile(what: string, { from, to }: JailFile, cause?: unknown): FirecrackerError {

@@ -5,6 +5,7 @@
  */
 import { basename, join } from 'node:path'
 import type { MachineId } from '#base'
+import type { CgroupSetting } from '../cgroup/cgroup.ts'
 import { SOCKET_PATH_BYTES_MAX } from './api-schema.ts'
 import { FirecrackerError } from './errors.ts'
 
@@ -58,33 +59,7 @@ export function jailOf(id: MachineId, { baseFolder, firecrackerPath }: JailOptio
   return { folder, root, pidFile, apiSocket, vsock: join(root, inside.vsock) }
 }
 
-/** First and last user id that guests get; nothing else of the host may use one of them. */
-export interface IdRange {
-  readonly first: number
-  readonly last: number
-}
-
 const UID_MAX = 0xffff_fffe
-
-/**
- * The lowest user id that no guest has: two guests with one id could signal and trace each other.
- *
- * @throws FirecrackerError guest.jail_bad when all are taken, or the range holds root or no id at all.
- */
-export function freeUid({ first, last }: IdRange, taken: ReadonlySet<number>): number {
-  const isRange = Number.isSafeInteger(first) && Number.isSafeInteger(last)
-  if (!isRange || first < 1 || last > UID_MAX || first > last) {
-    throw badJail('not a range of user ids', { first, last })
-  }
-  for (let uid = first; uid <= last; uid += 1) if (!taken.has(uid)) return uid
-  throw badJail('every user id of the range is taken', { first, last })
-}
-
-export interface CgroupSetting {
-  /** Such as `memory.max`: the part before the dot is the controller. */
-  readonly file: string
-  readonly value: string
-}
 
 export interface JailStart extends JailOptions {
   readonly id: MachineId

@@ -1,10 +1,13 @@
 /**
  * For tests: a process that answers as Firecracker's API does as far as the order of calls goes, and
- * takes vsock connections, which it sends back. It runs no guest. Arguments: --api-sock PATH.
+ * takes vsock connections, which it sends back. It runs no guest. Arguments: --api-sock PATH; --refuse
+ * PATH: that call fails; --silent: it never answers; --root FOLDER and --uid UID, of the stand-in of the
+ * jailer: all paths are below that folder, and only what that user may read is there. Others are passed over.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'
 import { createServer as createSocketServer } from 'node:net'
+import { join } from 'node:path'
 
 const BEFORE = 'The requested operation is not supported before starting the microVM.'
 const AFTER = 'The requested operation is not supported after starting the microVM.'
@@ -17,7 +20,16 @@ const CONFIGURED =
 type Body = Record<string, string> & { vsock_override?: { uds_path: string }; resume_vm?: boolean }
 
 const vm = { state: 'Not started', isConfigured: false, hasKernel: false }
-const apiSocket = process.argv[process.argv.indexOf('--api-sock') + 1] ?? ''
+const optionOf = (flag: string) => {
+  const at = process.argv.indexOf(flag)
+  return at < 0 ? undefined : process.argv[at + 1]
+}
+const root = optionOf('--root') ?? '/'
+const uid = optionOf('--uid')
+const inRoot = (path: string | undefined) => join(root, path ?? '')
+const apiSocket = inRoot(optionOf('--api-sock'))
+const refused = optionOf('--refuse')
+const isSilent = process.argv.includes('--silent')
 if (existsSync(apiSocket)) {
   process.stderr.write('Failed to open the API socket: it is already used.\n')
   process.exit(1)
@@ -45,26 +57,36 @@ function act(request: string, body: Body): string | undefined {
     return undefined
   }
   vm.isConfigured = true
+  const file = body['kernel_image_path'] ?? body['path_on_host']
+  if (file !== undefined && !mayRead(inRoot(file))) return `Permission denied or no file: ${file}`
   if (request === 'PUT /boot-source') vm.hasKernel = true
-  if (request === 'PUT /vsock') listenForHost(body['uds_path'] ?? '')
+  if (request === 'PUT /vsock') listenForHost(inRoot(body['uds_path']))
   return undefined
+}
+
+/** Outside of a jail it is not asked what files there are. */
+function mayRead(path: string): boolean {
+  if (uid === undefined) return true
+  if (!existsSync(path)) return false
+  const { uid: owner, mode } = statSync(path)
+  return owner === Number(uid) || (mode & 0o004) !== 0
 }
 
 function createSnapshot(body: Body): string | undefined {
   if (vm.state !== 'Paused') return RUNNING
-  writeFileSync(body['snapshot_path'] ?? '', 'state')
-  writeFileSync(body['mem_file_path'] ?? '', 'memory')
+  writeFileSync(inRoot(body['snapshot_path']), 'state')
+  writeFileSync(inRoot(body['mem_file_path']), 'memory')
   return undefined
 }
 
 function loadSnapshot(body: Body): string | undefined {
   if (vm.isConfigured) return CONFIGURED
-  const path = body['snapshot_path'] ?? ''
+  const path = inRoot(body['snapshot_path'])
   if (!existsSync(path) || readFileSync(path, 'utf8') !== 'state') {
     setImmediate(() => process.exit(1))
     return 'Load snapshot error: Failed to restore from snapshot: CRC64 validation failed'
   }
-  listenForHost(body.vsock_override?.uds_path ?? '')
+  listenForHost(inRoot(body.vsock_override?.uds_path))
   vm.state = body.resume_vm === true ? 'Running' : 'Paused'
   return undefined
 }
@@ -92,6 +114,8 @@ function answer(response: ServerResponse, status: number, value?: unknown): void
 createServer(async (request, response) => {
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk)
+  if (isSilent) return undefined
+  if (request.url === refused) return answer(response, 400, { fault_message: 'refused' })
   if (request.method === 'GET') return answer(response, 200, { state: vm.state })
   const body = JSON.parse(Buffer.concat(chunks).toString()) as Body
   const fault = act(`${request.method} ${request.url}`, body)

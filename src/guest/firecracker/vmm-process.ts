@@ -29,6 +29,8 @@ export interface VmmStart {
   readonly apiSocket: string
   /** Gets what the process prints. */
   readonly logPath: string
+  /** Called as soon as there is a process, before it is waited for. */
+  readonly onStarted?: (pid: number) => void
 }
 
 const START_MS = 10_000
@@ -71,7 +73,13 @@ async function spawnVmm(start: VmmStart): Promise<VmmProcess> {
   child.unref()
   const started = await findVmm(child.pid ?? 0)
   if (started === undefined) throw await endedEarly(start)
-  return started
+  try {
+    start.onStarted?.(started.pid)
+    return started
+  } catch (error) {
+    await killVmm(started)
+    throw error
+  }
 }
 
 async function doesAnswer(client: ApiClient, started: VmmProcess, start: VmmStart) {

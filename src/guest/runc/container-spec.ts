@@ -24,10 +24,13 @@ export const PIDS_MAX = 4096
 /** As in a virtual machine. Few hosts allow less. */
 const FILES_MAX = 10_240
 
-/** What root may do in a container: no more than its own processes and files need. */
+/**
+ * What root may do in a container: no more than its own processes and files need. Not CAP_MKNOD: runc lets
+ * every container open /dev/net/tun, whatever its device list says, and so nobody may make such a node.
+ */
 const CAPABILITIES = [
   ...['CAP_AUDIT_WRITE', 'CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER', 'CAP_FSETID', 'CAP_KILL'],
-  ...['CAP_MKNOD', 'CAP_NET_BIND_SERVICE', 'CAP_NET_RAW', 'CAP_SETFCAP', 'CAP_SETGID'],
+  ...['CAP_NET_BIND_SERVICE', 'CAP_NET_RAW', 'CAP_SETFCAP', 'CAP_SETGID'],
   ...['CAP_SETPCAP', 'CAP_SETUID', 'CAP_SYS_CHROOT'],
 ]
 
@@ -38,7 +41,7 @@ export function containerSpec(plan: ContainerPlan): Record<string, unknown> {
   const { spec, rootPath } = plan
   return {
     ociVersion: '1.0.2',
-    hostname: spec.id,
+    hostname: spec.hostname ?? spec.id,
     root: { path: rootPath, readonly: spec.rootfs.readOnly ?? false },
     process: {
       terminal: false,
@@ -114,7 +117,7 @@ function resourcesOf({ cpu, memoryMib, pidsMax = PIDS_MAX }: GuestSpec) {
   const memoryBytes = memoryMib * 2 ** 20
   const { quotaUs, periodUs } = burstOf(cpu)
   return {
-    // runc itself allows null, zero, full, random, urandom, tty, ptmx and pts, and making nodes.
+    // runc itself allows null, zero, full, random, urandom, tty, ptmx, pts and net/tun.
     devices: [{ allow: false, access: 'rwm' }],
     memory: { limit: memoryBytes, swap: memoryBytes },
     cpu: { quota: quotaUs, period: periodUs },

@@ -10,26 +10,38 @@ import { identify, type ProcessIdentity, signalPid } from '#supervise'
 import { GuestError } from '../errors.ts'
 import type { GuestFolder } from '../guest-folder.ts'
 import type { DiskMount, GuestDisk } from '../guest-spec.ts'
+import { listenAt } from '../listening-socket.ts'
 import type { RuntimeCall } from '../runtime.ts'
-import { listenAt } from './listening-socket.ts'
 
 const BOOT_MS = 30_000
 const DETAIL_CHARS_MAX = 1_000
 
 /**
  * Waits for a line before it begins: a launcher whose starter dies before it noted the launcher's pid
- * ends by itself. Arguments: type, options, owner, device, folder of each disk; `--`; the command.
+ * ends by itself. The command starts at once; it gets its configuration through a pipe, at CONFIG_PATH, and that only
+ * when the disks are mounted: what it does before it reads, it does meanwhile. Where a mount fails it reads an end.
+ * Arguments: the configuration; type, options, owner, device, folder of each disk; `--`; the command.
  */
 const SCRIPT = `
 read -r go || exit 1
-while [ "$1" != -- ]; do
-  mount -t "$1" -o "$2" -- "$4" "$5" || exit 1
-  [ -z "$3" ] || chown "$3" "$5" || exit 1
-  shift 5
-done
+config=$1
 shift
-exec "$@" </dev/null >/dev/null 2>&1
+{
+  while [ "$1" != -- ]; do
+    mount -t "$1" -o "$2" -- "$4" "$5" || exit 1
+    [ -z "$3" ] || chown "$3" "$5" || exit 1
+    shift 5
+  done
+  printf %s "$config"
+} | {
+  while [ "$1" != -- ]; do shift 5; done
+  shift
+  exec "$@" 5<&0 </dev/null >/dev/null 2>&1
+}
 `
+
+/** Behind those that the container keeps. Where the command finds its configuration. */
+export const CONFIG_PATH = '/proc/self/fd/5'
 
 export interface MountedDisk {
   readonly disk: GuestDisk
@@ -42,6 +54,8 @@ export interface LaunchPlan {
   readonly folder: GuestFolder
   readonly disks: readonly MountedDisk[]
   readonly command: readonly string[]
+  /** What the command reads at CONFIG_PATH. At most 128 KiB: the kernel's limit for a word. */
+  readonly config: string
   readonly cwd: string
   readonly socketPath: string
   readonly lastWordsPath: string
@@ -73,14 +87,14 @@ export async function launch(plan: LaunchPlan, call: RuntimeCall): Promise<void>
   }
 }
 
-function start({ folder, disks, command, cwd, ...plan }: LaunchPlan): ChildProcess {
+function start({ folder, disks, command, config, cwd, ...plan }: LaunchPlan): ChildProcess {
   const words = disks.flatMap(({ disk, mount, at }) => mountWords(disk, mount, at))
   const log = openSync(folder.file('launch.log'), 'a', 0o600)
   const lastWords = openSync(plan.lastWordsPath, 'a', 0o600)
   try {
     using socket = listenAt(plan.socketPath)
     const inNamespace = ['--mount', '--propagation', 'slave', '--', 'sh', '-c', SCRIPT, 'launch']
-    return spawn('unshare', [...inNamespace, ...words, '--', ...command], {
+    return spawn('unshare', [...inNamespace, config, ...words, '--', ...command], {
       cwd,
       detached: true, // a process group of its own, to end it whole
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },

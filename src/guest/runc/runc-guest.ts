@@ -1,18 +1,19 @@
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { errorCode, startDeadline } from '#base'
 import { signalProcess } from '#supervise'
 import { Cgroup } from '../cgroup/cgroup.ts'
+import { untilConnected } from '../channel-socket.ts'
 import { GuestError } from '../errors.ts'
+import { setBandwidth } from '../guest-bandwidth.ts'
 import type { GuestFolder, GuestRecord } from '../guest-folder.ts'
 import type { GuestSpec } from '../guest-spec.ts'
+import { ended } from '../guest-state.ts'
 import { ProcessEnd } from '../process-end.ts'
 import type { CpuBandwidth } from '../quota.ts'
 import type { Guest, GuestEnd, GuestUsage, RuntimeCall } from '../runtime.ts'
 
-const CHANNEL_MS = 10_000
 const KILL_MS = 10_000
 
 /** A container that runs. Its record has its process. */
@@ -39,11 +40,6 @@ export class RuncGuest implements Guest {
   }
 
   async openChannel(call: RuntimeCall = {}): Promise<Duplex> {
-    using deadline = startDeadline(
-      'the channel to the machine',
-      call.deadlineMs ?? CHANNEL_MS,
-      call,
-    )
     for (const channel of this.#channels) channel.destroy()
     const socket = connect(this.#folder.file('agent.sock'))
     this.#channels.add(socket)
@@ -51,14 +47,8 @@ export class RuncGuest implements Guest {
       this.#channels.delete(socket)
       if (!this.#isSuspended) this.#end.expect()
     })
-    try {
-      await once(socket, 'connect', { signal: deadline.signal })
-      return socket
-    } catch (cause) {
-      socket.destroy()
-      deadline.signal.throwIfAborted()
-      throw this.#gone(cause)
-    }
+    await untilConnected(socket, this.spec, call)
+    return socket
   }
 
   async kill(call: RuntimeCall = {}): Promise<void> {
@@ -76,7 +66,7 @@ export class RuncGuest implements Guest {
       await this.#cgroup.freeze(call)
     } catch (cause) {
       this.#cgroup.thaw()
-      if (errorCode(cause) === 'ENOENT') throw this.#gone(cause)
+      if (errorCode(cause) === 'ENOENT') throw ended(this.spec, cause)
       throw new GuestError('guest.suspend_failed', {
         what: 'the container does not stand still',
         values: { machine: this.spec.id },
@@ -90,12 +80,7 @@ export class RuncGuest implements Guest {
   }
 
   setBandwidth(bandwidth: CpuBandwidth): void {
-    try {
-      this.#cgroup.setBandwidth(bandwidth)
-    } catch (cause) {
-      if (errorCode(cause) === 'ENOENT') throw this.#gone(cause)
-      throw cause
-    }
+    setBandwidth(this.spec, bandwidth)
   }
 
   async usage(): Promise<GuestUsage> {
@@ -104,14 +89,6 @@ export class RuncGuest implements Guest {
 
   [Symbol.dispose](): void {
     this.#end.release()
-  }
-
-  #gone(cause: unknown): GuestError {
-    return new GuestError('guest.ended', {
-      what: 'the machine runs no more',
-      values: { machine: this.spec.id },
-      cause,
-    })
   }
 
   #tellEnd(): GuestEnd {

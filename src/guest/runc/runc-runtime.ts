@@ -1,15 +1,17 @@
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { errorCode, type MachineId, pollUntil } from '#base'
+import type { MachineId } from '#base'
 import { identify, isAlive, signalPid, signalProcess } from '#supervise'
 import { Cgroup } from '../cgroup/cgroup.ts'
+import { endGuest } from '../end-guest.ts'
 import { GuestError } from '../errors.ts'
 import { GuestFolder, type GuestRecord } from '../guest-folder.ts'
 import type { GuestSpec } from '../guest-spec.ts'
+import { checkDisks, listGuests, suspendedRecord } from '../guest-state.ts'
 import { findInit } from '../init-program.ts'
 import type { Guest, GuestListing, GuestState, Runtime, RuntimeCall } from '../runtime.ts'
 import { containerSpec } from './container-spec.ts'
-import { launch, type MountedDisk } from './launch.ts'
+import { CONFIG_PATH, launch, type MountedDisk } from './launch.ts'
 import { RuncGuest } from './runc-guest.ts'
 
 export interface RuncOptions {
@@ -19,7 +21,6 @@ export interface RuncOptions {
   readonly initPath?: string
 }
 
-const END_MS = 10_000
 const BUNDLE = 'bundle'
 
 /**
@@ -60,42 +61,21 @@ export class RuncRuntime implements Runtime {
 
   async resume(id: MachineId): Promise<Guest> {
     const folder = this.#folder(id)
-    const record = folder.read()
-    if (record === undefined || stateOf(folder, record) !== 'suspended') {
-      throw new GuestError('guest.not_suspended', {
-        what: 'there is no suspended guest of this id',
-        values: { machine: id },
-      })
-    }
+    const record = suspendedRecord(folder, stateOf(folder, folder.read()))
     new Cgroup(id).thaw()
     return new RuncGuest(folder, record)
   }
 
   async list(): Promise<GuestListing[]> {
-    return GuestFolder.list(this.#stateDir).map((id) => {
-      const folder = this.#folder(id)
-      return { id, state: stateOf(folder, folder.read()) }
-    })
+    return listGuests(this.#stateDir, (folder) => stateOf(folder, folder.read()))
   }
 
   async remove(id: MachineId, call: RuntimeCall = {}): Promise<void> {
     const folder = this.#folder(id)
-    const record = folder.read()
-    const holder = record?.process
-    if (record !== undefined && holder !== undefined && isAlive(holder)) {
-      folder.write({ ...record, isKilled: true })
-      if (record.phase === 'booting') signalPid(-holder.pid, 'SIGKILL')
+    await endGuest(folder, call, (holder, { phase }) => {
+      if (phase === 'booting') signalPid(-holder.pid, 'SIGKILL')
       else signalProcess(holder, 'SIGKILL')
-    }
-    const cgroup = new Cgroup(id)
-    cgroup.thaw() // what stands still does not die
-    await cgroup.remove(call)
-    if (holder !== undefined) {
-      await pollUntil('the guest to end', () => !isAlive(holder), {
-        ...{ deadlineMs: END_MS, intervalMs: 5 },
-        ...call,
-      })
-    }
+    })
     folder.remove()
   }
 
@@ -117,13 +97,14 @@ export class RuncRuntime implements Runtime {
         mount === undefined ? [] : [{ source: at, path: mount.path }],
       ),
     })
-    writeFileSync(join(bundle, 'config.json'), JSON.stringify(container))
+    symlinkSync(CONFIG_PATH, join(bundle, 'config.json'))
     const logPath = folder.file('runc.log')
     const global = ['--root', folder.file('runc'), '--log', logPath]
     const run = ['run', '--detach', '--preserve-fds', '2', '--no-new-keyring']
     await launch(
       {
         ...{ folder, disks, cwd: bundle, logPaths: [logPath] },
+        config: JSON.stringify(container),
         socketPath: folder.file('agent.sock'),
         lastWordsPath: folder.file('last-words'),
         command: ['runc', ...global, ...run, '--pid-file', folder.file('pid'), spec.id],
@@ -141,22 +122,8 @@ function disksOf(spec: GuestSpec, bundle: string): MountedDisk[] {
       ? []
       : [{ disk, mount: disk.mount, at: join(bundle, `volume-${index}`) }],
   )
-  checkDisks([spec.rootfs, ...volumes.map(({ disk }) => disk)])
+  checkDisks(spec.id, [spec.rootfs, ...volumes.map(({ disk }) => disk)])
   return [{ disk: spec.rootfs, at: join(bundle, 'rootfs') }, ...volumes]
-}
-
-function checkDisks(disks: readonly { readonly path: string }[]): void {
-  for (const { path } of disks) {
-    try {
-      statSync(path)
-    } catch (cause) {
-      if (errorCode(cause) !== 'ENOENT') throw cause
-      throw new GuestError('guest.spec_bad', {
-        what: 'a disk of the machine is missing',
-        values: { path },
-      })
-    }
-  }
 }
 
 async function becomeRunning(folder: GuestFolder, record: GuestRecord): Promise<GuestRecord> {

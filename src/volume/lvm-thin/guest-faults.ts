@@ -113,13 +113,14 @@ const kernelTransactionOf = (group: string) =>
     .toString()
     .split(' ')[3]
 
-/** Later each time, until it hits between what LVM notes and what it does. */
+/** Later each time, until it hits between what LVM notes and what it does, which is late in its life. */
 async function killUntilDisagreed(): Promise<string> {
-  const words = ['--type', 'thin', '--activate', 'n', '--setactivationskip', 'y']
-  for (let lifeMs = 60; lifeMs < 1_000; lifeMs += 20) {
-    const name = `d.killed-${lifeMs}`
-    const all = ['lvcreate', '--addtag', 'made=cloned', ...words, '--name', name, 'main/d.template']
-    const child = spawn('lvm', all, { stdio: 'ignore' })
+  const startedMs = systemClock.monotonicMs()
+  execFileSync('lvm', cloning('d.whole'), { stdio: 'pipe' })
+  const wholeMs = systemClock.monotonicMs() - startedMs
+  for (let lifeMs = wholeMs / 2; lifeMs < 2 * wholeMs; lifeMs += wholeMs / 40) {
+    const name = `d.killed-${Math.round(lifeMs)}`
+    const child = spawn('lvm', cloning(name), { stdio: 'ignore' })
     const gone = once(child, 'exit')
     await systemClock.sleep(lifeMs)
     child.kill('SIGKILL')
@@ -127,4 +128,9 @@ async function killUntilDisagreed(): Promise<string> {
     if (transactionOf('main') !== kernelTransactionOf('main')) return name
   }
   throw new Error('LVM was never killed at the right moment')
+}
+
+function cloning(name: string): string[] {
+  const words = ['--type', 'thin', '--activate', 'n', '--setactivationskip', 'y']
+  return ['lvcreate', '--addtag', 'made=cloned', ...words, '--name', name, 'main/d.template']
 }

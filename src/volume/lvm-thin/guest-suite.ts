@@ -11,5 +11,5 @@ before(async () => {
   driver = await LvmThinDriver.open({ group: 'pool', pool: 'devices', devices })
 })
 
-testBlockDriver('lvm-thin', () => driver, { crowd: 5, snapshots: 2 })
+testBlockDriver('lvm-thin', () => driver, { crowd: 3, snapshots: 2 })
 testAgainstModel('lvm-thin', () => driver, { runs: 1, changesMax: 8 })

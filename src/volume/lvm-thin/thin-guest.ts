@@ -16,7 +16,7 @@ import {
 import { machine } from 'node:os'
 import { basename, join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { findTool, makeGuestDisk } from './guest-image.ts'
+import { findTool, makeGuestDisk, programInGuest } from './guest-image.ts'
 
 const KERNEL = join(import.meta.dirname, '../../../build/kernel')
 const MODULES = ['virtio_mmio', 'virtio_blk', 'dm-thin-pool']
@@ -28,31 +28,44 @@ export interface GuestRun {
 }
 
 export interface GuestProgram {
-  /** Of this repository. */
+  /** Of this run, among those of one folder. */
+  readonly name: string
+  /** One of those that the root disk was made with. */
   readonly program: string
   /** Blank disks, found in the guest as /dev/disk-NAME. */
   readonly disks: Readonly<Record<string, number>>
 }
 
-/** @param folder an empty one, for disks. */
-export async function runInGuest(
-  folder: string,
-  { program, disks }: GuestProgram,
-  signal: AbortSignal,
-): Promise<GuestRun> {
+const rootDiskOf = (folder: string) => join(folder, 'root.ext4')
+
+/**
+ * The disk that guests of this folder start from; none of them writes to it.
+ *
+ * @param folder an empty one.
+ * @param programs modules of this repository: what is run, and what that starts as a process.
+ */
+export async function makeRootDisk(folder: string, programs: readonly string[]): Promise<void> {
   const staging = join(folder, 'root')
   mkdirSync(staging)
-  const root = join(folder, 'root.ext4')
-  makeGuestDisk(staging, root)
-  const drives = [driveWords('root', root, 'readonly=on')]
-  for (const [name, bytes] of Object.entries(disks)) {
-    const path = join(folder, `${name}.disk`)
+  await makeGuestDisk(staging, rootDiskOf(folder), programs)
+}
+
+export async function runInGuest(
+  folder: string,
+  { name, program, disks }: GuestProgram,
+  signal: AbortSignal,
+): Promise<GuestRun> {
+  const own = join(folder, name)
+  mkdirSync(own)
+  const drives = [driveWords('root', rootDiskOf(folder), 'readonly=on')]
+  for (const [disk, bytes] of Object.entries(disks)) {
+    const path = join(own, `${disk}.disk`)
     writeFileSync(path, '')
     truncateSync(path, bytes)
-    drives.push(driveWords(name, path, 'discard=unmap'))
+    drives.push(driveWords(disk, path, 'discard=unmap'))
   }
-  const initramfs = join(folder, 'initramfs.cpio')
-  makeInitramfs(join(folder, 'initramfs'), initramfs, program)
+  const initramfs = join(own, 'initramfs.cpio')
+  makeInitramfs(join(own, 'initramfs'), initramfs, programInGuest(program))
   return await boot(initramfs, drives.flat(), signal)
 }
 
@@ -69,11 +82,12 @@ async function boot(initramfs: string, drives: string[], signal: AbortSignal): P
   const kiloHertz = /^cpu MHz\s*: (\d+)/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]
   // Without it, the guest of a busy machine may hang while it measures its clock.
   const clock = kiloHertz === undefined ? '' : `tsc_early_khz=${kiloHertz}000`
-  const words = `console=${isArm ? 'ttyAMA0' : 'ttyS0'} quiet panic=-1 ${clock}`
+  // Page tables switched at each system call are what an emulator is slowest at, and nobody here is hostile.
+  const words = `console=${isArm ? 'ttyAMA0' : 'ttyS0'} quiet panic=-1 mitigations=off ${clock}`
   const child = spawn(
     isArm ? 'qemu-system-aarch64' : 'qemu-system-x86_64',
     [
-      ...['-M', board, '-accel', 'tcg,thread=multi', '-cpu', cpu, '-smp', '2'],
+      ...['-M', board, '-accel', 'tcg,thread=multi', '-cpu', cpu, '-smp', '1'],
       ...['-m', String(MEMORY_MIB), '-nodefaults', '-no-user-config', '-display', 'none'],
       ...['-no-reboot', '-serial', 'stdio', '-kernel', join(KERNEL, 'vmlinuz')],
       ...['-initrd', initramfs, '-append', words, ...drives],
@@ -108,6 +122,9 @@ function makeInitramfs(folder: string, archive: string, program: string): void {
   })
 }
 
+/** An emulator translates what V8's compilers make anew each time; the interpreter is translated once. */
+const NODE_OPTIONS = '--jitless --disable-warning=ExperimentalWarning'
+
 function initScript(modules: readonly string[], program: string): string {
   return `#!/bin/busybox sh
 bb=/bin/busybox
@@ -119,8 +136,8 @@ for disk in /sys/block/vd*; do $bb ln -s $($bb basename $disk) /dev/disk-$($bb c
 $bb mount -t ext4 -o ro,noatime /dev/disk-root /guest
 for name in proc sys dev; do $bb mount --move /$name /guest/$name; done
 for name in run scratch etc/lvm; do $bb mount -t tmpfs tmpfs /guest/$name; done
-export PATH=/bin HOME=/scratch TMPDIR=/scratch NO_COLOR=1
-$bb chroot /guest ${process.execPath} --disable-warning=ExperimentalWarning ${program}
+export PATH=/bin HOME=/scratch TMPDIR=/scratch NO_COLOR=1 NODE_OPTIONS='${NODE_OPTIONS}'
+$bb chroot /guest ${process.execPath} ${program}
 $bb echo "godwit-guest-exit $?"
 $bb poweroff -f
 `

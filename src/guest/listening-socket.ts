@@ -7,7 +7,7 @@
 import { dlopen, getRawPointer, toArrayBuffer } from 'node:ffi'
 import { closeSync } from 'node:fs'
 import { getSystemErrorName } from 'node:util'
-import { GuestError } from '../errors.ts'
+import { GuestError } from './errors.ts'
 
 const { functions: libc } = dlopen('libc.so.6', {
   __errno_location: { return: 'pointer', arguments: [] },

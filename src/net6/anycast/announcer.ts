@@ -1,0 +1,119 @@
+import { type Clock, type Log, systemClock } from '#base'
+import type { BirdControl } from '#bird'
+import {
+  type AnnouncerPhase,
+  AnnouncerState,
+  CHECK_DEADLINE_MS,
+  CHECK_EVERY_MS,
+} from './announcer-state.ts'
+import type { AnycastPrefix } from './anycast-prefixes.ts'
+
+export interface AnnouncerOptions {
+  readonly bird: BirdControl
+  readonly prefixes: readonly AnycastPrefix[]
+  /** Asks the local proxy whether it is well; what it throws means no. */
+  readonly isHealthy: (signal: AbortSignal) => Promise<boolean>
+  readonly drainMs?: number
+  readonly clock?: Clock
+  readonly log?: Log
+}
+
+/**
+ * Has BIRD announce the host's anycast prefixes while the local proxy is well. BIRD holds the routes, so an
+ * announcer that dies changes nothing; the next one withdraws what the proxy's health does not bear out.
+ */
+export class Announcer {
+  readonly #options: AnnouncerOptions
+  readonly #state: AnnouncerState
+  readonly #stop = new AbortController()
+  #turn: Promise<unknown> = Promise.resolve()
+  readonly #running: Promise<void>
+
+  constructor(options: AnnouncerOptions) {
+    this.#options = options
+    const { drainMs } = options
+    this.#state = new AnnouncerState(drainMs === undefined ? {} : { drainMs })
+    this.#running = this.#run()
+  }
+
+  get phase(): AnnouncerPhase {
+    return this.#state.phase
+  }
+
+  /** Neighbours are asked to prefer others; after a while the prefixes are withdrawn. */
+  async drain(): Promise<void> {
+    this.#state.drain(this.#nowMs())
+    await this.#tell()
+  }
+
+  async undrain(): Promise<void> {
+    this.#state.undrain(this.#nowMs())
+    await this.#tell()
+  }
+
+  /** Stops checking. BIRD goes on as it was told last. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await this.#running
+  }
+
+  #nowMs(): number {
+    return (this.#options.clock ?? systemClock).nowMs()
+  }
+
+  async #run(): Promise<void> {
+    const { clock = systemClock, log } = this.#options
+    const { signal } = this.#stop
+    while (!signal.aborted) {
+      const isHealthy = await this.#check(signal)
+      if (signal.aborted) return
+      const before = this.#state.phase
+      this.#state.checked(isHealthy, clock.nowMs())
+      const { phase } = this.#state
+      if (phase !== before) log?.info({ from: before, to: phase }, 'anycast changes')
+      try {
+        await this.#tell()
+      } catch (error) {
+        log?.error({ err: error }, 'BIRD was not told: trying again')
+      }
+      await clock.sleep(CHECK_EVERY_MS, signal).catch((error: unknown) => {
+        if (!signal.aborted) throw error
+      })
+    }
+  }
+
+  async #check(signal: AbortSignal): Promise<boolean> {
+    const either = AbortSignal.any([signal, AbortSignal.timeout(CHECK_DEADLINE_MS)])
+    try {
+      return await this.#options.isHealthy(either)
+    } catch {
+      return false // an error is what no health looks like
+    }
+  }
+
+  /** One change at a time; the new way is there before the old one goes. */
+  #tell(): Promise<void> {
+    const turn = this.#turn.then(
+      () => this.#tellNow(),
+      () => this.#tellNow(), // whoever came before told its own caller how it ended
+    )
+    this.#turn = turn
+    return turn
+  }
+
+  /** Compares with what BIRD does now: one that was restarted has forgotten. */
+  async #tellNow(): Promise<void> {
+    const { announcement } = this.#state
+    const { bird, prefixes } = this.#options
+    const states = await bird.protocols()
+    const up = new Set(states.filter(({ isUp }) => isUp).map(({ name }) => name))
+    for (const { protocol, drainingProtocol } of prefixes) {
+      const wanted =
+        announcement === 'nothing' ? '' : announcement === 'draining' ? drainingProtocol : protocol
+      if (wanted !== '' && !up.has(wanted)) await bird.enable(wanted)
+      for (const other of [protocol, drainingProtocol]) {
+        if (other !== wanted && up.has(other)) await bird.disable(other)
+      }
+    }
+  }
+}

@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { pollUntil } from '#base'
+import { BirdControl, type BirdRouter, renderBirdConfig } from '#bird'
+import { fc } from '#property'
+import { connect, type TrialHost, trialHost } from '../trial-host.fixture.ts'
+import { Announcer } from './announcer.ts'
+import {
+  AnnouncerState,
+  CHECK_DEADLINE_MS,
+  CHECK_EVERY_MS,
+  HOLD_MS,
+  WITHDRAW_MS_MAX,
+} from './announcer-state.ts'
+import { anycastPrefixes, originatedPrefixes, strayAddresses } from './anycast-prefixes.ts'
+
+const OWNED = ['203.0.113.0/24', '2001:db8:a::/48', '198.51.100.0/22']
+const DEADLINE = { deadlineMs: 30_000 }
+
+test("what is not the operator's is never announced", () => {
+  for (const foreign of ['192.0.2.0/24', '203.0.112.0/23', '2001:db8:b::/48', '198.51.96.0/20']) {
+    assert.throws(() => anycastPrefixes([foreign], OWNED), { code: 'net6.prefix_not_owned' })
+    assert.throws(() => anycastPrefixes([foreign], []), { code: 'net6.prefix_not_owned' })
+  }
+  for (const wrong of ['203.0.113.0/25', '2001:db8:a::/64', '203.0.113.0', 'x/24; exit', '']) {
+    assert.throws(() => anycastPrefixes([wrong], OWNED), { code: 'net6.address_bad' }, wrong)
+  }
+  const chosen = anycastPrefixes(['203.0.113.0/24', '198.51.101.0/24', '203.0.113.0/24'], OWNED)
+  assert.deepEqual(
+    chosen.map(({ prefix }) => prefix),
+    ['198.51.101.0/24', '203.0.113.0/24'],
+  )
+  assert.deepEqual(strayAddresses(['203.0.113.9', '192.0.2.1', '2001:db8:a::5'], OWNED), [
+    '192.0.2.1',
+  ])
+})
+
+test('a proxy that died is withdrawn within a second, whatever came before', () => {
+  assert(WITHDRAW_MS_MAX < 1_000)
+  fc.assert(
+    fc.property(fc.array(fc.boolean(), { maxLength: 60 }), (outcomes) => {
+      const state = new AnnouncerState()
+      let nowMs = 0
+      const check = (isHealthy: boolean) => {
+        nowMs += CHECK_EVERY_MS + CHECK_DEADLINE_MS
+        state.checked(isHealthy, nowMs)
+      }
+      for (const outcome of outcomes) check(outcome)
+      const diedMs = nowMs
+      while (nowMs - diedMs < WITHDRAW_MS_MAX) check(false)
+      assert.equal(state.announcement, 'nothing')
+    }),
+  )
+})
+
+test('a proxy must be well for a while before it is announced, and one failed check changes nothing', () => {
+  const state = new AnnouncerState()
+  state.checked(true, 0)
+  state.checked(true, HOLD_MS - 1)
+  assert.equal(state.announcement, 'nothing')
+  state.checked(true, HOLD_MS)
+  assert.equal(state.announcement, 'prefixes')
+  state.checked(false, HOLD_MS + 1)
+  assert.equal(state.announcement, 'prefixes')
+  state.checked(true, HOLD_MS + 2)
+  state.checked(false, HOLD_MS + 3)
+  assert.equal(state.announcement, 'prefixes')
+})
+
+test('a drained host stays silent until it is told otherwise', () => {
+  const state = new AnnouncerState({ drainMs: 1_000 })
+  state.checked(true, 0)
+  state.checked(true, HOLD_MS)
+  state.drain(HOLD_MS)
+  assert.equal(state.announcement, 'draining')
+  state.checked(true, HOLD_MS + 999)
+  assert.equal(state.announcement, 'draining')
+  state.checked(true, HOLD_MS + 1_000)
+  assert.equal(state.phase, 'drained')
+  state.checked(true, HOLD_MS * 9)
+  assert.equal(state.announcement, 'nothing')
+  state.undrain(HOLD_MS * 9)
+  assert.equal(state.announcement, 'prefixes')
+})
+
+interface TrialBird {
+  readonly bird: BirdControl
+  end(): Promise<void>
+  restart(): Promise<TrialBird>
+}
+
+/** Ends with its host. */
+async function startBird(host: TrialHost, router: BirdRouter): Promise<TrialBird> {
+  const [config, socket] = [join(host.folder, 'bird.conf'), join(host.folder, 'bird.ctl')]
+  writeFileSync(config, renderBirdConfig(router))
+  const [command = '', ...enter] = host.system.enter
+  const child = spawn(command, [...enter, 'bird', '-f', '-c', config, '-s', socket], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  const ended = new Promise((done) => child.once('close', done))
+  const end = async () => {
+    await bird.command('down')
+    await ended
+  }
+  const bird = new BirdControl(socket)
+  const answers = () =>
+    bird.protocols().then(
+      () => true,
+      () => false,
+    )
+  await pollUntil('BIRD', answers, DEADLINE)
+  return { bird, end, restart: () => startBird(host, router) }
+}
+
+test('a neighbour sees prefixes come, ask to be left alone, and go with the proxy', async (t) => {
+  const [edge, router] = [await trialHost(t), await trialHost(t)]
+  await connect(edge, router, 'cable')
+  const ends = [
+    { host: edge, own: '192.0.2.0', other: '192.0.2.1', asn: 64500, otherAsn: 64501 },
+    { host: router, own: '192.0.2.1', other: '192.0.2.0', asn: 64501, otherAsn: 64500 },
+  ] as const
+  const prefixes = anycastPrefixes(['203.0.113.0/24'], OWNED)
+  const birds: TrialBird[] = []
+  for (const { host, own, other, asn, otherAsn } of ends) {
+    await host.shell(`ip address add ${own}/31 dev cable`)
+    const isEdge = host === edge
+    const neighbour = {
+      ...{ protocol: 'neighbour1', localAddress: own, address: other, asn: otherAsn, cost: 0 },
+      imports: isEdge ? [] : ('everything' as const),
+      exports: isEdge ? ('originated' as const) : ('nothing' as const),
+    }
+    const config = { routerId: own, asn, holdSeconds: 9, isForwarding: false }
+    const originates = isEdge ? originatedPrefixes(prefixes) : []
+    birds.push(await startBird(host, { ...config, originates, neighbours: [neighbour] }))
+  }
+  const [ours, theirs] = birds as [TrialBird, TrialBird]
+  let isWell = true
+  const announcer = new Announcer({
+    bird: ours.bird,
+    prefixes,
+    isHealthy: async () => isWell,
+    drainMs: 600_000,
+  })
+  t.after(() => announcer.close())
+  const seen = async () => {
+    const reply = await theirs.bird.command('show route all').catch(() => undefined)
+    const text = reply?.lines.map((line) => line.text).join('\n') ?? ''
+    if (!text.includes('203.0.113.0/24')) return 'nothing'
+    return text.includes('(65535,0)') ? 'draining' : 'prefixes'
+  }
+  const shows = (what: string) => pollUntil(what, async () => (await seen()) === what, DEADLINE)
+  await shows('prefixes')
+  await announcer.drain()
+  await shows('draining')
+  await announcer.undrain()
+  await shows('prefixes')
+  isWell = false
+  await shows('nothing')
+  assert.equal(announcer.phase, 'silent')
+  isWell = true
+  await shows('prefixes')
+  await ours.end()
+  await shows('nothing')
+  await ours.restart()
+  await shows('prefixes')
+})
