@@ -1,0 +1,28 @@
+import type { Handler } from '../resolver.ts'
+import { RCODE } from '../wire/constants.ts'
+import { parseQuery } from '../wire/query.ts'
+import { type Channel, failure, writeFailure, writeReply } from '../wire/reply.ts'
+
+/** What a handler throws, or rejects with, goes to `onFault`; the client gets SERVFAIL and the server lives on. */
+export function guarded(handle: Handler, onFault: (error: unknown) => void): Handler {
+  return (packet, source, channel) => {
+    const fail = (error: unknown): Buffer => {
+      onFault(error)
+      return serverFailure(packet, channel)
+    }
+    try {
+      const reply = handle(packet, source, channel)
+      return reply instanceof Promise ? reply.catch(fail) : reply
+    } catch (error) {
+      return fail(error)
+    }
+  }
+}
+
+/** SERVFAIL to a packet that has a header. */
+export function serverFailure(packet: Buffer, channel: Channel): Buffer {
+  const query = parseQuery(packet)
+  return query.kind === 'query'
+    ? writeReply(packet, query, failure(RCODE.SERVFAIL), channel)
+    : writeFailure(packet, RCODE.SERVFAIL)
+}

@@ -1,0 +1,15 @@
+import { GodwitError } from '#base'
+
+export type ObserveErrorCode = keyof typeof ObserveError.catalogue
+
+/** What keeping and reading logs can throw. */
+export class ObserveError extends GodwitError<ObserveErrorCode> {
+  static override readonly catalogue = {
+    /** There is no connection to NATS, or it does not answer. */
+    'observe.unavailable': { status: 503, transient: true },
+    /** Not a place in the log that was given out. */
+    'observe.place_bad': { status: 400 },
+    /** Bytes in the log that are no entry. */
+    'observe.entry_bad': { status: 500 },
+  } as const
+}

@@ -1,0 +1,17 @@
+/**
+ * observe: what machines say, from their host to whoever reads it. Owns the log in NATS JetStream.
+ * Reading order: logs/log-entry.ts, logs/line-splitter.ts and logs/log-queue.ts (no I/O),
+ * logs/log-shipper.ts (a host sends), logs/log-stream.ts, logs/log-reader.ts (the API reads).
+ */
+export type { ObserveErrorCode } from './errors.ts'
+export { ObserveError } from './errors.ts'
+export { keepLogStream } from './logs/keep-log-stream.ts'
+export { LineSplitter } from './logs/line-splitter.ts'
+export type { LogEntry, LogFilter, LogLevel, LogProvider, LogSource } from './logs/log-entry.ts'
+export type { LogQueueLimits } from './logs/log-queue.ts'
+export type { LogPage, PlacedEntry, ReadOptions } from './logs/log-reader.ts'
+export { LogReader } from './logs/log-reader.ts'
+export type { LogShipperOptions, LogWriter } from './logs/log-shipper.ts'
+export { LogShipper } from './logs/log-shipper.ts'
+export type { LogRetention } from './logs/log-stream.ts'
+export { ensureLogStream, LOG_STREAM } from './logs/log-stream.ts'

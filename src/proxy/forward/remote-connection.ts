@@ -1,0 +1,223 @@
+import type { BackhaulStream } from '../backhaul/dialer.ts'
+import { ResetReason, type StreamHandlers } from '../backhaul/link-stream.ts'
+import { type Channel, INPUT_BYTES, INPUT_MARGIN, input } from '../net/channel.ts'
+import {
+  BROKEN,
+  type EventLoop,
+  PEER_ENDED,
+  READABLE,
+  type Watcher,
+  WRITABLE,
+} from '../net/event-loop.ts'
+import { EAGAIN, ECONNRESET } from '../net/libc.ts'
+import type { Memory } from '../net/memory.ts'
+import type { ConnectionFacts, ToRemote } from '../route.ts'
+import type { ClientFacts } from '../router/open-remote.ts'
+import { BackendConnection, type BackendKind } from './backend-connection.ts'
+import type { Engine } from './engine.ts'
+
+/** Opens a stream to a machine of another host: see openRemote. Undefined: there is no way to it now. */
+export type RemoteOpener = (
+  decision: ToRemote,
+  client: ClientFacts,
+  handlers: StreamHandlers,
+) => BackhaulStream | undefined
+
+/** What of a client goes to the other host. */
+export interface RemoteClient {
+  readonly connection: ConnectionFacts
+  readonly serverName: string
+  readonly requestId: string
+}
+
+/**
+ * One stream of the backhaul as a channel. The stream's window is its flow control: what nobody reads here is not
+ * granted again, and what the link cannot take waits in the outbox.
+ */
+class RemoteChannel implements Channel {
+  readonly #loop: EventLoop
+  #stream: BackhaulStream | undefined
+  #watcher: Watcher | undefined
+  /** Came and was not read: never more than the stream's window. */
+  readonly #chunks: Buffer[] = []
+  #chunkAt = 0
+  #hasEnded = false
+  #hasEndedWrite = false
+  #isBroken = false
+  #isFull = false
+  hasMore = false
+
+  constructor(loop: EventLoop) {
+    this.#loop = loop
+  }
+
+  /** Before anything else. */
+  begin(stream: BackhaulStream, watcher: Watcher): void {
+    this.#stream = stream
+    this.#watcher = watcher
+  }
+
+  // ---- what the link says
+
+  came(chunk: Buffer): void {
+    this.#chunks.push(chunk)
+    this.#notify(READABLE)
+  }
+
+  peerEnded(): void {
+    this.#hasEnded = true
+    this.#notify(READABLE | PEER_ENDED)
+  }
+
+  broke(): void {
+    this.#isBroken = true
+    this.#notify(READABLE | BROKEN)
+  }
+
+  drained(): void {
+    this.#isFull = false
+    this.#notify(WRITABLE)
+  }
+
+  #notify(flags: number): void {
+    if (this.#watcher !== undefined) this.#loop.notify(this.#watcher, flags)
+  }
+
+  // ---- what its user does
+
+  receive(): number {
+    const chunk = this.#chunks[0]
+    if (chunk === undefined) {
+      this.hasMore = false
+      if (this.#isBroken) return ECONNRESET
+      return this.#hasEnded ? 0 : EAGAIN
+    }
+    const count = Math.min(chunk.length - this.#chunkAt, INPUT_BYTES)
+    chunk.copy(input.bytes, INPUT_MARGIN, this.#chunkAt, this.#chunkAt + count)
+    this.#chunkAt += count
+    if (this.#chunkAt === chunk.length) {
+      this.#chunks.shift()
+      this.#chunkAt = 0
+    }
+    this.hasMore = this.#chunks.length > 0 || this.#hasEnded || this.#isBroken
+    this.#stream?.consumed(count)
+    this.#loop.letNodeRun()
+    return count
+  }
+
+  send(memory: Memory, offset: number, length: number): number {
+    if (this.#isBroken || this.#stream === undefined) return ECONNRESET
+    if (this.#isFull) return EAGAIN
+    const bytes = Buffer.from(memory.bytes.subarray(offset, offset + length)) // the link's for good
+    this.#isFull = !this.#stream.send(bytes)
+    this.#loop.letNodeRun()
+    return length
+  }
+
+  endWrite(): void {
+    this.#hasEndedWrite = true
+    this.#stream?.end()
+    this.#loop.letNodeRun()
+  }
+
+  /** The exchange was whole: the worker keeps the machine's connection for another. */
+  endReusable(): void {
+    this.#stream?.end(true)
+    this.#forget()
+  }
+
+  watchedBy(_loop: EventLoop, watcher: Watcher): void {
+    this.#watcher = watcher
+  }
+
+  /** A stream that ended both ways goes by itself, once what is queued has gone. */
+  close(): void {
+    if (!this.#hasEnded || !this.#hasEndedWrite) this.#stream?.reset(ResetReason.cancelled)
+    this.#forget()
+  }
+
+  #forget(): void {
+    this.#stream = undefined
+    this.#watcher = undefined
+    this.#chunks.length = 0
+    this.#loop.letNodeRun()
+  }
+}
+
+/** A connection to a machine through the proxy of its host. It serves one exchange. */
+export class RemoteConnection extends BackendConnection {
+  readonly #channel: RemoteChannel
+
+  private constructor(engine: Engine, channel: RemoteChannel) {
+    super(engine, channel, kind, true)
+    this.#channel = channel
+  }
+
+  static open(
+    engine: Engine,
+    to: ToRemote,
+    { connection: facts, serverName, requestId }: RemoteClient,
+  ): RemoteConnection | undefined {
+    const channel = new RemoteChannel(engine.loop)
+    const connection = new RemoteConnection(engine, channel)
+    const client: ClientFacts = {
+      clientAddress: facts.clientAddress,
+      clientPort: facts.clientPort,
+      localAddress: facts.localAddress,
+      tlsVersion: facts.tls?.version ?? '',
+      alpn: facts.tls?.alpn ?? '',
+      serverName,
+      requestId,
+    }
+    const stream = engine.openRemote?.(to, client, {
+      accepted: (_load, connectUs) => connection.#accepted(engine, connectUs),
+      refused: (code) => connection.#refused(engine, code),
+      data: (chunk) => channel.came(chunk),
+      ended: () => channel.peerEnded(),
+      reset: (reason) => connection.#reset(engine, reason),
+      drained: () => channel.drained(),
+    })
+    if (stream === undefined) return undefined
+    channel.begin(stream, connection)
+    engine.loop.letNodeRun()
+    return connection
+  }
+
+  #accepted(engine: Engine, connectUs: number): void {
+    if (this.isClosed) return
+    this.isDoubtful = connectUs === 0 // idle until now
+    engine.loop.enter(this, () => this.established())
+  }
+
+  /** The codes of a machine that does not listen begin with PC; all others are the worker's own word. */
+  #refused(engine: Engine, code: string): void {
+    if (this.isClosed) return
+    const result = code.startsWith('PC') ? 'connect-failed' : 'refused'
+    engine.loop.enter(this, () => this.user?.connectFailed(this, result, code))
+  }
+
+  /** When the path broke, nobody knows how far the request came. */
+  #reset(engine: Engine, reason: ResetReason): void {
+    if (this.isClosed) return
+    if (this.isConnecting && this.user?.isRepeatable === true) {
+      this.#refused(engine, 'PC03')
+      return
+    }
+    if (reason === ResetReason.linkDown) this.isDoubtful = true
+    this.isConnecting = false
+    this.#channel.broke()
+  }
+
+  endReusable(): void {
+    this.#channel.endReusable()
+  }
+}
+
+const kind: BackendKind = {
+  connectResult: () => undefined, // the link says it
+  ended(connection) {
+    if (connection instanceof RemoteConnection) connection.endReusable()
+    connection.close()
+  },
+  disturbed: (connection) => connection.close(),
+}

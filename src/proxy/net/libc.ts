@@ -1,0 +1,102 @@
+/**
+ * The socket calls, through node:ffi (Linux with glibc). docs/adr says why not node:net: one call here
+ * costs what the kernel does and little more, and reads land in memory that is used again at once.
+ *
+ * Every call answers like the kernel: 0 or more, or the negated errno. No JavaScript runs between a call
+ * and the reading of its errno. Memory is passed by address: see memory.ts.
+ */
+import { dlopen, toArrayBuffer } from 'node:ffi'
+import { constants } from 'node:os'
+
+const { functions: libc } = dlopen('libc.so.6', {
+  __errno_location: { return: 'pointer', arguments: [] },
+  socket: { return: 'int32', arguments: ['int32', 'int32', 'int32'] },
+  bind: { return: 'int32', arguments: ['int32', 'pointer', 'uint32'] },
+  listen: { return: 'int32', arguments: ['int32', 'int32'] },
+  accept4: { return: 'int32', arguments: ['int32', 'pointer', 'pointer', 'int32'] },
+  connect: { return: 'int32', arguments: ['int32', 'pointer', 'uint32'] },
+  getsockname: { return: 'int32', arguments: ['int32', 'pointer', 'pointer'] },
+  setsockopt: { return: 'int32', arguments: ['int32', 'int32', 'int32', 'pointer', 'uint32'] },
+  getsockopt: { return: 'int32', arguments: ['int32', 'int32', 'int32', 'pointer', 'pointer'] },
+  // ssize_t and size_t fit in 32 bits: no buffer here is larger.
+  recv: { return: 'int32', arguments: ['int32', 'pointer', 'uint32', 'int32'] },
+  read: { return: 'int32', arguments: ['int32', 'pointer', 'int32'] },
+  write: { return: 'int32', arguments: ['int32', 'pointer', 'int32'] },
+  shutdown: { return: 'int32', arguments: ['int32', 'int32'] },
+  close: { return: 'int32', arguments: ['int32'] },
+  epoll_create1: { return: 'int32', arguments: ['int32'] },
+  epoll_ctl: { return: 'int32', arguments: ['int32', 'int32', 'int32', 'pointer'] },
+  epoll_wait: { return: 'int32', arguments: ['int32', 'pointer', 'int32', 'int32'] },
+  getpid: { return: 'int32', arguments: [] },
+})
+
+/** This thread's errno, which the C library keeps at one place. */
+const errnoCell = new Int32Array(toArrayBuffer(libc.__errno_location(), 4, false))
+const answer = (result: number): number => (result >= 0 ? result : -(errnoCell[0] as number))
+
+export const socket = (family: number, type: number, protocol: number): number =>
+  answer(libc.socket(family, type, protocol))
+export const bind = (fd: number, address: bigint, bytes: number): number =>
+  answer(libc.bind(fd, address, bytes))
+export const listen = (fd: number, backlog: number): number => answer(libc.listen(fd, backlog))
+export const accept4 = (fd: number, address: bigint, bytes: bigint, flags: number): number =>
+  answer(libc.accept4(fd, address, bytes, flags))
+export const connect = (fd: number, address: bigint, bytes: number): number =>
+  answer(libc.connect(fd, address, bytes))
+export const getsockname = (fd: number, address: bigint, bytes: bigint): number =>
+  answer(libc.getsockname(fd, address, bytes))
+export const setsockopt = (fd: number, level: number, name: number, value: bigint, bytes: number) =>
+  answer(libc.setsockopt(fd, level, name, value, bytes))
+export const getsockopt = (fd: number, level: number, name: number, value: bigint, bytes: bigint) =>
+  answer(libc.getsockopt(fd, level, name, value, bytes))
+export const recv = (fd: number, address: bigint, bytes: number, flags: number): number =>
+  answer(libc.recv(fd, address, bytes, flags))
+
+/** HOT. Three arguments: node:ffi's quick way ends there, so neither recv nor send. */
+export function read(fd: number, address: bigint, bytes: number): number {
+  const result = libc.read(fd, address, bytes)
+  return result >= 0 ? result : -(errnoCell[0] as number)
+}
+
+/** HOT. Node ignores SIGPIPE, so a broken connection answers EPIPE. */
+export function write(fd: number, address: bigint, bytes: number): number {
+  const result = libc.write(fd, address, bytes)
+  return result >= 0 ? result : -(errnoCell[0] as number)
+}
+export const shutdown = (fd: number, how: number): number => answer(libc.shutdown(fd, how))
+export const close = (fd: number): number => answer(libc.close(fd))
+export const epollCreate = (): number => answer(libc.epoll_create1(EPOLL_CLOEXEC))
+export const epollControl = (fd: number, operation: number, target: number, event: bigint) =>
+  answer(libc.epoll_ctl(fd, operation, target, event))
+export const epollWait = (fd: number, events: bigint, eventsMax: number, timeoutMs: number) =>
+  answer(libc.epoll_wait(fd, events, eventsMax, timeoutMs))
+
+/** A C function that does nothing and may be called with any arguments: for callbacks nobody needs. */
+export const harmlessFunction: bigint = libc.getpid.pointer
+
+const EPOLL_CLOEXEC = 0o2000000
+export const MSG_PEEK = 2
+export const AF_INET = 2
+export const AF_INET6 = 10
+export const SOCK_STREAM = 1
+export const SOCK_NONBLOCK = 0o4000
+export const SOCK_CLOEXEC = 0o2000000
+export const SOL_SOCKET = 1
+export const SO_REUSEADDR = 2
+export const SO_ERROR = 4
+export const SO_LINGER = 13
+export const SO_REUSEPORT = 15
+export const IPPROTO_TCP = 6
+export const TCP_NODELAY = 1
+export const IPPROTO_IP = 0
+export const IP_FREEBIND = 15
+export const IPPROTO_IPV6 = 41
+export const IPV6_FREEBIND = 78
+export const IPV6_V6ONLY = 26
+export const SHUT_WR = 1
+
+const { errno } = constants
+export const EAGAIN: number = -errno.EAGAIN
+export const ECONNRESET: number = -errno.ECONNRESET
+export const EINTR: number = -errno.EINTR
+export const EINPROGRESS: number = -errno.EINPROGRESS

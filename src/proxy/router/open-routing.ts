@@ -1,0 +1,186 @@
+import type { Clock, Log, Random } from '#base'
+import type { Following } from '#corrosion'
+import { type AdminServer, serveAdmin } from '../admin/admin-server.ts'
+import { BackhaulDialer, type BackhaulStream } from '../backhaul/dialer.ts'
+import type { StreamHandlers } from '../backhaul/link-stream.ts'
+import { BackhaulServer } from '../backhaul/server.ts'
+import { WorkerGate } from '../backhaul/worker-gate.ts'
+import { CertificateStore } from '../certificates/certificate-store.ts'
+import type { EdgeKeyRing } from '../certificates/edge-key-ring.ts'
+import type { Certificate } from '../certificates.ts'
+import type { ToRemote } from '../route.ts'
+import { followCorrosion } from '../routing-table/follow-corrosion.ts'
+import type { MachineEntry } from '../routing-table/machine-entry.ts'
+import { type PlatformRow, type TableName, text } from '../routing-table/platform-rows.ts'
+import { RoutingTable } from '../routing-table/routing-table.ts'
+import { loadTable, saveTable } from '../routing-table/saved-table.ts'
+import { Autostop } from '../wake/autostop-shell.ts'
+import { HostWaker, type WakeHost } from '../wake/host-waker.ts'
+import { type ClientFacts, openRemote } from './open-remote.ts'
+import { ProxyRouter } from './router.ts'
+import { RoutingCore } from './routing-core.ts'
+import { ROUTING_LIMITS, type RoutingLimits } from './routing-limits.ts'
+
+export interface RoutingOptions {
+  readonly ownHostId: string
+  /** `<app>.<domain>` are the apps' own names. */
+  readonly appDomain: string
+  /** Of corrosion's agent on this host. */
+  readonly corrosion: { readonly url: string; readonly bearerToken?: string | undefined }
+  /** Where the last known table is kept for the next start. */
+  readonly tablePath: string
+  /** On which all hosts listen for each other's backhaul. */
+  readonly backhaulPort: number
+  /** Inside the mesh; undefined: machines of this host are served to this host only. */
+  readonly backhaulAddress: string | undefined
+  readonly hostOf: (hostId: string) => WakeHost | undefined
+  readonly keys: EdgeKeyRing
+  readonly selfSigned?: (name: string) => Certificate | undefined
+  /** Path of the admin socket; undefined: none. */
+  readonly adminPath: string | undefined
+  /** A row came, changed or went. */
+  readonly onRow?: (table: TableName) => void
+  /** Its WebSockets are to be told that it goes away: before autostop stops it, and when it is suspended. */
+  readonly closeUpgrades?: (machine: MachineEntry) => void
+  readonly limits?: Partial<RoutingLimits>
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+export interface Routing {
+  readonly router: ProxyRouter
+  readonly certificates: CertificateStore
+  readonly table: RoutingTable
+  readonly backhaul: BackhaulDialer
+  readonly following: Following
+  /** The stream of a decision that leads to another host: see openRemote. */
+  open(
+    decision: ToRemote,
+    client: ClientFacts,
+    handlers: StreamHandlers,
+  ): BackhaulStream | undefined
+  /** New connections of other hosts go elsewhere. */
+  drain(): void
+  close(): Promise<void>
+}
+
+const SAVE_MS = 30_000
+
+/**
+ * Everything that decides, running: the table follows corrosion, and starts with what was known at the last stop, so
+ * that a proxy without corrosion serves what it knew.
+ *
+ * @throws what the system says of sockets and files
+ */
+export async function openRouting(options: RoutingOptions): Promise<Routing> {
+  const { clock, random, log, ownHostId, keys } = options
+  const certificates = new CertificateStore({
+    ...{ keys, log, nowMs: () => clock.nowMs() },
+    selfSigned: options.selfSigned,
+  })
+  let core: RoutingCore | undefined
+  const onRow = (name: TableName, row: PlatformRow, isThere: boolean) => {
+    tellCertificates(certificates, name, row, isThere, log)
+    core?.changed()
+    options.onRow?.(name)
+    if (name !== 'machines' || text(row, 'state') !== 'suspending') return
+    // Whatever host has it, and whoever asked: a machine that is suspended can say nothing itself.
+    const machine = table.machine(text(row, 'id'))
+    if (machine !== undefined) options.closeUpgrades?.(machine)
+  }
+  const table = new RoutingTable({ ownHostId, appDomain: options.appDomain, onRow })
+  const known = await loadTable(table, options.tablePath, clock.monotonicMs())
+  log.info({ rows: known ?? 0 }, 'the routing table of the last stop')
+  const autostop = new Autostop({
+    ...{ table, clock, waker: new HostWaker(options.hostOf, clock) },
+    closeUpgrades: (machine) => options.closeUpgrades?.(machine),
+    changed: () => core?.changed(),
+  })
+  const limits = { ...ROUTING_LIMITS, ...options.limits }
+  core = new RoutingCore({ table, waker: autostop, clock, random, limits })
+  const router = new ProxyRouter({ core })
+  const backhaul = openDialer(options, core)
+  const server = new BackhaulServer({ ownHostId, gate: new WorkerGate(core), clock, log })
+  if (options.backhaulAddress !== undefined) {
+    await server.listen(options.backhaulPort, options.backhaulAddress)
+  }
+  const admin = await openAdmin(router, options.adminPath)
+  const stop = new AbortController()
+  const { url, bearerToken } = options.corrosion
+  const signal = stop.signal
+  const following = followCorrosion({ url, bearerToken, table, clock, random, log })
+  const saving = keepSaved(table, options, signal)
+  return {
+    ...{ router, certificates, table, backhaul, following },
+    open: (decision, client, handlers) => openRemote(backhaul, decision, client, handlers),
+    drain: () => server.drain(),
+    async close() {
+      stop.abort()
+      autostop[Symbol.dispose]()
+      core?.[Symbol.dispose]()
+      backhaul.close()
+      const corrosion = following[Symbol.asyncDispose]()
+      await Promise.all([server.close(), admin?.close(), corrosion, saving])
+    },
+  }
+}
+
+function openDialer(options: RoutingOptions, core: RoutingCore): BackhaulDialer {
+  const { ownHostId, backhaulPort: port, clock, random, log } = options
+  return new BackhaulDialer({
+    ...{ ownHostId, port, clock, random, log },
+    reachable: (hostId, isReachable) => {
+      core.table.setReachable(hostId, isReachable)
+      core.changed()
+    },
+    measured: (hostId, rttUs) => core.table.topology.measured(hostId, rttUs),
+  })
+}
+
+const openAdmin = async (
+  router: ProxyRouter,
+  path: string | undefined,
+): Promise<AdminServer | undefined> =>
+  path === undefined ? undefined : await serveAdmin(router, path)
+
+function tellCertificates(
+  store: CertificateStore,
+  name: TableName,
+  row: PlatformRow,
+  isThere: boolean,
+  log: Log,
+): void {
+  if (name === 'certs') {
+    if (isThere) store.put(row)
+    else store.remove(text(row, 'hostname'), text(row, 'host_id'))
+  } else if (name === 'acme_challenges') {
+    if (!isThere) store.removeChallenge(row)
+    else {
+      store.putChallenge(row).catch((error: unknown) => {
+        log.warn({ err: error, hostname: text(row, 'hostname') }, 'a challenge cannot be shown')
+      })
+    }
+  }
+}
+
+/** Now and then when anything changed, and once more at the end. A disk that is full costs only the next start. */
+async function keepSaved(
+  table: RoutingTable,
+  { tablePath, clock, log }: RoutingOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  let savedChanges = table.changeCount
+  for (;;) {
+    await clock.sleep(SAVE_MS, signal).catch(() => undefined)
+    if (table.changeCount !== savedChanges) {
+      savedChanges = table.changeCount
+      try {
+        await saveTable(table, tablePath)
+      } catch (error) {
+        log.warn({ err: error, path: tablePath }, 'the routing table cannot be saved')
+      }
+    }
+    if (signal.aborted) return
+  }
+}

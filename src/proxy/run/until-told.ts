@@ -1,0 +1,43 @@
+import { randomBytes } from 'node:crypto'
+import type { Log } from '#base'
+import { TICKET_KEY_BYTES } from '../tls/tls-context.ts'
+import { childReady, startChild } from './child.ts'
+import type { ListeningSocket } from './sockets.ts'
+
+export const TICKET_VARIABLE = 'GODWIT_PROXY_TICKET_KEY'
+
+export const ticketKeyOf = (text: string | undefined): Buffer =>
+  text === undefined ? randomBytes(TICKET_KEY_BYTES) : Buffer.from(text, 'base64')
+
+export interface TakeoverOptions {
+  /** Of a crew: it is not for it to be followed by another. */
+  readonly isWorker: boolean
+  /** What a successor is handed, at that moment. */
+  readonly sockets: () => readonly ListeningSocket[]
+  readonly ticketKey: Buffer
+  readonly log: Log
+}
+
+/** Ends when this process is to drain: it was told to, or its successor serves. */
+export function untilTold({ isWorker, sockets, ticketKey, log }: TakeoverOptions): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve()).once('SIGINT', () => resolve())
+    if (isWorker) return
+    let isUpgrading = false
+    process.on('SIGUSR2', () => {
+      if (isUpgrading) return
+      isUpgrading = true
+      const successor = startChild(sockets(), { [TICKET_VARIABLE]: ticketKey.toString('base64') })
+      childReady(successor).then(
+        () => {
+          successor.unref() // it outlives this process
+          resolve()
+        },
+        (error: unknown) => {
+          isUpgrading = false
+          log.error({ err: error }, 'no upgrade')
+        },
+      )
+    })
+  })
+}
