@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import test from 'node:test'
+import { createLog, pollUntil } from '#base'
+import { enterOwnHost } from '#net6'
+import { machineHold } from '../machine/capacity.ts'
+import { loadFlydConfig } from './flyd-config.ts'
+import { openFlyd } from './open-flyd.ts'
+import { TrialHost } from './trial-host.fixture.ts'
+
+const log = createLog({ part: 'flyd', level: 'silent', format: 'json' })
+const never = new AbortController().signal
+const DEADLINE = { deadlineMs: 180_000 }
+
+enterOwnHost()
+
+test('a virtual machine has the same life: network, checks, a flyd that is away, and no trace at its end', async () => {
+  await using trial = await TrialHost.open(0)
+  const config = { ...loadFlydConfig(trial.configFile), runtime: 'qemu' } as const
+  const start = () => openFlyd(config, { log, version: '0', accelerator: 'tcg' })
+  let flyd = await start()
+  try {
+    const input = trial.newMachine({
+      checks: { alive: { type: 'http', port: 80, path: '/index.html', grace_period: '0s' } },
+    })
+    const { id } = input
+    const waitFor = (state: string) => {
+      const states = [state]
+      const options = { states, version: undefined, fromEventId: undefined, timeoutMs: 180_000 }
+      return flyd.host.wait(id, options, never)
+    }
+    const hold = machineHold(input.config)
+    assert.equal(flyd.book.reserve(input.reservation, hold, 180_000, performance.now()), undefined)
+    await flyd.host.create(input, never)
+    await waitFor('started')
+    const isPassing = async () => {
+      const { checks } = await flyd.host.machine(id, never)
+      return (checks as { output: string }[])[0]?.output === 'a page\n'
+    }
+    await pollUntil('the check to pass', isPassing, DEADLINE)
+    await flyd[Symbol.asyncDispose]()
+    flyd = await start()
+    const { private_ip: address, state } = await flyd.host.machine(id, never)
+    assert.equal(state, 'started')
+    const around = { stdin: '', container: undefined, inMachine: false, timeoutMs: 60_000 }
+    const command = ['ip', '-6', 'address', 'show', 'dev', 'eth0']
+    const { stdout } = await flyd.host.exec(id, { command, ...around }, never)
+    assert.match(stdout, new RegExp(`inet6 ${address}/112`))
+    await flyd.host.destroy(id, { force: true, nonce: undefined }, never)
+    await waitFor('destroyed')
+    assert.equal(existsSync(`/run/netns/godwit-machine-${id}`), false)
+  } finally {
+    await flyd[Symbol.asyncDispose]()
+  }
+})

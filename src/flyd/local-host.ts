@@ -1,0 +1,424 @@
+import type { Duplex } from 'node:stream'
+import { type Clock, type Log, type Random, ulidGenerator } from '#base'
+import type { CapacityBook } from '#market'
+import type { MachineEffects } from './effects/machine-effects.ts'
+import { Engine } from './engine/engine.ts'
+import { Ledger, type Transaction } from './engine/ledger.ts'
+import type { Run } from './engine/run.ts'
+import type { Store } from './engine/store.ts'
+import { machineNotFound, refuse } from './errors.ts'
+import { machineDefinitions } from './fsm/machine-definitions.ts'
+import { snapshotDefinitions } from './fsm/snapshot-definitions.ts'
+import { volumeDefinitions } from './fsm/volume-definitions.ts'
+import type {
+  ExecOptions,
+  ExecResult,
+  HostCreate,
+  HostUpdate,
+  LeaseJson,
+  LeaseOptions,
+  MachineHost,
+  StopOptions,
+  WaitOptions,
+  WaitResult,
+} from './host.ts'
+import { syncRoom, volumeHold } from './machine/capacity.ts'
+import { GuestWatch } from './machine/guest-watch.ts'
+import { leaseHeld, leaseOf, newLease } from './machine/leases.ts'
+import { MachineControl } from './machine/machine-control.ts'
+import { machineJson } from './machine/machine-json-of.ts'
+import { isGone, type MachineRecord, subjectOf } from './machine/machine-record.ts'
+import { MachineTable } from './machine/machine-table.ts'
+import type { Change, MachineView } from './machine/machine-view.ts'
+import { MigrationControl } from './machine/migration-control.ts'
+import { beingMigrated } from './machine/state-checks.ts'
+import { Timetable } from './machine/timetable.ts'
+import { Waits } from './machine/waits.ts'
+import type { MachineJson } from './machine-json.ts'
+import { decideStandby, type WatchedMachines } from './standby/standby.ts'
+import { LocalVolumes } from './volume/local-volumes.ts'
+import { SnapshotTable } from './volume/snapshot-table.ts'
+import { type VolumeRecord, VolumeTable } from './volume/volume-table.ts'
+
+export interface LocalHostOptions {
+  readonly hostId: string
+  readonly store: Store
+  readonly effects: MachineEffects
+  readonly book: CapacityBook
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** The results of a machine's health checks, as the API shows them. @default none */
+  readonly checksOf?: (machineId: string) => readonly unknown[]
+  /** Finished runs that are remembered. @default 1,000 */
+  readonly retainedRuns?: number
+}
+
+type Nonce = { readonly nonce: string | undefined }
+
+/**
+ * The machines and volumes of this host. Everything it has accepted is in the store before it answers, and
+ * goes on after a crash: make another LocalHost of the same store, and `begin`.
+ */
+export class LocalHost implements MachineHost {
+  readonly volumes: LocalVolumes
+  readonly migration: MigrationControl
+  readonly view: MachineView
+  readonly engine: Engine
+  readonly ledger: Ledger
+  readonly #options: LocalHostOptions
+  readonly #machines: MachineTable
+  readonly #volumes: VolumeTable
+  readonly #control: MachineControl
+  readonly #watch: GuestWatch
+  readonly #timetable: Timetable
+  readonly #waits: Waits
+  readonly #listeners = new Set<(change: Change) => void>()
+  /** Why each could not do what it should, when it last was told. */
+  readonly #refusedStandbys = new Map<string, string>()
+
+  /** Reads the log. Nothing acts before `begin`. */
+  constructor(options: LocalHostOptions) {
+    const { store, effects, clock, random, log, book } = options
+    this.#options = options
+    this.#waits = new Waits(clock)
+    const newUlid = ulidGenerator(options)
+    const nowMs = () => clock.nowMs()
+    this.ledger = new Ledger(store)
+    this.#machines = new MachineTable({
+      store,
+      newUlid,
+      nowMs,
+      onPublish: (id, machine) => {
+        this.#waits.tell(id)
+        this.#tell(
+          machine === undefined
+            ? { kind: 'machine_forgotten', id }
+            : { kind: 'machine', id, machine },
+        )
+      },
+    })
+    this.#volumes = new VolumeTable(store, nowMs, (id, volume) => {
+      this.volumes.tell(id)
+      this.#tell(
+        volume === undefined ? { kind: 'volume_forgotten', id } : { kind: 'volume', id, volume },
+      )
+    })
+    const machines = this.#machines
+    const volumes = this.#volumes
+    const snapshots = new SnapshotTable(store)
+    const { ledger } = this
+    const settle = (transaction: Transaction, record: MachineRecord, run: Run) =>
+      this.#settleMachine(transaction, record, run)
+    this.engine = new Engine({
+      ledger,
+      clock,
+      random,
+      log,
+      definitions: [
+        ...machineDefinitions({
+          effects,
+          machines,
+          clock,
+          settle,
+          overtaken: (record) => syncRoom(book, record),
+        }),
+        ...volumeDefinitions({
+          effects,
+          volumes,
+          settle: (_, record) => this.#settleVolume(record),
+        }),
+        ...snapshotDefinitions({ effects, snapshots }),
+      ],
+      ...(options.retainedRuns === undefined ? {} : { retained: options.retainedRuns }),
+    })
+    const { engine } = this
+    const around = { ledger, engine, machines, volumes, book, clock, random, log, effects, newUlid }
+    this.#control = new MachineControl(around)
+    this.migration = new MigrationControl(around)
+    this.#watch = new GuestWatch({ ...around, control: this.#control })
+    this.volumes = new LocalVolumes({ ...around, snapshots, hostId: options.hostId })
+    const expire = () => this.volumes.expireSnapshots()
+    this.#timetable = new Timetable({ ...around, control: this.#control, expire })
+    this.view = this.#newView()
+    this.#takeRoom()
+  }
+
+  /** Goes on where the log ends, and takes over the guests that run. */
+  async begin(): Promise<void> {
+    this.engine.start()
+    await this.#watch.adoptAll()
+    this.#timetable.start()
+  }
+
+  /** Ends all acts where they are. Guests run on. */
+  end(): void {
+    this.engine.stop()
+    this.#watch[Symbol.dispose]()
+    this.#timetable[Symbol.dispose]()
+  }
+
+  /** Waits that are held open. */
+  get waiting(): number {
+    return this.#waits.size
+  }
+
+  async create(input: HostCreate, signal: AbortSignal): Promise<MachineJson> {
+    signal.throwIfAborted()
+    return this.#json(await this.#control.create(input), { withNonce: true })
+  }
+
+  async machine(id: string, signal: AbortSignal): Promise<MachineJson> {
+    signal.throwIfAborted()
+    return this.#json(this.#record(id))
+  }
+
+  async update(id: string, input: HostUpdate, signal: AbortSignal): Promise<MachineJson> {
+    signal.throwIfAborted()
+    return this.#json(await this.#control.update(id, input), { withNonce: true })
+  }
+
+  async destroy(
+    id: string,
+    options: { force: boolean } & Nonce,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted()
+    await this.#control.destroy(id, options)
+  }
+
+  async start(id: string, { nonce }: Nonce, signal: AbortSignal) {
+    signal.throwIfAborted()
+    return { previousState: await this.#control.start(id, { nonce }) }
+  }
+
+  async stop(id: string, options: StopOptions & Nonce, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    await this.#control.stop(id, options)
+  }
+
+  async suspend(id: string, { nonce }: Nonce, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    await this.#control.suspend(id, { nonce })
+  }
+
+  async restart(
+    id: string,
+    options: StopOptions & { force: boolean } & Nonce,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted()
+    await this.#control.restart(id, options)
+  }
+
+  async setCordoned(
+    id: string,
+    options: { isCordoned: boolean } & Nonce,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted()
+    await this.#control.setCordoned(id, options)
+  }
+
+  wait(id: string, options: WaitOptions, signal: AbortSignal): Promise<WaitResult> {
+    return this.#waits.until(id, () => this.#machines.records.get(id), options, signal)
+  }
+
+  async lease(id: string, signal: AbortSignal): Promise<LeaseJson | undefined> {
+    signal.throwIfAborted()
+    return leaseOf(this.#record(id), this.#options.clock.nowMs())
+  }
+
+  async acquireLease(id: string, options: LeaseOptions, signal: AbortSignal): Promise<LeaseJson> {
+    signal.throwIfAborted()
+    return this.ledger.transact((transaction) => {
+      const record = this.#changeable(id)
+      if (isGone(record)) throw machineNotFound()
+      const present = leaseOf(record, this.#options.clock.nowMs())
+      if (present !== undefined && present.nonce !== options.nonce) throw leaseHeld(id, present)
+      const lease = newLease(record, options, this.#options)
+      this.#machines.put(transaction, { ...record, lease })
+      return lease
+    })
+  }
+
+  async releaseLease(id: string, nonce: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    await this.ledger.transact((transaction) => {
+      const record = this.#changeable(id)
+      const present = leaseOf(record, this.#options.clock.nowMs())
+      if (present === undefined) throw refuse('flyd.not_found', 'not_found: lease not found')
+      if (present.nonce !== nonce) throw leaseHeld(id, present)
+      this.#machines.put(transaction, { ...record, lease: undefined })
+    })
+  }
+
+  async signal(id: string, name: string, signal: AbortSignal): Promise<void> {
+    this.#running(id)
+    await this.#options.effects.signal(id, name, signal)
+  }
+
+  async exec(id: string, options: ExecOptions, signal: AbortSignal): Promise<ExecResult> {
+    this.#running(id)
+    return this.#options.effects.exec(id, options, signal)
+  }
+
+  async connect(
+    id: string,
+    { port }: { readonly port: number },
+    signal: AbortSignal,
+  ): Promise<Duplex> {
+    this.#running(id)
+    return this.#options.effects.connect(subjectOf(this.#record(id)), port, signal)
+  }
+
+  async processes(id: string, signal: AbortSignal): Promise<readonly Record<string, unknown>[]> {
+    this.#running(id)
+    return this.#options.effects.processes(id, signal)
+  }
+
+  async events(id: string, limit: number, signal: AbortSignal): Promise<readonly unknown[]> {
+    signal.throwIfAborted()
+    this.#record(id)
+    return this.#machines.events(id, limit)
+  }
+
+  async versions(id: string, signal: AbortSignal) {
+    signal.throwIfAborted()
+    this.#record(id)
+    return this.#machines.versions(id)
+  }
+
+  async changeMetadata(
+    id: string,
+    changes: Readonly<Record<string, string | null>>,
+    { version }: { version: string | undefined },
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted()
+    await this.ledger.transact((transaction) => {
+      const record = this.#changeable(id)
+      if (version !== undefined && version !== record.version) {
+        throw refuse('flyd.state_bad', 'failed_precondition: machine_version is not current')
+      }
+      const merged = Object.entries({ ...record.config.metadata, ...changes })
+      const metadata = Object.fromEntries(
+        merged.filter((one): one is [string, string] => one[1] !== null && one[1] !== ''),
+      )
+      this.#machines.put(transaction, { ...record, config: { ...record.config, metadata } })
+    })
+  }
+
+  /** What is known of machines elsewhere has changed: standbys start or stop. */
+  async watchedChanged(watched: WatchedMachines): Promise<void> {
+    for (const record of [...this.#machines.records.values()]) {
+      const decision = decideStandby(record, watched)
+      if (decision === undefined) continue
+      try {
+        const by = { source: 'flyd' } as const
+        if (decision === 'start') {
+          await this.#control.start(record.id, { ...by, isStandingIn: true })
+        } else {
+          const options = { ...by, signal: undefined, timeoutMs: undefined }
+          await this.#control.stop(record.id, options)
+        }
+      } catch (error) {
+        this.#tellStandby(record.id, decision, error)
+        continue
+      }
+      this.#refusedStandbys.delete(record.id)
+    }
+  }
+
+  /** Once for each reason: it is tried again every few seconds. */
+  #tellStandby(id: string, decision: string, error: unknown): void {
+    if (this.#refusedStandbys.get(id) === String(error)) return
+    this.#refusedStandbys.set(id, String(error))
+    this.#options.log.warn({ err: error, machine: id }, `a standby could not ${decision}`)
+  }
+
+  #settleMachine(transaction: Transaction, record: MachineRecord, run: Run): void {
+    const { id, state, config } = record
+    syncRoom(this.#options.book, record)
+    if (isGone(record)) this.#volumes.detach(transaction, config, id)
+    const isEnd = run.kind === 'machine.stop' || run.kind === 'machine.clean'
+    if (state === 'stopped' && isEnd && config['auto_destroy'] === true) {
+      this.#control.destroyIn(transaction, record, 'flyd')
+    }
+    if (state === 'launch_failed') {
+      const { migration } = record
+      if (migration === undefined) this.#control.clearAwayIn(transaction, record)
+      else this.migration.clearIn(transaction, record, migration)
+    }
+    if (run.kind === 'machine.update') this.#control.goOnIn(transaction, record)
+    if (state === 'started') transaction.after(() => this.#watch.look(id))
+  }
+
+  #settleVolume({ id, state, sizeGb, exclusive }: VolumeRecord): void {
+    const { book } = this.#options
+    if (state === 'created') book.restore(id, volumeHold(sizeGb, exclusive))
+    else book.release(id)
+  }
+
+  /** What the log says is held, is held, whether there is room or not. */
+  #takeRoom(): void {
+    for (const record of this.#machines.records.values()) syncRoom(this.#options.book, record)
+    for (const record of this.#volumes.records.values()) {
+      if (record.state !== 'failed' && record.state !== 'destroyed') {
+        this.#options.book.restore(record.id, volumeHold(record.sizeGb, record.exclusive))
+      }
+    }
+  }
+
+  #newView(): MachineView {
+    const machines = this.#machines
+    const volumes = this.#volumes.records
+    return {
+      machines: () => machines.records.values(),
+      machine: (id) => machines.records.get(id),
+      volumes: () => volumes.values(),
+      volume: (id) => volumes.get(id),
+      countOfApp: (appId) => machines.countOfApp(appId),
+      onChange: (listener) => {
+        this.#listeners.add(listener)
+        return { [Symbol.dispose]: () => this.#listeners.delete(listener) }
+      },
+    }
+  }
+
+  #tell(change: Change): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(change)
+      } catch (error) {
+        this.#options.log.error({ err: error, change: change.id }, 'a listener to changes threw')
+      }
+    }
+  }
+
+  #json(record: MachineRecord, options: { withNonce?: boolean } = {}): MachineJson {
+    const checks = this.#options.checksOf?.(record.id) ?? []
+    return machineJson(record, { ...options, checks })
+  }
+
+  /** @throws FlydError flyd.not_found */
+  #record(id: string): MachineRecord {
+    const record = this.#machines.records.get(id)
+    if (record === undefined) throw machineNotFound()
+    return record
+  }
+
+  /** Staged. @throws FlydError flyd.not_found; flyd.state_bad: it is being migrated */
+  #changeable(id: string): MachineRecord {
+    const record = this.#machines.staged(id)
+    if (record === undefined) throw machineNotFound()
+    if (record.migration !== undefined) throw beingMigrated()
+    return record
+  }
+
+  #running(id: string): void {
+    if (this.#record(id).state !== 'started') {
+      throw refuse('flyd.state_bad', 'failed_precondition: machine not running')
+    }
+  }
+}
