@@ -1,4 +1,6 @@
 import type { AppName, OrgSlug } from '#base'
+import type { SecretKeyType } from './secret-keys/key-type.ts'
+import type { KeyUse } from './secret-keys/use-key.ts'
 import type { TokenProfile } from './token-profile.ts'
 
 /**
@@ -8,7 +10,25 @@ import type { TokenProfile } from './token-profile.ts'
  *
  * Calls are synchronous, as SQLite is. A write is one transaction with its line in the audit log.
  */
-export interface Accounts extends AccountsReads, AccountsWrites, Disposable {}
+export interface Accounts extends AccountsReads, AccountsWrites, MachineNameClaims, Disposable {}
+
+/**
+ * Names of machines that are being created. A claim is no fact of its own, only the word of whoever creates
+ * that no other may take the name meanwhile: it runs out, and leaves no entry in the audit log.
+ */
+export interface MachineNameClaims {
+  /** @returns the machine that has the name: this one, or whose claim came first. */
+  claimMachineName(claim: MachineNameClaim & { ttlMs: number }): string
+  /** False: another's, or none. */
+  releaseMachineName(claim: MachineNameClaim): boolean
+}
+
+export interface MachineNameClaim {
+  /** The app's id. */
+  readonly app: number
+  readonly name: string
+  readonly machine: string
+}
 
 /** @throws AccountsError, and BaseError base.slug_bad for names that can't be. */
 export interface AccountsReads {
@@ -20,10 +40,36 @@ export interface AccountsReads {
   apps(organization: string): readonly App[]
   /** Names and digests; values don't come out here: see `openSecrets`. */
   secrets(app: string): AppSecrets
+  /** Names, types and public halves. */
+  secretKeys(app: string): readonly SecretKey[]
+  /**
+   * The key itself never comes out. @returns ciphertext, plaintext or signature; nothing for `verify`
+   *
+   * @throws AccountsError accounts.bad_input: keys of its type cannot do that, or it was not made with this key
+   */
+  useSecretKey(app: string, name: string, use: KeyUse): Uint8Array
   addresses(app: string): readonly Address[]
+  /** Devices of people in the organisation's networks, by name. */
+  wireguardPeers(organization: string): readonly WireGuardPeer[]
+  /** Names of its own that it is to have certificates for. */
+  hostnames(app: string): readonly HostnameRecord[]
+  /** Newest first. @param limit of them. @default 25, at most 1,000 */
+  releases(app: string, limit?: number): readonly Release[]
   rootKeys(organization: string): readonly RootKey[]
   /** Opened: the bytes that verify tokens made with this key; undefined: unknown or retired. */
   rootKeySecret(kid: Uint8Array): Uint8Array | undefined
+  /** Of what this platform says to others, the newest first; those that signed until lately, too. */
+  identityKeys(): readonly IdentityKey[]
+  /** RS256. @throws AccountsError accounts.not_found */
+  signIdentity(kid: string, text: string): Uint8Array
+  /**
+   * For requests that come from the machine itself, and no others: short, and in no list of tokens.
+   *
+   * @returns a header's value
+   */
+  machineToken(about: { app: string; machine: string; expiresInS: number }): string
+  /** Raw Ed25519 key of who signs certificates for ssh; undefined: none was ever asked for. */
+  sshAuthority(organization: string): Uint8Array | undefined
   tokens(organization: string): readonly IssuedToken[]
   /** Revocations after `sequence`, in order. */
   revocationsAfter(sequence: number): readonly Revocation[]
@@ -37,15 +83,37 @@ export interface AccountsWrites {
   createOrganization: Write<{ slug: string; name?: string }, Organization>
   addMember: Write<{ organization: string; email: string; role?: Role }, Member>
   removeMember: Write<{ organization: string; email: string }, void>
-  createApp: Write<{ organization: string; app: string; network?: string }, App>
+  /** Once for each idempotency key of an organisation: the same key and name, or none, give the app again. */
+  createApp: Write<NewApp, App>
   /** Its secrets and addresses go with it, and its tokens are revoked. */
   deleteApp: Write<{ app: string }, void>
   /** All in one version; null removes. */
   setSecrets: Write<{ app: string; values: Readonly<Record<string, string | null>> }, AppSecrets>
   /** For who delivers them to a host; logged as a change, because it gives something away. */
   openSecrets: Write<{ app: string; host: string }, ReadonlyMap<string, string>>
+  /** Without `key`, a new one. It takes the place of one of this name. */
+  setSecretKey: Write<
+    { app: string; name: string; type: string; key?: Uint8Array | undefined },
+    { version: number; key: SecretKey }
+  >
+  removeSecretKey: Write<{ app: string; name: string }, { version: number }>
   assignAddress: Write<{ app: string; ip: string; kind: AddressKind; region?: string }, Address>
   releaseAddress: Write<{ app: string; ip: string }, void>
+  /** @throws AccountsError accounts.taken, accounts.bad_input: also when the network has 256 at this gateway */
+  addWireguardPeer: Write<NewWireGuardPeer, WireGuardPeer>
+  removeWireguardPeer: Write<{ organization: string; name: string }, void>
+  /** Twice is once. @throws AccountsError accounts.taken: another app has it */
+  addHostname: Write<{ app: string; hostname: string }, void>
+  removeHostname: Write<{ app: string; hostname: string }, void>
+  /** Lets whoever has the private key into machines. @throws SshError ssh.key_bad */
+  issueSshCertificate: Write<NewSshCertificate, { certificate: string; expiresAtMs: number }>
+  /** The next version of the app. The newest 500 are kept. */
+  createRelease: Write<
+    { app: string; image: string; strategy: string; definition: unknown },
+    Release
+  >
+  updateRelease: Write<{ app: string; id: string; status: ReleaseStatus; error?: string }, Release>
+  addIdentityKey: Write<Record<never, never>, IdentityKey>
   /** New tokens are signed with the newest key; those made before stay good until it is retired. */
   addRootKey: Write<{ organization: string }, RootKey>
   /** Its secret is destroyed: what it signed never verifies again. */
@@ -90,7 +158,19 @@ export interface App {
   /** `default`: the organisation's own. */
   readonly network: string
   readonly networkId: number
+  /** What whoever made it calls its purpose; empty: nothing. */
+  readonly role: string
   readonly createdAtMs: number
+}
+
+export interface NewApp {
+  readonly organization: string
+  /** Empty: the app of this idempotency key. */
+  readonly app: string
+  /** @default the organisation's own */
+  readonly network?: string
+  readonly role?: string
+  readonly idempotencyKey?: string
 }
 
 export interface AppSecrets {
@@ -107,6 +187,16 @@ export interface SecretDigest {
   readonly updatedAtMs: number
 }
 
+/** A key that the platform uses for an app, and shows to nobody. */
+export interface SecretKey {
+  readonly name: string
+  readonly type: SecretKeyType
+  /** Undefined: nothing of this type is public. */
+  readonly publicKey: Uint8Array | undefined
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
+}
+
 export type AddressKind = 'v4' | 'v6' | 'shared_v4' | 'private_v6' | 'egress_v4' | 'egress_v6'
 
 export interface Address {
@@ -116,11 +206,82 @@ export interface Address {
   readonly createdAtMs: number
 }
 
+export interface NewWireGuardPeer {
+  readonly organization: string
+  /** Letters, digits and `-`; of the organisation's peers one has it. */
+  readonly name: string
+  /** 32 bytes of base64. */
+  readonly publicKey: string
+  /** @default the organisation's own */
+  readonly network?: string
+  /** The host that it connects to, and where that is. */
+  readonly gateway: string
+  readonly region: string
+  /** The peer's address, of the 256 that a network has at a gateway. */
+  readonly addressOf: (networkId: number, slot: number) => string
+}
+
+export interface WireGuardPeer {
+  readonly name: string
+  readonly publicKey: string
+  readonly network: string
+  readonly networkId: number
+  readonly gateway: string
+  readonly region: string
+  readonly peerIp: string
+  readonly createdAtMs: number
+}
+
+export interface HostnameRecord {
+  /** In lower case; `*.` before it for all names directly below. */
+  readonly hostname: string
+  readonly createdAtMs: number
+}
+
+export type ReleaseStatus = 'pending' | 'running' | 'complete' | 'failed' | 'interrupted'
+
+/** What was deployed, and how that went. */
+export interface Release {
+  readonly id: string
+  /** Of the app, from 1. */
+  readonly version: number
+  readonly status: ReleaseStatus
+  readonly strategy: string
+  readonly image: string
+  /** The app's configuration, as it was given. */
+  readonly definition: unknown
+  /** Why it failed; empty otherwise. */
+  readonly error: string
+  readonly createdBy: string
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
+}
+
+export interface IdentityKey {
+  readonly kid: string
+  /** The public half. Source: RFC 7517. */
+  readonly jwk: Readonly<Record<string, unknown>>
+  /** Not so old that another is to sign. */
+  readonly isToSign: boolean
+}
+
 export interface RootKey {
   /** Hex. */
   readonly kid: string
   readonly createdAtMs: number
   readonly retiredAtMs: number | undefined
+}
+
+export interface NewSshCertificate {
+  readonly organization: string
+  /** @default all of the organisation */
+  readonly app?: string
+  /** `ssh-ed25519 AAAA...` */
+  readonly publicKey: string
+  /** Users as whom it lets in. @default root, fly */
+  readonly principals?: readonly string[]
+  /** 1 to 72. @default 1 */
+  readonly validHours?: number
 }
 
 export interface NewToken {

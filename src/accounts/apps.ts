@@ -12,6 +12,7 @@ type Writes = 'createApp' | 'deleteApp' | 'assignAddress' | 'releaseAddress'
 
 const SELECT = `
   SELECT apps.id AS app_id, apps.name AS app_name, apps.created_at_ms AS app_created_at_ms,
+         apps.role AS app_role,
          networks.id AS network_id, networks.name AS network_name, organizations.*
   FROM apps JOIN organizations ON organizations.id = apps.organization
             JOIN networks ON networks.id = apps.network`
@@ -31,13 +32,22 @@ export const appReads = (store: Store): Pick<Accounts, Reads> => ({
 })
 
 export const appWrites = (store: Store): Pick<Accounts, Writes> => ({
-  createApp(_call, { organization, app, network = 'default' }) {
+  createApp(_call, input) {
+    const { organization, app, network = 'default', role = '', idempotencyKey = null } = input
     const { id } = requireOrganization(store, organization)
+    const made = store.database
+      .prepare(`${SELECT} WHERE organizations.id = ? AND apps.idempotency_key = ?`)
+      .get(id, idempotencyKey)
+    if (made !== undefined && (app === '' || app === appOf(made).name)) return appOf(made)
+    if (made !== undefined) throw taken('idempotency key', { app, made: appOf(made).name })
     const name = parseAppName(app)
     if (findApp(store, name) !== undefined) throw taken('app name', { app })
     store.database
-      .prepare(`INSERT INTO apps (name, organization, network, created_at_ms) VALUES (?, ?, ?, ?)`)
-      .run(name, id, networkOf(store, id, network), store.clock.nowMs())
+      .prepare(
+        `INSERT INTO apps (name, organization, network, created_at_ms, role, idempotency_key)
+         VALUES (?, ?, ?, ?, ?, ?)`,
+      )
+      .run(name, id, networkOf(store, id, network), store.clock.nowMs(), role, idempotencyKey)
     return requireApp(store, name)
   },
   deleteApp(_call, { app }) {
@@ -83,7 +93,8 @@ function checkAddress(ip: string, kind: Address['kind']): void {
   throw badInput('not an address of this kind', { ip, kind }, `write an IPv${versionOfKind[kind]}`)
 }
 
-function networkOf({ database }: Store, organization: number, name: string): number {
+/** Its id, for ever; made now if there is none of the name. @throws AccountsError accounts.bad_input */
+export function networkOf({ database }: Store, organization: number, name: string): number {
   if (!/^[\w.-]{1,63}$/.test(name)) {
     throw badInput('not a network name', { name }, 'use 1 to 63 letters, digits, _, . and -')
   }
@@ -108,7 +119,7 @@ export function requireApp(store: Store, name: string): App {
   throw notFound('app', { app: name }, 'make it with: godwit apps create <name> --org <slug>')
 }
 
-const taken = (what: string, values: Readonly<Record<string, unknown>>) =>
+export const taken = (what: string, values: Readonly<Record<string, unknown>>) =>
   new AccountsError('accounts.taken', {
     what: `this ${what} is taken`,
     values,
@@ -121,6 +132,7 @@ const appOf = (row: Record<string, SQLOutputValue>): App => ({
   organization: organizationOf(row),
   network: String(row['network_name']),
   networkId: Number(row['network_id']),
+  role: String(row['app_role']),
   createdAtMs: Number(row['app_created_at_ms']),
 })
 

@@ -106,7 +106,8 @@ export function audited<Writes extends object>(
 // biome-ignore format: a table
 const SHOWN: ReadonlySet<string> = new Set([
   'slug', 'organization', 'app', 'network', 'email', 'role', 'ip', 'kind', 'region', 'kid', 'uuid',
-  'profile', 'name', 'machine', 'host', 'expiresInS',
+  'profile', 'name', 'gateway', 'machine', 'host', 'expiresInS', 'id', 'status', 'strategy', 'image',
+  'type',
 ])
 
 function targetOf(input: object): Record<string, unknown> {

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { systemRandom } from '#base'
-import { KeyRing, newKeyLine } from './key-ring.ts'
+import { newKeyLine } from '#seal'
+import { KeyRing } from './key-ring.ts'
 import { openAccounts } from './open-accounts.ts'
 
 const KILLS = 4

@@ -61,6 +61,53 @@ CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN
 CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN
   SELECT RAISE(ABORT, 'the audit log only grows'); END;
 `,
+  `
+CREATE TABLE releases (
+  id TEXT PRIMARY KEY, app INTEGER NOT NULL REFERENCES apps ON DELETE CASCADE,
+  version INTEGER NOT NULL, status TEXT NOT NULL, strategy TEXT NOT NULL, image TEXT NOT NULL,
+  definition TEXT NOT NULL, error TEXT NOT NULL DEFAULT '', created_by TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL, updated_at_ms INTEGER NOT NULL,
+  UNIQUE (app, version)) STRICT;
+`,
+  `
+ALTER TABLE apps ADD COLUMN role TEXT NOT NULL DEFAULT '';
+ALTER TABLE apps ADD COLUMN idempotency_key TEXT;
+CREATE UNIQUE INDEX apps_once ON apps (organization, idempotency_key);
+CREATE TABLE machine_names (
+  app INTEGER NOT NULL REFERENCES apps ON DELETE CASCADE, name TEXT NOT NULL, machine TEXT NOT NULL,
+  until_ms INTEGER NOT NULL, PRIMARY KEY (app, name)) STRICT, WITHOUT ROWID;
+CREATE INDEX machine_names_end ON machine_names (until_ms);
+`,
+  `
+CREATE TABLE hostnames (
+  name TEXT PRIMARY KEY, app INTEGER NOT NULL REFERENCES apps ON DELETE CASCADE,
+  created_at_ms INTEGER NOT NULL) STRICT;
+CREATE INDEX hostnames_of_app ON hostnames (app);
+`,
+  `
+CREATE TABLE secret_keys (
+  app INTEGER NOT NULL REFERENCES apps ON DELETE CASCADE, name TEXT NOT NULL, type TEXT NOT NULL,
+  public_key BLOB, sealed BLOB NOT NULL, -- context secret-key:<app>:<name>
+  created_at_ms INTEGER NOT NULL, updated_at_ms INTEGER NOT NULL,
+  PRIMARY KEY (app, name)) STRICT, WITHOUT ROWID;
+CREATE TABLE identity_keys (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, kid TEXT NOT NULL UNIQUE, public_jwk TEXT NOT NULL,
+  sealed BLOB NOT NULL, created_at_ms INTEGER NOT NULL) STRICT; -- context identity:<kid>
+`,
+  `
+CREATE TABLE wireguard_peers (
+  public_key TEXT PRIMARY KEY, organization INTEGER NOT NULL REFERENCES organizations,
+  network INTEGER NOT NULL REFERENCES networks, name TEXT NOT NULL, gateway TEXT NOT NULL,
+  region TEXT NOT NULL, slot INTEGER NOT NULL, peer_ip TEXT NOT NULL UNIQUE,
+  created_at_ms INTEGER NOT NULL,
+  UNIQUE (organization, name), UNIQUE (network, gateway, slot)) STRICT;
+`,
+  `
+CREATE TABLE ssh_authorities (
+  organization INTEGER PRIMARY KEY REFERENCES organizations,
+  sealed BLOB NOT NULL, -- the seed of an Ed25519 key; context ssh:<organization>
+  public_key BLOB NOT NULL, created_at_ms INTEGER NOT NULL) STRICT;
+`,
 ]
 
 /** The database at the newest version. @throws AccountsError accounts.schema_newer */

@@ -1,9 +1,9 @@
 /**
- * accounts: organisations, people, apps, secrets, addresses, the roots of tokens, and the log of who
+ * accounts: organisations, people, apps, secrets, addresses, releases, the roots of tokens, and the log of who
  * changed them. Owns the truth about all of these, in one SQLite file. Used by #flaps and the CLI.
  *
  * Reading order: accounts.ts (the interface), open-accounts.ts, audit-log.ts, key-ring.ts (sealing),
- * root-keys.ts and issued-tokens.ts, token-profile.ts, revocation-feed.ts;
+ * secret-keys/, root-keys.ts and issued-tokens.ts, token-profile.ts, revocation-feed.ts;
  * auth-service.ts vouches for users who are logged in.
  */
 export type {
@@ -16,18 +16,27 @@ export type {
   AuditEntry,
   Call,
   CreatedToken,
+  HostnameRecord,
+  IdentityKey,
   IssuedToken,
   Member,
+  NewSshCertificate,
   Organization,
+  Release,
+  ReleaseStatus,
   RootKey,
+  SecretKey,
+  WireGuardPeer,
 } from './accounts.ts'
 export type { AuthServiceOptions, Login } from './auth-service.ts'
 export { authService } from './auth-service.ts'
 export type { AccountsErrorCode } from './errors.ts'
 export { AccountsError } from './errors.ts'
-export { KeyRing, newKeyLine, readKeyRing } from './key-ring.ts'
+export { KeyRing, readKeyRing } from './key-ring.ts'
 export { openAccounts } from './open-accounts.ts'
 export type { RevocationSource } from './revocation-feed.ts'
 export { RevocationFeed } from './revocation-feed.ts'
+export { checkKeyBytes, keyKindOf, newKeyBytes, SECRET_KEY_TYPES } from './secret-keys/key-type.ts'
+export { type KeyUse, useKey } from './secret-keys/use-key.ts'
 export type { TokenProfile } from './token-profile.ts'
 export { TOKEN_PROFILES } from './token-profile.ts'

@@ -1,4 +1,11 @@
-import { attenuate, mint, PERMISSION_LOCATION, printMacaroon, tokenUuid } from '#macaroon'
+import {
+  attenuate,
+  type Caveat,
+  mint,
+  PERMISSION_LOCATION,
+  printMacaroon,
+  tokenUuid,
+} from '#macaroon'
 import type { Accounts, IssuedToken, NewToken } from './accounts.ts'
 import { requireApp } from './apps.ts'
 import { badInput } from './errors.ts'
@@ -11,7 +18,17 @@ const EXPIRES_IN_S_MAX = 100 * 365 * 86_400
 
 const SELECT = `SELECT tokens.*, revoked_at_ms FROM tokens LEFT JOIN revocations USING (uuid)`
 
-export const tokenReads = (store: Store): Pick<Accounts, 'tokens'> => ({
+export const tokenReads = (store: Store): Pick<Accounts, 'tokens' | 'machineToken'> => ({
+  machineToken({ app, machine, expiresInS }) {
+    const { id: appId, organization } = requireApp(store, app)
+    const window = windowOf({ expiresInS }, store.clock.nowMs())
+    const scope = { organizationId: organization.id, appId, machine, commands: undefined, window }
+    const [narrowed = []] = caveatsFor('machine', scope)
+    const { kid, key } = signingKey(store, organization.id)
+    const root = mint({ key, kid, location: PERMISSION_LOCATION, random: store.random })
+    const fromItself: Caveat = { type: 'FromMachineSource', body: { id: machine } }
+    return `FlyV1 ${printMacaroon(attenuate(root, [...narrowed, fromItself]))}`
+  },
   tokens: (organization) =>
     store.database
       .prepare(`${SELECT} WHERE organization = ? ORDER BY created_at_ms DESC, uuid`)
@@ -80,7 +97,7 @@ function checkProfile(profile: TokenProfile): void {
 /** Clocks of verifiers may be a little behind: the window begins a minute ago. */
 const SKEW_S = 60
 
-function windowOf({ expiresInS }: NewToken, nowMs: number) {
+function windowOf({ expiresInS }: Pick<NewToken, 'expiresInS'>, nowMs: number) {
   if (expiresInS === undefined) return undefined
   if (Number.isSafeInteger(expiresInS) && expiresInS > 0 && expiresInS <= EXPIRES_IN_S_MAX) {
     const nowS = Math.floor(nowMs / 1000)

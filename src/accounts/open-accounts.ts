@@ -4,11 +4,18 @@ import { secretReads, secretWrites } from './app-secrets.ts'
 import { appReads, appWrites } from './apps.ts'
 import { AuditLog, audited } from './audit-log.ts'
 import { openDatabase } from './database.ts'
+import { hostnameReads, hostnameWrites } from './hostnames.ts'
+import { identityKeyReads, identityKeyWrites } from './identity-keys.ts'
 import { tokenReads, tokenWrites } from './issued-tokens.ts'
 import type { KeyRing } from './key-ring.ts'
+import { machineNameClaims } from './machine-names.ts'
 import { organizationReads, organizationWrites } from './organizations.ts'
+import { releaseReads, releaseWrites } from './releases.ts'
 import { revocationReads, revocationWrites } from './revocations.ts'
 import { rootKeyReads, rootKeyWrites } from './root-keys.ts'
+import { secretKeyReads, secretKeyWrites } from './secret-keys/secret-keys.ts'
+import { sshReads, sshWrites } from './ssh-authorities.ts'
+import { wireguardReads, wireguardWrites } from './wireguard-peers.ts'
 
 export interface AccountsOptions {
   /** A file, or `:memory:`. */
@@ -29,8 +36,14 @@ export function openAccounts(options: AccountsOptions): Accounts {
   const reads: AccountsReads = {
     ...organizationReads(store),
     ...appReads(store),
+    ...hostnameReads(store),
+    ...wireguardReads(store),
     ...secretReads(store),
+    ...secretKeyReads(store),
+    ...releaseReads(store),
     ...rootKeyReads(store),
+    ...identityKeyReads(store),
+    ...sshReads(store),
     ...tokenReads(store),
     ...revocationReads(store),
     audit: (query = {}) => log.query(query),
@@ -39,14 +52,21 @@ export function openAccounts(options: AccountsOptions): Accounts {
   const writes: AccountsWrites = {
     ...organizationWrites(store),
     ...appWrites(store),
+    ...hostnameWrites(store),
+    ...wireguardWrites(store),
     ...secretWrites(store),
+    ...secretKeyWrites(store),
+    ...releaseWrites(store),
     ...rootKeyWrites(store),
+    ...identityKeyWrites(store),
+    ...sshWrites(store),
     ...tokenWrites(store),
     ...revocationWrites(store),
   }
   return {
     ...reads,
     ...audited(writes, database, log),
+    ...machineNameClaims(store),
     [Symbol.dispose]: () => database.close(),
   }
 }

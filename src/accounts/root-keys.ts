@@ -1,7 +1,10 @@
 import type { Accounts, RootKey } from './accounts.ts'
 import { digestContext, secretContext } from './app-secrets.ts'
 import { AccountsError, notFound } from './errors.ts'
+import { identityContext } from './identity-keys.ts'
 import { requireOrganization } from './organizations.ts'
+import { secretKeyContext } from './secret-keys/secret-keys.ts'
+import { sshContext } from './ssh-authorities.ts'
 import type { Store } from './store.ts'
 
 const KEY_BYTES = 32
@@ -64,9 +67,16 @@ export const rootKeyWrites = (
   },
   reseal: () =>
     resealTable(store, 'root_keys', 'sequence, organization, kid', rootContext) +
+    resealTable(store, 'ssh_authorities', 'organization', (row) =>
+      sshContext(Number(row['organization'])),
+    ) +
     resealTable(store, 'digest_keys', 'app', (row) => digestContext(Number(row['app']))) +
     resealTable(store, 'app_secrets', 'app, name', (row) =>
       secretContext(Number(row['app']), String(row['name'])),
+    ) +
+    resealTable(store, 'identity_keys', 'kid', (row) => identityContext(String(row['kid']))) +
+    resealTable(store, 'secret_keys', 'app, name', (row) =>
+      secretKeyContext(Number(row['app']), String(row['name'])),
     ),
 })
 

@@ -13,6 +13,9 @@ export type AccessRule =
       readonly on: 'org'
       readonly action: ActionMask
       readonly slugFrom: 'path' | 'query' | 'body'
+      readonly feature?: string
+      /** As tokens name it that may do no more than some of these. */
+      readonly mutation?: string
     }
   /** An app that is not there yet, in the organisation that the body names. */
   | { readonly on: 'newApp'; readonly action: ActionMask }
@@ -25,6 +28,8 @@ export type AccessRule =
       /** What is to be run, read from the body. */
       readonly command?: (body: unknown) => readonly string[]
     }
+  /** The machine that asks, by its own socket: no token of anybody else is enough. */
+  | { readonly on: 'self'; readonly feature: string }
   | { readonly on: 'newVolume'; readonly action: ActionMask }
   | { readonly on: 'volume'; readonly action: ActionMask }
 
@@ -35,23 +40,36 @@ export interface TargetIds {
   readonly machine?: string
   readonly volume?: string
   readonly body?: unknown
+  /** The machine that asks, by its own socket. */
+  readonly sourceMachine?: string
 }
 
 /**
  * What the token's caveats are asked. Id 0 or '' is "not known yet", which only a wildcard grants.
  */
 export function accessOf(rule: AccessRule, target: TargetIds): Access {
+  const { sourceMachine } = target
+  const access = accessFromAnywhere(rule, target)
+  return sourceMachine === undefined ? access : { ...access, sourceMachine }
+}
+
+function accessFromAnywhere(rule: AccessRule, target: TargetIds): Access {
   const { orgId, appId = 0, machine = '', volume = '' } = target
   switch (rule.on) {
     case 'nothing':
     case 'token':
       return { action: 0, orgId }
-    case 'org':
-      return { action: rule.action, orgId }
+    case 'org': {
+      const { action, feature, mutation } = rule
+      const named = mutation === undefined ? {} : { mutation }
+      return { action, orgId, ...(feature === undefined ? {} : { feature }), ...named }
+    }
     case 'newApp':
       return { action: rule.action, orgId, appId: 0 }
     case 'app':
       return { action: rule.action, orgId, appId, ...appFeature(rule.feature) }
+    case 'self':
+      return { action: 0, orgId, appId, machine, machineFeature: rule.feature }
     case 'newMachine':
       return { action: rule.action, orgId, appId, machine: '' }
     case 'newVolume':

@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test from 'node:test'
-import { type Accounts, KeyRing, newKeyLine, openAccounts, RevocationFeed } from '#accounts'
+import { type Accounts, KeyRing, openAccounts, RevocationFeed } from '#accounts'
 import { createLog, systemClock, systemRandom } from '#base'
 import { openVerifier } from '#macaroon'
+import { newKeyLine } from '#seal'
 import { accountsDirectory } from './accounts-directory.ts'
+import { accountsMachineNames } from './accounts-machine-names.ts'
 import { FlapsWorld } from './fixture/flaps-world.ts'
 
 const by = { who: 'cli:test', requestId: '01TEST' }
@@ -27,7 +32,7 @@ async function open() {
     random: systemRandom,
     log: createLog({ part: 'flaps', level: 'silent', format: 'json' }),
   })
-  const world = await FlapsWorld.open({ directory })
+  const world = await FlapsWorld.open({ directory, names: () => accountsMachineNames(accounts) })
   return { accounts, feed, world, token: tokenFor(accounts, 'org') }
 }
 
@@ -46,11 +51,17 @@ test('apps, secrets and addresses are those of accounts, which say who changed t
   assert.equal((await call('POST', '/apps/owl/secrets', { values: { A: 'hush' } })).body.version, 1)
   assert.equal((await call('GET', '/apps/owl/secrets')).body.secrets[0].name, 'A')
   assert.equal((await call('GET', '/apps/owl/secrets?min_version=2')).status, 408)
-  const assign = (type: string) => call('POST', '/apps/owl/ip_assignments', { type })
+  const assign = (type: string, more = {}) =>
+    call('POST', '/apps/owl/ip_assignments', { type, ...more })
   assert.equal((await assign('v4')).body.ip, '192.0.2.1')
   assert.equal((await assign('v4')).status, 422, 'the pool is empty')
   assert.equal((await assign('shared_v4')).body.ip, '192.0.2.9')
   assert.match((await assign('v6')).body.ip, /^2001:db8:1:2:/)
+  const { networkId } = accounts.apps('birds')[0] ?? assert.fail('the app is there')
+  const [high, low] = [networkId >>> 16, networkId & 0xffff].map((one) => one.toString(16))
+  const flycast = new RegExp(`^fdaa:${high}:${low}:0:1::[0-9a-f]{1,4}$`)
+  assert.match((await assign('private_v6')).body.ip, flycast)
+  assert.equal((await assign('private_v6', { network: 'other' })).status, 422)
   assert.equal((await call('DELETE', '/apps/owl/ip_assignments/192.0.2.1')).status, 204)
   assert.equal((await call('DELETE', '/apps/owl/ip_assignments/192.0.2.1')).status, 404)
   assert.equal((await call('GET', '/apps?org_slug=birds')).body.total_apps, 1)
@@ -91,4 +102,67 @@ test('a deploy token of accounts works for its app, mints nothing, and ends when
   accounts.revokeToken(by, { uuid: uuid ?? assert.fail('no token') })
   feed.poll()
   assert.equal((await create('owl')).status, 401)
+})
+
+test('an app is made once for each idempotency key, and found by its role', async () => {
+  const { accounts, world, token } = await open()
+  await using _world = world
+  using _accounts = accounts
+  const create = (name: string, key: string) => {
+    const body = { name, org_slug: 'birds', idempotency_key: key, app_role_id: 'builder' }
+    return world.call('POST', '/apps', { token, body })
+  }
+  const first = await create('owl', 'k')
+  assert.equal(first.status, 201)
+  assert.equal((await create('owl', 'k')).body.id, first.body.id)
+  assert.equal((await create('', 'k')).body.id, first.body.id)
+  assert.equal((await create('kite', 'k')).status, 422)
+  assert.equal((await create('owl', 'l')).status, 422)
+  const apps = await world.call('GET', '/apps?org_slug=birds&app_role=builder', { token })
+  assert.equal(apps.body.total_apps, 1)
+  const none = await world.call('GET', '/apps?org_slug=birds&app_role=other', { token })
+  assert.equal(none.body.total_apps, 0)
+})
+
+test('of two processes that claim one name of an app, one has it, until it lets go or its time is over', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'godwit-names-'))
+  try {
+    let nowMs = 1_000
+    const clock = { ...systemClock, nowMs: () => nowMs }
+    const ring = new KeyRing(newKeyLine('first', systemRandom), systemRandom)
+    const path = join(folder, 'accounts.db')
+    using one = openAccounts({ path, ring, clock })
+    using two = openAccounts({ path, ring, clock })
+    one.createOrganization(by, { slug: 'birds' })
+    const { id: app } = one.createApp(by, { organization: 'birds', app: 'owl' })
+    const claim = (accounts: Accounts, machine: string) =>
+      accounts.claimMachineName({ app, name: 'web', machine, ttlMs: 60_000 })
+    assert.deepEqual([claim(one, 'a'), claim(two, 'b'), claim(one, 'c')], ['a', 'a', 'a'])
+    assert.equal(two.releaseMachineName({ app, name: 'web', machine: 'b' }), false)
+    assert.equal(two.releaseMachineName({ app, name: 'web', machine: 'a' }), true)
+    assert.deepEqual([claim(two, 'b'), claim(one, 'a')], ['b', 'b'])
+    nowMs += 60_000
+    assert.equal(claim(one, 'a'), 'a')
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test('one name at two instances, before any row has travelled, makes one machine', async () => {
+  const { accounts, world, token } = await open()
+  await using _world = world
+  using _accounts = accounts
+  world.addInstance()
+  await world.call('POST', '/apps', { token, body: { name: 'owl', org_slug: 'birds' } })
+  for (const host of world.hosts) host.replicates = false
+  const create = (instance: number) => {
+    const body = { name: 'only', config: { image: 'nginx' } }
+    return world.call('POST', '/apps/owl/machines', { token, body, instance })
+  }
+  const answers = await Promise.all([0, 1, 1, 0].map(create))
+  assert.deepEqual(answers.map(({ status }) => status).toSorted(), [200, 409, 409, 409])
+  const winner = answers.find(({ status }) => status === 200)?.body.id
+  for (const { status, body } of answers) {
+    if (status === 409) assert.match(body.error, new RegExp(`machine ID ${winner} already exists`))
+  }
 })

@@ -1,8 +1,20 @@
 import type { Accounts, App as AccountsApp, Organization as Org } from '#accounts'
 import { errorCode, type Log, type Random } from '#base'
 import type { Verifier } from '#macaroon'
+import { peerAddress } from '#net6'
+import { accountsSecretKeys } from './accounts-secret-keys.ts'
 import { type AddressPools, pickAddress } from './address-pool.ts'
-import type { Address, App, AppAddresses, Author, Directory, Organization } from './directory.ts'
+import type {
+  Address,
+  App,
+  AppAddresses,
+  AppHostnames,
+  AppReleases,
+  Author,
+  Directory,
+  Organization,
+  OrganizationPeers,
+} from './directory.ts'
 import { refuse } from './errors.ts'
 
 export interface AccountsDirectoryOptions {
@@ -10,16 +22,20 @@ export interface AccountsDirectoryOptions {
   readonly verifier: Verifier
   readonly pools: AddressPools
   readonly random: Random
+  /** An app or its addresses are different now. */
+  readonly changed?: () => void
   /** Calls that changed no account are in nobody's log but this one. */
   readonly log: Log
 }
 
+/** Longer than any request takes. */
+const MACHINE_TOKEN_S = 300
+
 /**
- * Accounts as the API uses them. They know no roles of apps and no idempotency keys yet, and record
- * their own changes.
+ * Accounts as the API uses them. They record their own changes.
  */
 export function accountsDirectory(options: AccountsDirectoryOptions): Directory {
-  const { accounts, verifier, log } = options
+  const { accounts, verifier, log, changed } = options
   return {
     verifier,
     async organization(slug) {
@@ -34,20 +50,26 @@ export function accountsDirectory(options: AccountsDirectoryOptions): Directory 
       const found = accounts.app(name)
       return found && appOf(found)
     },
-    async apps({ slug }) {
+    async apps({ slug }, { role }) {
       const organization = accounts.organization(slug)
-      return organization === undefined ? [] : accounts.apps(organization.slug).map(appOf)
+      const all = organization === undefined ? [] : accounts.apps(organization.slug)
+      return all.filter((app) => role === undefined || app.role === role).map(appOf)
     },
-    async createApp({ name, organization, network }, by) {
+    async createApp({ name, organization, network, role, idempotencyKey }, by) {
       const input = {
         organization: organization.slug,
         app: name,
+        role,
         ...(network === '' ? {} : { network }),
+        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       }
-      return appOf(orNameTaken(() => accounts.createApp(callOf(by), input)))
+      const made = appOf(orNameTaken(() => accounts.createApp(callOf(by), input)))
+      changed?.()
+      return made
     },
     async deleteApp({ name }, by) {
       accounts.deleteApp(callOf(by), { app: name })
+      changed?.()
     },
     async createDeployToken({ name, organization }, { expiresInS }, by) {
       const { header } = accounts.createToken(callOf(by), {
@@ -57,6 +79,12 @@ export function accountsDirectory(options: AccountsDirectoryOptions): Directory 
         ...(expiresInS === undefined ? {} : { expiresInS }),
       })
       return header
+    },
+    createMachineToken: async ({ name }, machine) =>
+      accounts.machineToken({ app: name, machine, expiresInS: MACHINE_TOKEN_S }),
+    async issueSshCertificate({ organization, app, ...input }, by) {
+      const of = { organization: organization.slug, ...(app && { app: app.name }) }
+      return accounts.issueSshCertificate(callOf(by), { ...of, ...input })
     },
     secrets: {
       async list({ name }, { minVersion }) {
@@ -69,27 +97,41 @@ export function accountsDirectory(options: AccountsDirectoryOptions): Directory 
       },
       set: async ({ name }, values, by) => accounts.setSecrets(callOf(by), { app: name, values }),
     },
+    secretKeys: accountsSecretKeys(accounts),
     addresses: addressesOf(options),
+    hostnames: hostnamesOf(options),
+    releases: releasesOf(options),
+    peers: peersOf(options),
     record: (entry) => log.info({ audit: entry }, 'call'),
   }
 }
 
-function addressesOf({ accounts, pools, random }: AccountsDirectoryOptions): AppAddresses {
+function addressesOf(options: AccountsDirectoryOptions): AppAddresses {
+  const { accounts, pools, random, changed } = options
   return {
     list: async ({ name }) => accounts.addresses(nameOf(accounts, name)).map(addressOf),
-    async assign({ name }, { kind, region }, by) {
+    async assign({ name }, { kind, region, network }, by) {
       if (kind === 'egress_pair') throw refuse('flaps.unprocessable', `no ${kind} address is free`)
       const others = accounts.organizations().flatMap(({ slug }) => accounts.apps(slug))
       const taken = new Set(
         others.flatMap((app) => accounts.addresses(app.name).map(({ ip }) => ip)),
       )
-      const ip = pickAddress(pools, kind, { random, isTaken: (one) => taken.has(one) })
+      const app = appIn(accounts, name)
+      if (kind === 'private_v6' && network !== '' && network !== app.network) {
+        const what = `unimplemented: a private address in network ${network}, which is not the app's`
+        throw refuse('flaps.unprocessable', what)
+      }
+      const isTaken = (one: string) => taken.has(one)
+      const ip = pickAddress(pools, kind, { random, isTaken, networkId: app.networkId })
       const input = { app: name, ip, kind, region: region || 'global' }
-      return [addressOf(accounts.assignAddress(callOf(by), input))]
+      const assigned = addressOf(accounts.assignAddress(callOf(by), input))
+      changed?.()
+      return [assigned]
     },
     async release({ name }, ip, by) {
       try {
         accounts.releaseAddress(callOf(by), { app: name, ip })
+        changed?.()
         return true
       } catch (error) {
         if (errorCode(error) === 'accounts.not_found') return false
@@ -99,12 +141,97 @@ function addressesOf({ accounts, pools, random }: AccountsDirectoryOptions): App
   }
 }
 
+function hostnamesOf({ accounts, changed }: AccountsDirectoryOptions): AppHostnames {
+  return {
+    list: async ({ name }) => accounts.hostnames(nameOf(accounts, name)),
+    async add({ name }, hostname, by) {
+      try {
+        accounts.addHostname(callOf(by), { app: name, hostname })
+        changed?.()
+      } catch (error) {
+        const code = errorCode(error) ?? ''
+        if (!['accounts.taken', 'accounts.bad_input'].includes(code)) throw error
+        throw refuse('flaps.unprocessable', `Validation failed: ${(error as Error).message}`, error)
+      }
+    },
+    async remove({ name }, hostname, by) {
+      try {
+        accounts.removeHostname(callOf(by), { app: name, hostname })
+        changed?.()
+        return true
+      } catch (error) {
+        if (errorCode(error) === 'accounts.not_found') return false
+        throw error
+      }
+    },
+  }
+}
+
+function peersOf({ accounts, changed }: AccountsDirectoryOptions): OrganizationPeers {
+  return {
+    list: async ({ slug }) => accounts.wireguardPeers(slug),
+    async add({ slug }, { name, publicKey, network, gateway }, by) {
+      const { hostId, region, addressField } = gateway
+      const addressOf = (id: number, slot: number) => peerAddress(id, addressField, slot)
+      const input = {
+        organization: slug,
+        name,
+        publicKey,
+        network,
+        gateway: hostId,
+        region,
+        addressOf,
+      }
+      try {
+        const made = accounts.addWireguardPeer(callOf(by), input)
+        changed?.()
+        return made
+      } catch (error) {
+        const what = (error as { what?: string }).what
+        if (errorCode(error) === 'accounts.taken') {
+          throw refuse('flaps.name_exists', `already_exists: ${what}`, error)
+        }
+        if (errorCode(error) !== 'accounts.bad_input') throw error
+        throw refuse('flaps.unprocessable', `Validation failed: ${what}`, error)
+      }
+    },
+    async remove({ slug }, name, by) {
+      try {
+        accounts.removeWireguardPeer(callOf(by), { organization: slug, name })
+        changed?.()
+        return true
+      } catch (error) {
+        if (errorCode(error) === 'accounts.not_found') return false
+        throw error
+      }
+    },
+  }
+}
+
+function releasesOf({ accounts }: AccountsDirectoryOptions): AppReleases {
+  return {
+    list: async ({ name }, { limit }) => accounts.releases(nameOf(accounts, name), limit),
+    create: async ({ name }, input, by) =>
+      accounts.createRelease(callOf(by), { app: nameOf(accounts, name), ...input }),
+    async update({ name }, id, { status, error }, by) {
+      try {
+        return accounts.updateRelease(callOf(by), { app: name, id, status, error })
+      } catch (cause) {
+        if (errorCode(cause) !== 'accounts.not_found') throw cause
+        throw refuse('flaps.not_found', 'not_found: release not found', cause)
+      }
+    },
+  }
+}
+
 const callOf = ({ who, requestId }: Author) => ({ who, requestId })
 
 /** The name as accounts have checked it. @throws FlapsError flaps.not_found: deleted meanwhile */
-function nameOf(accounts: Accounts, name: string): AccountsApp['name'] {
+const nameOf = (accounts: Accounts, name: string) => appIn(accounts, name).name
+
+function appIn(accounts: Accounts, name: string): AccountsApp {
   const app = accounts.app(name)
-  if (app !== undefined) return app.name
+  if (app !== undefined) return app
   throw refuse('flaps.not_found', `Could not find App "${name}"`)
 }
 
@@ -132,7 +259,7 @@ const appOf = (app: AccountsApp): App => ({
   organization: organizationOf(app.organization),
   network: app.network,
   networkId: app.networkId,
-  role: '',
+  role: app.role,
   createdAtMs: app.createdAtMs,
 })
 

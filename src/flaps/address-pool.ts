@@ -1,4 +1,5 @@
 import type { Random } from '#base'
+import { flycastAddress } from '#net6'
 import type { AddressKind } from './directory.ts'
 import { refuse } from './errors.ts'
 
@@ -13,6 +14,15 @@ export interface AddressPools {
 }
 
 const TRIES_MAX = 100
+/** Addresses of apps in a network. */
+const FLYCAST_COUNT = 65_535
+
+export interface AddressChoice {
+  readonly random: Random
+  readonly isTaken: (ip: string) => boolean
+  /** 6PN network of the app: private addresses lie in it. */
+  readonly networkId: number
+}
 
 /**
  * A free address of a kind. Two instances may choose the same: whoever records it second is told.
@@ -20,20 +30,24 @@ const TRIES_MAX = 100
  * @param isTaken whether an app has it
  * @throws FlapsError flaps.unprocessable: none is left, or this installation has none of the kind
  */
-export function pickAddress(
-  pools: AddressPools,
-  kind: AddressKind,
-  options: { random: Random; isTaken: (ip: string) => boolean },
-): string {
-  const { random, isTaken } = options
-  const free = candidates(pools, kind, random).find((ip) => kind === 'shared_v4' || !isTaken(ip))
+export function pickAddress(pools: AddressPools, kind: AddressKind, choice: AddressChoice): string {
+  const { isTaken } = choice
+  const free = candidates(pools, kind, choice).find((ip) => kind === 'shared_v4' || !isTaken(ip))
   if (free !== undefined) return free
   throw refuse('flaps.unprocessable', `no ${kind} address is free`)
 }
 
-function candidates(pools: AddressPools, kind: AddressKind, random: Random): readonly string[] {
+function candidates(
+  pools: AddressPools,
+  kind: AddressKind,
+  { random, networkId }: AddressChoice,
+): readonly string[] {
   if (kind === 'shared_v4') return pools.sharedV4 === undefined ? [] : [pools.sharedV4]
   if (kind === 'v4') return pools.v4
+  if (kind === 'private_v6') {
+    const number = () => random.int(FLYCAST_COUNT) + 1
+    return Array.from({ length: TRIES_MAX }, () => flycastAddress(networkId, number()))
+  }
   const { v6Prefix } = pools
   if (kind !== 'v6' || v6Prefix === undefined) return []
   return Array.from({ length: TRIES_MAX }, () => {

@@ -1,4 +1,5 @@
 import { errorCode, GodwitError } from '#base'
+import { FlydError } from '#flyd'
 import { FlapsError } from './errors.ts'
 
 /** What a call answers. `body` undefined: none. A text is sent as it is, all else as JSON. */
@@ -34,12 +35,12 @@ const classes: Readonly<Record<number, string>> = {
 
 /** What an error of any part looks like to a client; undefined: nobody threw it on purpose. */
 export function answerOfError(error: unknown): Answer | undefined {
-  if (error instanceof FlapsError) return answerOfRefusal(error)
+  if (error instanceof FlapsError || error instanceof FlydError) return answerOfRefusal(error)
   if (error instanceof GodwitError) return answerOfPart(error)
   return answerOfFramework(error)
 }
 
-function answerOfRefusal({ traits, what, values }: FlapsError): Answer {
+function answerOfRefusal({ traits, what, values }: FlapsError | FlydError): Answer {
   const label = 'label' in traits ? String(traits.label) : undefined
   const body: ErrorBody = label === undefined ? { error: what } : { error: what, status: label }
   const { retryAfterS } = values

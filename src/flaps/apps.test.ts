@@ -5,6 +5,44 @@ import { FlapsWorld } from './fixture/flaps-world.ts'
 import { newToken } from './fixture/memory-directory.ts'
 import { StillClock } from './fixture/still-clock.ts'
 
+test('the log of an app comes a page at a time, narrowed to a machine or region', async () => {
+  await using world = await FlapsWorld.open()
+  world.logs.add('heron', 'm1', 'one')
+  world.logs.add('tern', 'm9', "another app's")
+  world.logs.add('heron', 'm2', 'two')
+  const first = await world.call('GET', '/apps/heron/logs')
+  const messages = (body: { data: { attributes: { message: string } }[] }) =>
+    body.data.map(({ attributes }) => attributes.message)
+  assert.deepEqual(messages(first.body), ['one', 'two'])
+  assert.deepEqual(first.body.data[0].attributes.meta, { Event: { Provider: 'app' } })
+  world.logs.add('heron', 'm1', 'three')
+  const { next_token: token } = first.body.meta
+  const second = await world.call('GET', `/apps/heron/logs?next_token=${token}`)
+  assert.deepEqual(messages(second.body), ['three'])
+  const narrowed = await world.call('GET', '/apps/heron/logs?instance=m2&region=')
+  assert.deepEqual(messages(narrowed.body), ['two'])
+})
+
+test('a release is kept with its definition, found as the latest, and as the current when it is complete', async () => {
+  await using world = await FlapsWorld.open()
+  const path = '/apps/heron/releases'
+  assert.equal((await world.call('GET', `${path}/latest`)).status, 404)
+  const body = { image: 'nginx@sha256:1', strategy: 'BLUEGREEN', definition: { app: 'heron' } }
+  const { status, body: made } = await world.call('POST', path, { body })
+  assert.equal(status, 201)
+  assert.deepEqual([made.version, made.status, made.strategy], [1, 'pending', 'bluegreen'])
+  assert.equal((await world.call('GET', `${path}/current`)).status, 404)
+  const done = await world.call('PATCH', `${path}/${made.id}`, { body: { status: 'complete' } })
+  assert.equal(done.body.status, 'complete')
+  const { body: current } = await world.call('GET', `${path}/current`)
+  assert.deepEqual(current.definition, { app: 'heron' })
+  const { body: listed } = await world.call('GET', path)
+  assert.equal(listed.releases[0].image_ref, 'nginx@sha256:1')
+  assert.equal(listed.releases[0].definition, undefined)
+  const odd = await world.call('PATCH', `${path}/${made.id}`, { body: { status: 'fine' } })
+  assert.equal(odd.status, 400)
+})
+
 test('an app is created by either name, is pending, and its creation time is in milliseconds', async () => {
   await using world = await FlapsWorld.open()
   for (const field of ['name', 'app_name']) {
@@ -158,13 +196,14 @@ test('a volume is created with defaults, extended, kept while a machine has it, 
   })
   assert.equal(settings.body.snapshot_retention, 7)
   assert.equal((await world.call('PUT', own, { body: { snapshot_retention: 61 } })).status, 400)
-  world.hosts[0].volumes.attach(volume.id, 'a4c123b1612dd2')
+  const mounts = [{ volume: volume.id, path: '/data' }]
+  const machine = await world.newMachine({ config: { image: 'nginx', mounts } })
   const bound = await world.call('DELETE', own)
   assert.deepEqual(
     [bound.status, bound.body.error],
-    [412, 'failed_precondition: volume is currently bound to machine: a4c123b1612dd2'],
+    [412, `failed_precondition: volume is currently bound to machine: ${machine.id}`],
   )
-  world.hosts[0].volumes.attach(volume.id, null)
+  await world.call('DELETE', `/apps/heron/machines/${machine.id}?force=true`)
   assert.equal((await world.call('DELETE', own)).body.state, 'destroyed')
   assert.equal((await world.call('GET', path)).body[0].state, 'destroyed')
   assert.equal((await world.call('GET', `/apps/tern/volumes/${volume.id}`)).status, 404)
@@ -183,6 +222,39 @@ test('a second volume of one name wants another host, unless it is told not to',
   assert.equal((await create({ size_gb: 501 })).status, 400)
 })
 
+test('a copy of a volume or snapshot is made on its host, for its own app alone', async () => {
+  await using world = await FlapsWorld.open()
+  const create = (app: string, body: object) =>
+    world.call('POST', `/apps/${app}/volumes`, { body: { name: 'data', ...body } })
+  const { body: source } = await create('heron', { region: 'nrt', size_gb: 2 })
+  const snapshots = `/apps/heron/volumes/${source.id}/snapshots`
+  const { body: taken } = await world.call('POST', snapshots)
+  const id = taken.Msg.backup.graph_id
+  await world.hosts[1].settle()
+  const [shown] = (await world.call('GET', snapshots)).body
+  assert.deepEqual([shown.id, shown.status, shown.volume_size], [id, 'created', 2 * 2 ** 30])
+  const restored = await create('heron', { snapshot_id: id })
+  assert.deepEqual([restored.status, restored.body.size_gb], [200, 2])
+  assert.deepEqual([restored.body.region, restored.body.zone], ['nrt', 'h2'])
+  const fork = await create('heron', { source_volume_id: source.id })
+  assert.deepEqual([fork.status, fork.body.zone], [200, 'h2'])
+  assert.equal((await create('heron', { snapshot_id: id, size_gb: 1 })).status, 400)
+  for (const app of ['tern', 'trout'] as const) {
+    const token =
+      app === 'trout'
+        ? newToken([{ type: 'Organization', body: { id: 202, mask: 31 } }])
+        : undefined
+    for (const body of [{ snapshot_id: id }, { source_volume_id: source.id }]) {
+      const all = { name: 'data', ...body }
+      const options = token === undefined ? { body: all } : { body: all, token }
+      const reply = await world.call('POST', `/apps/${app}/volumes`, options)
+      assert.equal(reply.status, 404, JSON.stringify(reply.body))
+    }
+  }
+  // Nor by the id of something else that is on the host.
+  assert.equal((await create('heron', { snapshot_id: source.id })).status, 404)
+})
+
 test('a machine goes where its volume is', async () => {
   await using world = await FlapsWorld.open()
   const { body } = await world.call('POST', '/apps/heron/volumes', {
@@ -199,15 +271,14 @@ test('a machine goes where its volume is', async () => {
 
 test('a volume may be used at once where it was made, by one machine', async () => {
   await using world = await FlapsWorld.open()
-  const [{ volumes }] = world.hosts
-  volumes.replicates = false
+  const [host] = world.hosts
+  host.replicates = false
   const { body: volume } = await world.call('POST', '/apps/heron/volumes', {
     body: { name: 'data' },
   })
   const config = { image: 'nginx', mounts: [{ volume: volume.id, path: '/data' }] }
   await world.newMachine({ config })
-  volumes.replicates = true
-  volumes.attach(volume.id, 'a4c123b1612dd2')
+  host.replicate()
   const second = await world.call('POST', '/apps/heron/machines', { body: { config } })
   assert.equal(second.status, 412)
   assert.match(second.body.error, /volume already claimed/)

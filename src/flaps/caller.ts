@@ -99,5 +99,8 @@ function isWithinWindow({ caveats }: VerifiedToken, nowMs: number): boolean {
 }
 
 /** Who holds leases and stands in the audit log. */
-export const ownerOf = ({ macaroon }: VerifiedToken) =>
-  `${tokenUuid(macaroon.nonce)}@tokens.internal`
+export function ownerOf({ macaroon, caveats }: VerifiedToken): string {
+  const [source] = caveatsOf(caveats, 'FromMachineSource')
+  if (source !== undefined) return `${source.id}@machines.internal` // its token is new with every request
+  return `${tokenUuid(macaroon.nonce)}@tokens.internal`
+}

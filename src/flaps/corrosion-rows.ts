@@ -1,14 +1,19 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
-import type { Whereabouts } from './call.ts'
 import {
   type HostStatus,
   type MachineConfigJson,
   type MachineJson,
   timeText,
   type VolumeJson,
-} from './machine-json.ts'
+} from '#flyd'
+import { gossipAddressOf } from '#net6'
+import type { Whereabouts } from './call.ts'
+import { isGone } from './machine-names.ts'
 import type {
+  CertificateRow,
+  GatewayRow,
   HostRow,
+  LinkRow,
   MachineFilter,
   MachineRow,
   Page,
@@ -21,7 +26,7 @@ export interface CorrosionRowsOptions {
   /** A replica with the platform's schema. Only read. */
   readonly database: DatabaseSync
   /** What membership says of a host that has a row. @default ok */
-  readonly hostStatus?: (hostId: string) => HostStatus
+  readonly hostStatus?: (hostId: string, gossipIp: string | undefined) => HostStatus
 }
 
 type Row = Readonly<Record<string, unknown>>
@@ -34,10 +39,13 @@ export function corrosionRows({ database, hostStatus = () => 'ok' }: CorrosionRo
     statements.set(sql, statement) // as many as there are texts in this file
     return statement.all(...values) as Row[]
   }
-  const statusOf = (hostId: string): HostStatus =>
-    all('SELECT 1 FROM hosts WHERE id = ?', hostId).length === 0
-      ? 'unreachable'
-      : hostStatus(hostId)
+  const statusOf = (hostId: string): HostStatus => {
+    const [host] = all('SELECT mesh_endpoint, backhaul_ip FROM hosts WHERE id = ?', hostId)
+    if (host === undefined) return 'unreachable'
+    const endpoint = text(host, 'mesh_endpoint')
+    const at = { mesh_endpoint: endpoint, backhaul_ip: text(host, 'backhaul_ip') }
+    return hostStatus(hostId, gossipAddressOf(at))
+  }
   const machineOf = (row: Row): MachineRow => {
     const id = text(row, 'id')
     const checks = all('SELECT * FROM checks WHERE machine_id = ? ORDER BY name', id).map(checkJson)
@@ -71,8 +79,27 @@ export function corrosionRows({ database, hostStatus = () => 'ok' }: CorrosionRo
         JSON.stringify(appIds),
         ...after(page),
       ).map(volumeOf),
+    certificates: (hostname) =>
+      all('SELECT * FROM certs WHERE hostname = ? ORDER BY not_before DESC', hostname).map(
+        certificateRow,
+      ),
     regions: () => all(REGIONS).map(regionRow),
     hosts: () => all(HOSTS).map(hostRow),
+    wireguardGateways: () =>
+      all('SELECT * FROM wireguard_gateways ORDER BY host_id')
+        .map((row) => gatewayRow(row, statusOf(text(row, 'host_id')) === 'ok'))
+        .sort((a, b) => Number(b.isHeard) - Number(a.isHeard)),
+    wireguardLinks: () =>
+      new Map(
+        all('SELECT * FROM wireguard_links ORDER BY handshake_at').map((row) => [
+          text(row, 'public_key'),
+          linkRow(row),
+        ]),
+      ),
+    backhaulIpOf: (id) =>
+      all('SELECT backhaul_ip FROM hosts WHERE id = ?', id).map((row) =>
+        text(row, 'backhaul_ip'),
+      )[0],
   }
 }
 
@@ -84,13 +111,13 @@ const REGIONS = `
   SELECT name, display_name, latitude, longitude, max(updated_at) FROM regions GROUP BY name ORDER BY name`
 
 const HOSTS = `
-  SELECT *, (SELECT sum(memory_mb) FROM machines WHERE host_id = hosts.id AND state <> 'destroyed') AS used_mb
+  SELECT *, (SELECT sum(memory_mb) FROM machines WHERE host_id = hosts.id AND state NOT IN ('destroyed', 'migrated')) AS used_mb
   FROM hosts ORDER BY id`
 
 function fits(row: Row, filter: MachineFilter): boolean {
   const { includeDeleted = false, region, states, metadata = {} } = filter
   const state = text(row, 'state')
-  if (state === 'destroyed' && !includeDeleted && !states?.includes('destroyed')) return false
+  if (isGone(state) && !includeDeleted && !states?.includes(state)) return false
   if (region !== undefined && region !== text(row, 'region')) return false
   if (states !== undefined && states.length > 0 && !states.includes(state)) return false
   const has = json<Record<string, unknown>>(row, 'metadata', {})
@@ -162,6 +189,14 @@ function volumeRow(row: Row, status: HostStatus): VolumeRow {
   }
 }
 
+const certificateRow = (row: Row): CertificateRow => ({
+  source: text(row, 'source'),
+  chain: text(row, 'chain_pem'),
+  notBeforeMs: number(row, 'not_before'),
+  notAfterMs: number(row, 'not_after'),
+  updatedAtMs: number(row, 'updated_at'),
+})
+
 const regionRow = (row: Row): RegionRow => ({
   code: text(row, 'name'),
   name: text(row, 'display_name'),
@@ -177,6 +212,22 @@ const hostRow = (row: Row): HostRow => ({
   isGateway: number(row, 'is_gateway') === 1,
   memoryMb: number(row, 'memory_mb'),
   usedMemoryMb: number(row, 'used_mb'),
+})
+
+const gatewayRow = (row: Row, isHeard: boolean): GatewayRow => ({
+  hostId: text(row, 'host_id'),
+  region: text(row, 'region'),
+  publicKey: text(row, 'public_key'),
+  endpoint: text(row, 'endpoint'),
+  addressField: number(row, 'address_field'),
+  isHeard,
+})
+
+const linkRow = (row: Row): LinkRow => ({
+  endpoint: text(row, 'endpoint'),
+  handshakeAtMs: number(row, 'handshake_at'),
+  receivedBytes: number(row, 'received_bytes'),
+  sentBytes: number(row, 'sent_bytes'),
 })
 
 const text = (row: Row, column: string): string => String(row[column] ?? '')

@@ -1,8 +1,8 @@
-import { errorCode, newMachineId } from '#base'
+import { newMachineId } from '#base'
+import type { MachineConfigJson, MachineJson } from '#flyd'
+import { checkConfig, guestOf } from '#flyd'
 import type { Call } from './call.ts'
-import { refuse } from './errors.ts'
-import { guestOf } from './guest-size.ts'
-import type { MachineConfigJson, MachineJson } from './machine-json.ts'
+import { isRefusal, refuse } from './errors.ts'
 import {
   checkMachineName,
   inventName,
@@ -35,6 +35,7 @@ export async function createMachine(call: Call, input: LaunchInput): Promise<Mac
   const id = newMachineId(services.random)
   const name = input.name || inventName(services.random)
   checkMachineName(name)
+  checkConfig(input.config as MachineConfigJson)
   const request = await placeRequest(call, id, input)
   const claim: NameClaim = { appId: app.id, name, machineId: id }
   await claimName(call, claim)
@@ -153,8 +154,4 @@ async function launch(
 }
 
 /** The host may have accepted although no answer came: then nothing is given back, it runs out. */
-function mayHaveHappened(error: unknown): boolean {
-  const code = errorCode(error)
-  const isRefusal = code?.startsWith('flaps.') && code !== 'flaps.deadline_exceeded'
-  return !isRefusal
-}
+const mayHaveHappened = (error: unknown): boolean => !isRefusal(error)

@@ -1,11 +1,11 @@
-import { errorCode, newVolumeId } from '#base'
+import { newVolumeId } from '#base'
+import type { VolumeJson } from '#flyd'
+import { guestOf } from '#flyd'
 import type { Call } from './call.ts'
-import { refuse } from './errors.ts'
-import { guestOf } from './guest-size.ts'
-import type { VolumeJson } from './machine-json.ts'
+import { isRefusal, refuse } from './errors.ts'
 import { nobodyTook, type PlaceRequest } from './placement.ts'
 import { regionsOf } from './region-choice.ts'
-import { namedVolume } from './volume-reads.ts'
+import { namedVolume, readVolumes } from './volume-reads.ts'
 
 export interface VolumeInput {
   readonly name: string
@@ -55,8 +55,7 @@ export async function createVolume(call: Call, input: VolumeInput): Promise<Volu
     services.recent.note(request.id, { hostId: place.hostId, appId: app.id })
     return volume
   } catch (error) {
-    const code = errorCode(error)
-    if (code?.startsWith('flaps.') && code !== 'flaps.deadline_exceeded') {
+    if (isRefusal(error)) {
       services.placement.release(place)
     }
     throw error
@@ -65,23 +64,61 @@ export async function createVolume(call: Call, input: VolumeInput): Promise<Volu
 
 async function placeRequest(call: Call, input: VolumeInput): Promise<PlaceRequest> {
   const { services, app } = call
-  const { volume: source } = input.source_volume_id
-    ? await namedVolume(call, input.source_volume_id)
-    : {}
-  const sizeGb = input.size_gb || source?.size_gb || SIZE_GB_DEFAULT
+  const from = await sourceOf(call, input)
+  const source = from?.volume
+  const sizeGb = input.size_gb || from?.sizeGb || SIZE_GB_DEFAULT
   checkInput(input, sizeGb)
   return {
     id: newVolumeId(services.random),
     appId: app.id,
     regions: regionsOf(input.region || source?.region, services),
-    volume: undefined,
+    // What it is made from is a device of one host.
+    volume: from && { id: from.volume.id, hostId: from.hostId },
     guest: input.compute === undefined ? undefined : guestOf({ guest: input.compute }),
     volumeGb: sizeGb,
     dedication: undefined,
     image: undefined,
-    ...zone(call, input),
+    ...(from === undefined ? zone(call, input) : { apart: [], exclusive: undefined }),
   }
 }
+
+/**
+ * The volume that it is a copy of, or a snapshot of which it is.
+ *
+ * @throws FlapsError flaps.not_found: none of this app
+ */
+async function sourceOf(call: Call, { source_volume_id: id, snapshot_id: snapshot }: VolumeInput) {
+  if (snapshot) return await snapshotHome(call, snapshot)
+  if (!id) return undefined
+  const { volume, hostId } = await namedVolume(call, id)
+  return { volume, hostId, sizeGb: volume.size_gb }
+}
+
+/** The app's hosts are asked which has it: snapshots have no rows. */
+async function snapshotHome(call: Call, snapshotId: string) {
+  const { services, app, signal } = call
+  const { volumes } = await readVolumes(call)
+  for (const volume of volumes.slice(-VOLUMES_ASKED_MAX)) {
+    const { hostId } = await namedVolume(call, volume.id)
+    try {
+      const found = await services.fleet.host(hostId).volumes.snapshots(volume.id, signal)
+      const one = (found as SnapshotShown[]).find(({ id }) => id === snapshotId)
+      if (one !== undefined) return { volume, hostId, sizeGb: Math.ceil(one.volume_size / GB) }
+    } catch (error) {
+      signal.throwIfAborted()
+      call.log.warn({ err: error, app: app.name, volume: volume.id }, 'a host told no snapshots')
+    }
+  }
+  throw refuse('flaps.not_found', `not_found: snapshot ${snapshotId.slice(0, 40)} not found`)
+}
+
+interface SnapshotShown {
+  readonly id: string
+  readonly volume_size: number
+}
+
+const VOLUMES_ASKED_MAX = 100
+const GB = 2 ** 30
 
 function checkInput(input: VolumeInput, sizeGb: number): void {
   if (!NAME.test(input.name)) {

@@ -1,6 +1,5 @@
-import { errorCode } from '#base'
 import type { Call } from './call.ts'
-import { refuse } from './errors.ts'
+import { isNotFound, refuse } from './errors.ts'
 
 /** Machines or volumes that are destroyed at the same time. */
 const PARALLEL = 8
@@ -46,7 +45,6 @@ async function unlessGone(work: Promise<unknown>): Promise<void> {
   try {
     await work
   } catch (error) {
-    const code = errorCode(error)
-    if (code !== 'flaps.not_found') throw error
+    if (!isNotFound(error)) throw error
   }
 }

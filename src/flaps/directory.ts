@@ -1,4 +1,6 @@
+import type { KeyUse } from '#accounts'
 import type { Verifier, WireInteger } from '#macaroon'
+import type { GatewayRow } from './rows.ts'
 
 /** What the API needs to know of organisations and apps, and may change there. Owner: #accounts. */
 export interface Directory {
@@ -22,10 +24,46 @@ export interface Directory {
     options: { expiresInS: number | undefined },
     by: Author,
   ): Promise<string>
+  /** For requests of the machine itself, by its socket: a header's value that is good for nothing else. */
+  createMachineToken(app: App, machine: string): Promise<string>
+  /** Lets whoever has the private key into machines: of that app, or of all apps. */
+  issueSshCertificate(input: NewSshCertificate, by: Author): Promise<SshCertificate>
   readonly secrets: AppSecrets
+  readonly secretKeys: AppSecretKeys
   readonly addresses: AppAddresses
+  readonly hostnames: AppHostnames
+  readonly releases: AppReleases
+  readonly peers: OrganizationPeers
   /** Remembers a mutating call, whatever came of it. */
   record(entry: AuditEntry): void
+}
+
+/** Devices of people that join the organisation's networks. */
+export interface OrganizationPeers {
+  list(organization: Organization, signal: AbortSignal): Promise<readonly Peer[]>
+  /** @throws FlapsError flaps.name_exists, flaps.unprocessable */
+  add(organization: Organization, input: NewPeer, by: Author): Promise<Peer>
+  /** False: there is none of that name. */
+  remove(organization: Organization, name: string, by: Author): Promise<boolean>
+}
+
+export interface NewPeer {
+  readonly name: string
+  readonly publicKey: string
+  /** Empty: the organisation's own. */
+  readonly network: string
+  readonly gateway: GatewayRow
+}
+
+export interface Peer {
+  readonly name: string
+  readonly publicKey: string
+  readonly network: string
+  /** Id of the host that it connects to. */
+  readonly gateway: string
+  readonly region: string
+  readonly peerIp: string
+  readonly createdAtMs: number
 }
 
 /** Who wants a change, for the audit log. */
@@ -65,6 +103,21 @@ export interface NewApp {
   readonly idempotencyKey: string | undefined
 }
 
+export interface NewSshCertificate {
+  readonly organization: Organization
+  readonly app: App | undefined
+  /** `ssh-ed25519 AAAA...` */
+  readonly publicKey: string
+  readonly principals: readonly string[]
+  readonly validHours: number
+}
+
+export interface SshCertificate {
+  /** As a line of a file `NAME-cert.pub`. */
+  readonly certificate: string
+  readonly expiresAtMs: number
+}
+
 /** Values go in and never come out here: hosts get them sealed. */
 export interface AppSecrets {
   /** Waits until at least `minVersion` is visible. */
@@ -78,6 +131,82 @@ export interface AppSecrets {
     values: Readonly<Record<string, string | null>>,
     by: Author,
   ): Promise<{ readonly version: number; readonly secrets: readonly SecretDigest[] }>
+}
+
+export type { KeyUse }
+
+/** Keys that the platform uses for an app. They never come out. */
+export interface AppSecretKeys {
+  list(
+    app: App,
+    options: { minVersion: number; signal: AbortSignal },
+  ): Promise<readonly SecretKey[]>
+  /** Without `key`, a new one. @throws FlapsError flaps.argument_bad */
+  set(
+    app: App,
+    input: { name: string; type: string; key: Uint8Array | undefined },
+    by: Author,
+  ): Promise<{ readonly version: number; readonly key: SecretKey }>
+  /** @returns the version without it. @throws FlapsError flaps.not_found */
+  remove(app: App, name: string, by: Author): Promise<number>
+  /** @throws FlapsError flaps.not_found, flaps.argument_bad: forged, or not for keys of its type */
+  use(app: App, name: string, use: KeyUse): Promise<Uint8Array>
+}
+
+export interface SecretKey {
+  readonly name: string
+  readonly type: string
+  /** Undefined: nothing of this type is public. */
+  readonly publicKey: Uint8Array | undefined
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
+}
+
+/** Names of its own that an app is to have certificates for. The proxy's edges get them. */
+export interface AppHostnames {
+  list(app: App, signal: AbortSignal): Promise<readonly AppHostname[]>
+  /** Twice is once. @throws FlapsError flaps.unprocessable: no host name, or another app has it */
+  add(app: App, hostname: string, by: Author): Promise<void>
+  /** False: the app does not have it. */
+  remove(app: App, hostname: string, by: Author): Promise<boolean>
+}
+
+export interface AppHostname {
+  readonly hostname: string
+  readonly createdAtMs: number
+}
+
+/** What was deployed. The API keeps it for whoever deploys next; it means nothing to hosts. */
+export interface AppReleases {
+  /** Newest first. */
+  list(app: App, options: { limit: number; signal: AbortSignal }): Promise<readonly Release[]>
+  create(
+    app: App,
+    input: { image: string; strategy: string; definition: unknown },
+    by: Author,
+  ): Promise<Release>
+  /** @throws FlapsError flaps.not_found */
+  update(
+    app: App,
+    id: string,
+    change: { status: ReleaseStatus; error: string },
+    by: Author,
+  ): Promise<Release>
+}
+
+export type ReleaseStatus = 'pending' | 'running' | 'complete' | 'failed' | 'interrupted'
+
+export interface Release {
+  readonly id: string
+  readonly version: number
+  readonly status: ReleaseStatus
+  readonly strategy: string
+  readonly image: string
+  readonly definition: unknown
+  readonly error: string
+  readonly createdBy: string
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
 }
 
 export interface SecretDigest {

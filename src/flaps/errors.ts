@@ -1,4 +1,4 @@
-import { GodwitError } from '#base'
+import { errorCode, GodwitError } from '#base'
 
 export type FlapsErrorCode = keyof typeof FlapsError.catalogue
 
@@ -8,8 +8,8 @@ export type FlapsErrorCode = keyof typeof FlapsError.catalogue
  * machine-readable `status` beside it; a label that clients do not know switches their matching of
  * texts off, so there are no others.
  *
- * 502 and 503 are what clients send again, whatever the method: only `flaps.host_unreached` is 503,
- * and only where nothing was done yet.
+ * 502 and 503 are what clients send again, whatever the method: only `flaps.host_unreached` is 503, where
+ * nothing was done yet, and `flaps.logs_unreached`, whose call changes nothing.
  */
 export class FlapsError extends GodwitError<FlapsErrorCode> {
   static override readonly catalogue = {
@@ -34,6 +34,8 @@ export class FlapsError extends GodwitError<FlapsErrorCode> {
     'flaps.app_name_taken': { status: 422, label: 'name_taken' },
     'flaps.capacity_lacking': { status: 422, label: 'insufficient_capacity' },
     'flaps.rate_limited': { status: 429, transient: true },
+    /** The log does not answer. */
+    'flaps.logs_unreached': { status: 503, transient: true },
     /** The request did not leave this process. */
     'flaps.host_unreached': { status: 503, transient: true },
   } as const
@@ -47,3 +49,15 @@ export const machineNotFound = () => refuse('flaps.not_found', 'not_found: machi
 
 export const appNotFound = (name: string) =>
   refuse('flaps.not_found', `Could not find App "${name}"`)
+
+/** Of ours, or of a host. */
+export function isNotFound(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'flaps.not_found' || code === 'flyd.not_found'
+}
+
+/** Nothing was done, and nothing will be: of ours, or of a host that answered. */
+export function isRefusal(error: unknown): boolean {
+  const code = errorCode(error) ?? ''
+  return /^(flaps|flyd)\./.test(code) && !code.endsWith('.deadline_exceeded')
+}

@@ -1,5 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { BaseError, loadConfig } from '#base'
+import { HOST_API_PORT } from '#flyd'
+import { STATE_FOLDER } from '#net6'
 
 const closed = { additionalProperties: false }
 
@@ -11,18 +13,85 @@ const flapsSchema = Type.Object(
     listen: Type.String({ default: '127.0.0.1:4280' }),
     /** `/healthz` and `/metrics`. */
     admin: Type.String({ default: '127.0.0.1:9280' }),
+    /** Absent: plain HTTP, for behind a proxy. PEM files. */
+    tls: Type.Optional(Type.Object({ cert_file: Type.String(), key_file: Type.String() }, closed)),
     /** The database of this host's corrosion agent. Only read. */
     replica: Type.String(),
+    /** Absent: nobody tells which hosts are gone, and no other host learns of apps. */
+    agent: Type.Optional(
+      Type.Object(
+        {
+          /** The admin socket of this host's corrosion agent. */
+          socket: Type.String(),
+          /** This host. */
+          host: Type.String(),
+          /** Its HTTP API, by which apps and addresses are told to other hosts. */
+          url: Type.String({ default: 'http://127.0.0.1:8080' }),
+          token: Type.Optional(Type.String()),
+        },
+        closed,
+      ),
+    ),
     accounts: Type.Object({ database: Type.String(), key_ring: Type.String() }, closed),
     nats: Type.Object(
       {
-        servers: Type.Array(Type.String(), { minItems: 1 }),
+        /** The host that runs nats-server, which is found by its row. */
+        host: Type.Optional(Type.String()),
+        /** Absent with `host`. */
+        servers: Type.Array(Type.String(), { default: [] }),
         /** A file with the nkey's seed. */
         seed_file: Type.String(),
         /** This instance among all that ask; its nkey may hear replies for it alone. */
         client: Type.String(),
       },
       closed,
+    ),
+    /** Takes images from clients' files, and gives them to hosts. Absent: it does neither. */
+    images: Type.Optional(
+      Type.Object(
+        {
+          folder: Type.String(),
+          /** For hosts alone: `mesh:port` is this host's own address on the mesh. */
+          listen: Type.String(),
+        },
+        closed,
+      ),
+    ),
+    /** Makes the log of machines, or brings it to this size. Absent: another gateway does. */
+    logs: Type.Optional(
+      Type.Object(
+        {
+          /** At most what nats-server was given for it. */
+          bytes_max: Type.Integer({ minimum: 1 << 20 }),
+        },
+        closed,
+      ),
+    ),
+    hosts: Type.Object(
+      {
+        /** The secret of the cluster, the same on all hosts: 64 hexadecimal digits. */
+        key_file: Type.String(),
+        /** Of the hosts' APIs, on the backhaul. */
+        port: Type.Integer({ minimum: 1, maximum: 65_535, default: HOST_API_PORT }),
+      },
+      closed,
+    ),
+    /** For hosts alone: `mesh:port`, as above. Absent: this instance gives out no secrets. */
+    secrets: Type.Optional(Type.Object({ listen: Type.String() }, closed)),
+    /** Says to others which machine somebody is. Absent: it does not. */
+    oidc: Type.Optional(
+      Type.Object(
+        {
+          /** In front of organisations' names, as others reach this API: `https://oidc.example.com`. */
+          issuer: Type.String({ pattern: '^https?://[^?#]+$' }),
+        },
+        closed,
+      ),
+    ),
+    /** As `godwit net run` on this host has it, for `mesh` in place of an address. */
+    network: Type.Object(
+      { folder: Type.String({ default: STATE_FOLDER }) },
+      { ...closed, default: {} },
     ),
     addresses: Type.Object(
       {

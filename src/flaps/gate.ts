@@ -6,6 +6,7 @@ import type { Caller } from './caller.ts'
 import type { App, Organization } from './directory.ts'
 import type { Endpoint } from './endpoint.ts'
 import { appNotFound, machineNotFound, refuse } from './errors.ts'
+import type { MachineSource } from './machine-api/machine-source.ts'
 import type { Services } from './services.ts'
 
 export interface GateRequest {
@@ -13,6 +14,7 @@ export interface GateRequest {
   readonly query: unknown
   readonly body: unknown
   readonly signal: AbortSignal
+  readonly source?: MachineSource | undefined
 }
 
 /**
@@ -34,12 +36,17 @@ export async function admit(
   const nowMs = services.clock.nowMs()
   if (rule.on === 'token') return { caller, token: caller.requireLive(nowMs) }
   caller.requireLive(nowMs) // before anything is looked up for them
+  if (rule.on === 'self' && request.source === undefined) {
+    throw refuse('flaps.forbidden', 'unauthorized')
+  }
   const found = await resolve(rule, request, services)
+  const machine = rule.on === 'self' ? request.source?.machine : request.params['machine']
   const token = caller.require(
     accessOf(rule, {
       orgId: found.organization.numericId,
       ...(found.app === undefined ? {} : { appId: found.app.numericId }),
-      ...(request.params['machine'] === undefined ? {} : { machine: request.params['machine'] }),
+      ...(machine === undefined ? {} : { machine }),
+      ...(request.source === undefined ? {} : { sourceMachine: request.source.machine }),
       ...(request.params['volume'] === undefined ? {} : { volume: request.params['volume'] }),
       body: request.body,
     }),
@@ -64,7 +71,7 @@ async function resolve(
     if (organization !== undefined) return { organization }
     throw refuse('flaps.not_found', `Could not find Organization "${slug}"`)
   }
-  const name = request.params['app'] ?? ''
+  const name = (rule.on === 'self' ? request.source?.app : request.params['app']) ?? ''
   const app = await directory.app(name, request.signal)
   if (app === undefined) throw appNotFound(name)
   return { organization: app.organization, app }
@@ -80,12 +87,12 @@ function slugOf(from: 'path' | 'query' | 'body', { params, query, body }: GateRe
 /** After the access was granted, so that nobody learns which ids exist in apps of others. */
 async function locate(
   rule: AccessRule,
-  { params }: GateRequest,
+  { params, source }: GateRequest,
   { rows, recent }: Services,
   app: App | undefined,
 ): Promise<{ machine?: Whereabouts; volume?: Whereabouts }> {
-  if (rule.on === 'machine') {
-    const id = params['machine'] ?? ''
+  if (rule.on === 'machine' || rule.on === 'self') {
+    const id = (rule.on === 'self' ? source?.machine : params['machine']) ?? ''
     if (!isMachineId(id)) {
       throw refuse('flaps.argument_bad', `invalid machine ID, '${id.slice(0, ID_CHARS_SHOWN)}'`)
     }

@@ -1,14 +1,5 @@
+import { parseGoDurationMs } from '#base'
 import { refuse } from './errors.ts'
-
-const UNIT_MS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-}
 
 /**
  * Milliseconds of a duration as Go's time.ParseDuration reads it (`1m30s`, `500ms`), or of a plain
@@ -25,15 +16,5 @@ export function durationMs(value: string | number | undefined, name: string): nu
   return ms === 0 ? undefined : Math.round(ms)
 }
 
-function parseText(text: string): number | undefined {
-  if (/^\d{1,12}(\.\d+)?$/.test(text)) return Number(text) * 1000
-  if (text.length > TEXT_CHARS_MAX || !/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text))
-    return undefined
-  let ms = 0
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) {
-    ms += Number(amount) * (UNIT_MS[unit ?? ''] ?? 0)
-  }
-  return ms
-}
-
-const TEXT_CHARS_MAX = 64
+const parseText = (text: string): number | undefined =>
+  /^\d{1,12}(\.\d+)?$/.test(text) ? Number(text) * 1000 : parseGoDurationMs(text)

@@ -4,9 +4,8 @@
  *
  * Reading order: endpoint.ts (what a call is), endpoints/ (all of them), route.ts (how a request becomes
  * a call), gate.ts, caller.ts and access-rule.ts (who may), then the ports that others fill: directory.ts
- * (accounts), machine-host.ts (flyd), placement.ts (market), rows.ts (corrosion); open-flaps.ts wires them.
+ * (accounts), fleet.ts (flyd), placement.ts (market), rows.ts (corrosion); open-flaps.ts wires them.
  */
-export { absentFleet } from './absent-fleet.ts'
 export type { AccountsDirectoryOptions } from './accounts-directory.ts'
 export { accountsDirectory } from './accounts-directory.ts'
 export type { AddressPools } from './address-pool.ts'
@@ -16,7 +15,7 @@ export { allEndpoints } from './endpoints/all.ts'
 export type { FlapsErrorCode } from './errors.ts'
 export { FlapsError, refuse } from './errors.ts'
 export { loadFlapsConfig } from './flaps-config.ts'
-export type { Fleet, MachineHost } from './machine-host.ts'
+export type { Fleet } from './fleet.ts'
 export type { MachineNames } from './machine-names.ts'
 export { LocalMachineNames } from './machine-names.ts'
 export { marketPlacement } from './market-placement.ts'

@@ -20,10 +20,10 @@ export interface NameClaim {
 }
 
 /** Longer than a create may take, and than its row may travel. */
-const CLAIM_MS = 120_000
+export const CLAIM_MS = 120_000
 const CLAIMS_MAX = 50_000
 
-/** Claims in this process: enough for one instance of the API. */
+/** Claims in this process: for tests, and for one instance alone. */
 export class LocalMachineNames implements MachineNames {
   readonly #clock: Clock
   readonly #claims = new Map<string, { machineId: string; untilMs: number }>()
@@ -75,7 +75,10 @@ export function machineOfName(rows: Rows, appId: string, name: string): string |
 }
 
 /** Whether a machine in this state has its name. */
-export const isLive = (state: string) => state !== 'destroyed' && state !== 'destroying'
+export const isLive = (state: string) => !isGone(state) && state !== 'destroying'
+
+/** It is not here any more: destroyed, or on another host, which tells of it. */
+export const isGone = (state: string) => state === 'destroyed' || state === 'migrated'
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$/
 

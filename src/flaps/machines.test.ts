@@ -248,14 +248,14 @@ test('a start that comes too early is refused as documented, and succeeds later'
     [early.status, early.body.error],
     [412, "failed_precondition: unable to start machine from current state: 'created'"],
   )
-  host.settle()
+  await host.settle()
   assert.deepEqual((await start()).body, {
     previous_state: 'started',
     migrated: false,
     new_host: '',
   })
   await world.call('POST', `${machines}/${id}/stop`)
-  host.settle()
+  await host.settle()
   assert.equal((await start()).status, 200)
   const twice = await start()
   assert.deepEqual(
@@ -445,4 +445,44 @@ test('a client that goes away ends the wait on the host', async () => {
   controller.abort()
   await assert.rejects(waiting, { name: 'AbortError' })
   await pollUntil('the wait to end', () => host.waiting === 0, options)
+})
+
+test('a machine that has moved away is in no list of the living, and its name is free', async () => {
+  await using world = await FlapsWorld.open()
+  const { id } = await world.newMachine({ name: 'gone' })
+  world.hosts[0].replicates = false
+  world.database.exec(`UPDATE machines SET state = 'migrated'`)
+  const elsewhere = world.addInstance()
+  assert.equal(world.servers.indexOf(elsewhere), 1) // it has written nothing a moment ago
+  const instance = 1
+  assert.deepEqual((await world.call('GET', machines, { instance })).body, [])
+  const all = await world.call('GET', `${machines}?include_deleted=true`, { instance })
+  assert.deepEqual(
+    all.body.map((one: { id: string }) => one.id),
+    [id],
+  )
+  const ofOrg = await world.call('GET', '/orgs/birds/machines', { instance })
+  assert.deepEqual(ofOrg.body.machines, [])
+  const body = { name: 'gone', config: { image: 'nginx' } }
+  assert.equal((await world.call('POST', machines, { body, instance })).status, 200)
+})
+
+test('what no host can run is refused at once, and reserves nothing', async () => {
+  await using world = await FlapsWorld.open()
+  const several = [{ name: 'one', image: 'nginx' }]
+  for (const config of [
+    { image: 'nginx', containers: several },
+    { containers: several },
+    { image: 'nginx', processes: [{ cmd: ['a'] }, { cmd: ['b'] }] },
+    {},
+    { image: '' },
+  ]) {
+    const made = await world.call('POST', machines, { body: { config } })
+    assert.equal(made.status, 400, JSON.stringify(config))
+    assert.match(made.body.error, /^invalid_argument: /)
+  }
+  assert.deepEqual(world.placement.requests, [])
+  const { id } = await world.newMachine()
+  const body = { config: { image: 'nginx', containers: several } }
+  assert.equal((await world.call('POST', `${machines}/${id}`, { body })).status, 400)
 })

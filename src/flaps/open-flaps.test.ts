@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
-import { KeyRing, newKeyLine, openAccounts } from '#accounts'
+import { KeyRing, openAccounts } from '#accounts'
 import { createLog, systemRandom } from '#base'
 import { PLATFORM_SCHEMA } from '#corrosion'
-import { absentFleet } from './absent-fleet.ts'
+import { newKeyLine } from '#seal'
 import { loadFlapsConfig, parseListen } from './flaps-config.ts'
 import { openFlaps } from './open-flaps.ts'
 
@@ -31,6 +31,7 @@ function install(folder: string): { config: string; token: string } {
     join(folder, 'seed'),
     'SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n',
   )
+  writeFileSync(join(folder, 'cluster-key'), '5a'.repeat(32))
   const config = join(folder, 'flaps.toml')
   writeFileSync(
     config,
@@ -45,6 +46,8 @@ key_ring = "${folder}/keys"
 servers = ["nats://127.0.0.1:1"]
 seed_file = "${folder}/seed"
 client = "flaps-1"
+[hosts]
+key_file = "${folder}/cluster-key"
 `,
   )
   return { config, token: header }
@@ -54,7 +57,7 @@ test('an instance starts from its configuration, and without NATS refuses only w
   const folder = mkdtempSync(join(tmpdir(), 'godwit-flaps-'))
   try {
     const { config, token } = install(folder)
-    await using flaps = await openFlaps(loadFlapsConfig(config), { fleet: absentFleet, log })
+    await using flaps = await openFlaps(loadFlapsConfig(config), { log })
     const call = async (method: string, path: string, body?: unknown) => {
       const init = { method, headers: { authorization: token } }
       const sent = body === undefined ? init : { ...init, body: JSON.stringify(body) }

@@ -1,31 +1,50 @@
 import { readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import { openAccounts, RevocationFeed, readKeyRing } from '#accounts'
+import { type Accounts, openAccounts, RevocationFeed, readKeyRing } from '#accounts'
 import { type Log, systemClock, systemRandom } from '#base'
+import { ApiClient } from '#corrosion'
+import { ClusterKey, HostClients } from '#flyd'
 import { openVerifier } from '#macaroon'
-import { NatsLink, NatsPlacer, parseClientId } from '#market'
+import { NatsLink, NatsPlacer, natsUrls, parseClientId } from '#market'
+import { keepLogStream, LogReader } from '#observe'
 import { accountsDirectory } from './accounts-directory.ts'
+import { accountsMachineNames } from './accounts-machine-names.ts'
+import { AppPublisher } from './app-publisher.ts'
+import { backhaulListen } from './backhaul-listen.ts'
 import { corrosionRows } from './corrosion-rows.ts'
 import { type FlapsConfig, parseListen } from './flaps-config.ts'
-import type { Fleet } from './machine-host.ts'
-import { LocalMachineNames } from './machine-names.ts'
+import { serveGatewayApi } from './gateway-api.ts'
+import { HostMembership } from './host-membership.ts'
+import { systemLookup } from './hostname-lookup.ts'
+import { accountsIdentity, ISSUES_NOTHING } from './identity-provider.ts'
+import { ImageDepot } from './images/image-depot.ts'
+import { serveImages } from './images/serve-images.ts'
+import { keptLogs } from './logs.ts'
+import { machineApiCall } from './machine-api/machine-api-call.ts'
 import { marketPlacement } from './market-placement.ts'
+import { placesCall } from './places-call.ts'
 import { RecentWrites } from './recent-writes.ts'
 import { type RunningFlaps, runFlaps } from './run-flaps.ts'
+import { secretsCall } from './secrets-call.ts'
+import { sshAuthorityCall } from './ssh-authority-call.ts'
 
 const REVOCATIONS_PERIOD_MS = 1_000
 /** Without news for so long no token is believed. */
 const REVOCATIONS_STALE_MS = 30_000
 const VERDICTS = { entriesMax: 10_000, ttlMs: 60_000 } as const
 
+export interface OpenFlaps extends RunningFlaps {
+  /** Resolves when this host was given another number in the network: end the process, and start it again. */
+  readonly moved: Promise<void>
+}
+
 /**
  * An instance of the API over what its configuration names. It needs neither NATS nor any host to
  * start: what they are needed for is refused until they are there.
+ *
+ * @throws Net6Error net6.mesh_away
  */
-export async function openFlaps(
-  config: FlapsConfig,
-  { fleet, log }: { fleet: Fleet; log: Log },
-): Promise<RunningFlaps> {
+export async function openFlaps(config: FlapsConfig, { log }: { log: Log }): Promise<OpenFlaps> {
   const clock = systemClock
   const random = systemRandom
   await using opened = new AsyncDisposableStack()
@@ -37,7 +56,17 @@ export async function openFlaps(
   opened.defer(() => clearInterval(polling))
   const database = new DatabaseSync(config.replica, { readOnly: true })
   opened.defer(() => database.close())
-  const link = opened.use(newLink(config, log))
+  const members =
+    config.agent &&
+    opened.use(new HostMembership({ socket: config.agent.socket, hostId: config.agent.host, log }))
+  const rows = corrosionRows({
+    database,
+    ...(members && { hostStatus: (id, ip) => members.statusOf(id, ip) }),
+  })
+  const link = opened.use(newLink(config, (hostId) => rows.backhaulIpOf(hostId), log))
+  if (config.logs !== undefined) {
+    opened.use(keepLogStream(link, { bytesMax: config.logs.bytes_max }, { clock, random, log }))
+  }
   const placer = opened.use(
     new NatsPlacer({ link, client: parseClientId(config.nats.client), log }),
   )
@@ -53,30 +82,93 @@ export async function openFlaps(
     ...(sharedV4 === undefined ? {} : { sharedV4 }),
     ...(v6Prefix === undefined ? {} : { v6Prefix }),
   }
+  const key = ClusterKey.read(config.hosts.key_file, log)
+  const fleet = opened.use(
+    new HostClients({
+      addressOf: (hostId) => rows.backhaulIpOf(hostId),
+      port: config.hosts.port,
+      key,
+    }),
+  )
+  const publisher =
+    config.agent && opened.use(publishApps(config.agent, { accounts, database, log }))
+  const changed = () => publisher?.changed()
   const services = {
     clock,
     random,
     region: config.region,
-    directory: accountsDirectory({ accounts, verifier, pools, random, log }),
-    rows: corrosionRows({ database }),
+    directory: accountsDirectory({ accounts, verifier, pools, random, log, changed }),
+    rows,
     fleet,
     placement: marketPlacement(placer),
-    names: new LocalMachineNames(clock),
+    logs: keptLogs(new LogReader(link)),
+    names: accountsMachineNames(accounts),
     recent: new RecentWrites(clock),
+    dns: systemLookup(),
+    identity: config.oidc ? accountsIdentity(accounts, config.oidc.issuer) : ISSUES_NOTHING,
+  }
+  const backhaul = await backhaulListen(config)
+  let depot: ImageDepot | undefined
+  if (config.images !== undefined) {
+    depot = await ImageDepot.open(config.images.folder)
+    opened.use(await serveImages(depot, { listen: backhaul.at(config.images.listen), log }))
   }
   const [listen, admin] = [parseListen(config.listen), parseListen(config.admin)]
-  const running = opened.use(await runFlaps({ services, listen, admin, log }))
+  const running = opened.use(
+    await runFlaps({ services, listen, admin, log, ...tlsOf(config), ...(depot && { depot }) }),
+  )
+  if (config.secrets !== undefined) {
+    const { directory, placement } = services
+    const machines = machineApiCall({ directory, inject: running.injectAs })
+    const calls = [
+      secretsCall(accounts),
+      sshAuthorityCall(accounts),
+      placesCall(placement),
+      machines,
+    ]
+    const gateway = backhaul.at(config.secrets.listen)
+    opened.use(await serveGatewayApi({ calls, key, listen: gateway, clock, log }))
+  }
+  const ending = new AbortController()
+  opened.defer(() => ending.abort(new Error('flaps ends')))
+  const { promise: moved, resolve } = Promise.withResolvers<void>()
+  backhaul.moved(ending.signal).then(resolve, (err: unknown) => {
+    if (!ending.signal.aborted) log.error({ err }, 'the number of this host cannot be read')
+  })
   const held = opened.move()
   return {
-    address: running.address,
-    adminAddress: running.adminAddress,
+    ...running,
+    moved,
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }
 
-function newLink({ nats }: FlapsConfig, log: Log): NatsLink {
+function publishApps(
+  { host: hostId, url, token }: NonNullable<FlapsConfig['agent']>,
+  around: { accounts: Accounts; database: DatabaseSync; log: Log },
+): AppPublisher {
+  const client = new ApiClient({ url, ...(token === undefined ? {} : { bearerToken: token }) })
+  return new AppPublisher({
+    ...around,
+    hostId,
+    write: (statements, signal) => client.transaction(statements, { signal }),
+    clock: systemClock,
+    random: systemRandom,
+  })
+}
+
+function tlsOf({ tls }: FlapsConfig) {
+  return tls && { tls: { cert: readFileSync(tls.cert_file), key: readFileSync(tls.key_file) } }
+}
+
+function newLink(
+  { nats: { host: hostId, ...nats } }: FlapsConfig,
+  addressOf: (hostId: string) => string | undefined,
+  log: Log,
+): NatsLink {
   const seed = readFileSync(nats.seed_file, 'utf8').trim()
-  return new NatsLink({ servers: nats.servers, seed, name: `flaps ${nats.client}`, log })
+  const servers = hostId === undefined ? nats.servers : async () => natsUrls(addressOf(hostId))
+  return new NatsLink({ servers, seed, name: `flaps ${nats.client}`, log })
 }
 
 /** A failure is survived: until what is known is stale, when no token is believed any more. */

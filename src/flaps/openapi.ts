@@ -106,6 +106,7 @@ function queryParameters(query: Endpoint['query']): object[] {
 export function describeAccess(rule: AccessRule): string {
   if (rule.on === 'nothing') return `Needs no token: ${rule.why}.`
   if (rule.on === 'token') return 'Needs any token that is good now.'
+  if (rule.on === 'self') return 'Needs to come from a machine, by its socket /.fly/api.'
   const action = printActions(rule.action)
   const feature = 'feature' in rule && rule.feature !== undefined ? ` feature ${rule.feature}` : ''
   const command = rule.on === 'machine' && rule.command !== undefined ? ' and the command' : ''

@@ -7,6 +7,7 @@ import type { Endpoint } from './endpoint.ts'
 import type { FlapsMetrics } from './flaps-metrics.ts'
 import { admit } from './gate.ts'
 import { readBody } from './json-body.ts'
+import { sourceOf } from './machine-api/machine-source.ts'
 import { type RawQuery, readQuery } from './query-string.ts'
 import type { RateLimits } from './rate-limits.ts'
 import { send } from './reply.ts'
@@ -85,7 +86,7 @@ async function answerTo(
   const rawQuery = request.query as RawQuery
   const query = endpoint.query === undefined ? {} : readQuery(endpoint.query, rawQuery)
   const body = bodyOf(endpoint, request)
-  const asked = { params, query, body, signal }
+  const asked = { params, query, body, signal, source: sourceOf(request) }
   const admitted = await admit(endpoint, asked, progress.caller, services)
   if (admitted.token !== undefined) progress.owner = ownerOf(admitted.token)
   const slug = (admitted.organization ?? admitted.app?.organization)?.slug

@@ -1,5 +1,5 @@
+import type { MachineJson, VolumeJson } from '#flyd'
 import type { Whereabouts } from './call.ts'
-import type { MachineJson, VolumeJson } from './machine-json.ts'
 
 /**
  * The world as this host's replica has it: behind by the time that gossip takes, never waiting for
@@ -16,8 +16,16 @@ export interface Rows {
   volumes(appId: string): readonly VolumeJson[]
   volume(id: string): VolumeJson | undefined
   volumesSince(orgAppIds: readonly string[], page: Page): readonly VolumeRow[]
+  /** What hosts have of a name's certificates; the newest first. */
+  certificates(hostname: string): readonly CertificateRow[]
   regions(): readonly RegionRow[]
   hosts(): readonly HostRow[]
+  /** Where people's devices connect to; those first whose host is heard. */
+  wireguardGateways(): readonly GatewayRow[]
+  /** By public key; absent: never heard. */
+  wireguardLinks(): ReadonlyMap<string, LinkRow>
+  /** Where a host's API is. Undefined: no such host. */
+  backhaulIpOf(hostId: string): string | undefined
 }
 
 export interface MachineRow extends Whereabouts {
@@ -63,4 +71,33 @@ export interface HostRow {
   readonly memoryMb: number
   /** Of the machines that live there, whatever their state. */
   readonly usedMemoryMb: number
+}
+
+export interface GatewayRow {
+  readonly hostId: string
+  readonly region: string
+  readonly publicKey: string
+  /** `ip:port` */
+  readonly endpoint: string
+  /** Of the host, in 6PN addresses. */
+  readonly addressField: number
+  readonly isHeard: boolean
+}
+
+export interface LinkRow {
+  readonly endpoint: string
+  readonly handshakeAtMs: number
+  /** At that time; by the peer's gateway. */
+  readonly receivedBytes: number
+  readonly sentBytes: number
+}
+
+export interface CertificateRow {
+  /** `acme`, `custom` or `local`. */
+  readonly source: string
+  /** PEM; empty: there is none yet. */
+  readonly chain: string
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+  readonly updatedAtMs: number
 }

@@ -3,8 +3,10 @@ import type { AddressInfo } from 'node:net'
 import type { Log } from '#base'
 import { allEndpoints } from './endpoints/all.ts'
 import { FlapsMetrics } from './flaps-metrics.ts'
+import type { ImageDepot } from './images/image-depot.ts'
+import { injectAsMachine, type MachineSource } from './machine-api/machine-source.ts'
 import type { Rates } from './rate-limits.ts'
-import { buildServer } from './server.ts'
+import { buildServer, type TlsFiles } from './server.ts'
 import type { Services } from './services.ts'
 
 export interface FlapsOptions {
@@ -14,24 +16,35 @@ export interface FlapsOptions {
   /** `/healthz` and `/metrics`, for operators alone. */
   readonly admin: { readonly host: string; readonly port: number }
   readonly log: Log
+  /** PEM. Absent: plain HTTP. */
+  readonly tls?: TlsFiles
   readonly rates?: Rates
+  /** Absent: it takes no images. */
+  readonly depot?: ImageDepot
 }
 
 export interface RunningFlaps extends AsyncDisposable {
   /** As URLs. */
   readonly address: string
   readonly adminAddress: string
+  /** A request as from a machine's socket. */
+  injectAs(
+    source: MachineSource,
+    request: Parameters<typeof injectAsMachine>[2],
+  ): ReturnType<typeof injectAsMachine>
 }
 
 /** Serves the API until it is disposed; that lets changes that are under way end. */
 export async function runFlaps(options: FlapsOptions): Promise<RunningFlaps> {
-  const { services, listen, log, rates } = options
+  const { services, listen, log, rates, tls, depot } = options
   const metrics = new FlapsMetrics()
   const server = buildServer({
     services,
     endpoints: allEndpoints,
     log,
     metrics,
+    ...(tls === undefined ? {} : { tls }),
+    ...(depot === undefined ? {} : { depot }),
     ...(rates === undefined ? {} : { rates }),
   })
   const address = await server.listen(listen)
@@ -46,6 +59,7 @@ export async function runFlaps(options: FlapsOptions): Promise<RunningFlaps> {
   log.info({ address, admin: port }, 'serving the Machines API')
   return {
     address,
+    injectAs: (source, request) => injectAsMachine(server, source, request),
     adminAddress: `http://${options.admin.host}:${port}`,
     async [Symbol.asyncDispose]() {
       await server.close()

@@ -1,15 +1,26 @@
 import assert from 'node:assert/strict'
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { Server } from 'node:http'
+import { createServer as createHttps } from 'node:https'
+import Fastify, { type FastifyInstance, type FastifyServerFactory } from 'fastify'
 import type { Log } from '#base'
 import type { Endpoint } from './endpoint.ts'
 import { FlapsMetrics } from './flaps-metrics.ts'
+import { addIdentityRoutes } from './identity-routes.ts'
+import type { ImageDepot } from './images/image-depot.ts'
+import { addImageRoutes } from './images/image-routes.ts'
 import { parseJson } from './json-body.ts'
 import { openApiDocument } from './openapi.ts'
 import { RateLimits, type Rates } from './rate-limits.ts'
 import { sendError } from './reply.ts'
 import { requestIds } from './request-id.ts'
 import { addRoute } from './route.ts'
+import { isStream, serveStreams } from './serve-streams.ts'
 import type { Services } from './services.ts'
+
+export interface TlsFiles {
+  readonly cert: Buffer
+  readonly key: Buffer
+}
 
 export interface ServerOptions {
   readonly services: Services
@@ -18,6 +29,9 @@ export interface ServerOptions {
   /** @default as documented */
   readonly rates?: Rates
   readonly metrics?: FlapsMetrics
+  readonly tls?: TlsFiles
+  /** Absent: it takes no images. */
+  readonly depot?: ImageDepot
 }
 
 const BODY_BYTES_MAX = 2 * 1024 * 1024
@@ -38,11 +52,11 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   for (const { id, access } of endpoints) {
     assert(access !== undefined, `${id} says nothing of who may call it`)
   }
-  const fastify = Fastify({
+  const fastify: FastifyInstance = Fastify({
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: BODY_DEADLINE_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    http: { headersTimeout: HEADERS_DEADLINE_MS, maxHeaderSize: HEADER_BYTES_MAX },
+    ...(options.tls === undefined ? { http } : { serverFactory: httpsServers(options.tls) }),
     exposeHeadRoutes: false,
     return503OnClosing: true,
     genReqId: requestIds(services),
@@ -60,6 +74,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   fastify.setErrorHandler((error, request, reply) => sendError(error, request, reply, log))
   const document = openApiDocument(endpoints)
   fastify.get('/v1/openapi.json', (_request, reply) => reply.send(document))
+  addIdentityRoutes(fastify, services.identity)
   const drain = new AbortController()
   fastify.addHook('preClose', async () => drain.abort())
   fastify.addHook('onSend', async (_request, reply) => {
@@ -68,7 +83,24 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   const limits = new RateLimits(services.clock, rates)
   const around = { services, limits, metrics, log, draining: drain.signal }
   for (const endpoint of endpoints) addRoute(fastify, endpoint, around)
+  serveStreams(fastify, around)
+  if (options.depot !== undefined) addImageRoutes(fastify, { depot: options.depot, services })
   return fastify
+}
+
+const http = {
+  headersTimeout: HEADERS_DEADLINE_MS,
+  maxHeaderSize: HEADER_BYTES_MAX,
+  shouldUpgradeCallback: isStream,
+}
+
+/** To Fastify both are servers of requests; its types tell them apart. */
+function httpsServers(tls: TlsFiles): FastifyServerFactory {
+  return (handler) =>
+    createHttps(
+      { ...http, ...tls, requestTimeout: BODY_DEADLINE_MS, keepAliveTimeout: KEEP_ALIVE_MS },
+      handler,
+    ) as unknown as Server
 }
 
 function readAnyBodyAsJson(fastify: FastifyInstance): void {

@@ -1,6 +1,9 @@
 import type { Clock, Random } from '#base'
 import type { Directory } from './directory.ts'
-import type { Fleet } from './machine-host.ts'
+import type { Fleet } from './fleet.ts'
+import type { HostnameLookup } from './hostname-lookup.ts'
+import type { IdentityProvider } from './identity-provider.ts'
+import type { Logs } from './logs.ts'
 import type { MachineNames } from './machine-names.ts'
 import type { Placement } from './placement.ts'
 import type { RecentWrites } from './recent-writes.ts'
@@ -16,6 +19,9 @@ export interface Services {
   readonly rows: Rows
   readonly fleet: Fleet
   readonly placement: Placement
+  readonly logs: Logs
   readonly names: MachineNames
   readonly recent: RecentWrites
+  readonly dns: HostnameLookup
+  readonly identity: IdentityProvider
 }

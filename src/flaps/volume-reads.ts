@@ -1,9 +1,8 @@
-import { errorCode } from '#base'
+import { isVolumeId } from '#base'
+import type { VolumeJson } from '#flyd'
 import type { Call } from './call.ts'
 import { refuse } from './errors.ts'
-import type { VolumeJson } from './machine-json.ts'
-
-type Source = 'host' | 'corrosion'
+import { askOwners, type Source, unlessAway, withFresh } from './fresh-reads.ts'
 
 /** As readMachine: from its host when asked for or just written, else from the rows. */
 export async function readVolume(
@@ -44,30 +43,12 @@ export async function namedVolume(
 export async function readVolumes(call: Call): Promise<{ volumes: VolumeJson[]; source: Source }> {
   const { services, app, signal } = call
   const rows = services.rows.volumes(app.id)
-  const recent = services.recent.ofApp(app.id).filter(({ id }) => id.startsWith('vol_'))
-  const fresh = new Map<string, VolumeJson>()
-  const ask = async ({ id, hostId }: { id: string; hostId: string }) => {
-    const one = await unlessAway(() => services.fleet.host(hostId).volumes.get(id, signal), call)
-    if (one !== undefined) fresh.set(id, one)
-  }
-  await Promise.all(recent.map(ask))
-  const unknown = [...fresh].flatMap(([id, one]) =>
-    rows.some((row) => row.id === id) ? [] : [one],
+  const recent = services.recent.ofApp(app.id).filter(({ id }) => isVolumeId(id))
+  const ask = (hostId: string, id: string) => services.fleet.host(hostId).volumes.get(id, signal)
+  const fresh = await askOwners(recent, ask, call)
+  const volumes = withFresh(
+    rows.map((row) => ({ id: row.id, known: row })),
+    fresh,
   )
-  const volumes = [...rows.map((row) => fresh.get(row.id) ?? row), ...unknown]
   return { volumes, source: fresh.size > 0 ? 'host' : 'corrosion' }
-}
-
-async function unlessAway(
-  ask: () => Promise<VolumeJson>,
-  { log, signal }: Call,
-): Promise<VolumeJson | undefined> {
-  try {
-    return await ask()
-  } catch (error) {
-    signal.throwIfAborted()
-    if (errorCode(error) === 'flaps.not_found') return undefined
-    log.warn({ err: error }, 'a host did not answer; the rows do')
-    return undefined
-  }
 }

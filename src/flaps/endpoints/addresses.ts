@@ -1,10 +1,10 @@
 import { Type } from 'typebox'
+import { timeText } from '#flyd'
 import { Action } from '#macaroon'
 import { noContent, ok } from '../answer.ts'
 import type { Address, AddressKind } from '../directory.ts'
 import { endpoint } from '../endpoint.ts'
 import { refuse } from '../errors.ts'
-import { timeText } from '../machine-json.ts'
 import { optionalText } from './schemas.ts'
 
 const tag = 'IP assignments'

@@ -1,17 +1,25 @@
 import type { Endpoint } from '../endpoint.ts'
 import { addressEndpoints } from './addresses.ts'
 import { appEndpoints } from './apps.ts'
+import { certificateEndpoints } from './certificates.ts'
+import { logEndpoints } from './logs.ts'
 import { machineActionEndpoints } from './machine-actions.ts'
+import { machineConnectEndpoints } from './machine-connect.ts'
 import { machineExecEndpoints } from './machine-exec.ts'
+import { machineIdentityEndpoints } from './machine-identity.ts'
 import { machineLeaseEndpoints } from './machine-lease.ts'
 import { machineMetadataEndpoints } from './machine-metadata.ts'
 import { machineWaitEndpoints } from './machine-wait.ts'
 import { machineEndpoints } from './machines.ts'
 import { organizationEndpoints } from './organizations.ts'
 import { platformEndpoints } from './platform.ts'
+import { releaseEndpoints } from './releases.ts'
+import { secretKeyEndpoints } from './secret-keys.ts'
 import { secretEndpoints } from './secrets.ts'
+import { sshEndpoints } from './ssh.ts'
 import { tokenEndpoints } from './tokens.ts'
 import { volumeEndpoints } from './volumes.ts'
+import { wireguardEndpoints } from './wireguard.ts'
 
 /** Every call of the API. */
 export const allEndpoints: readonly Endpoint[] = [
@@ -21,11 +29,19 @@ export const allEndpoints: readonly Endpoint[] = [
   ...machineWaitEndpoints,
   ...machineLeaseEndpoints,
   ...machineExecEndpoints,
+  ...machineConnectEndpoints,
   ...machineMetadataEndpoints,
   ...volumeEndpoints,
   ...secretEndpoints,
+  ...secretKeyEndpoints,
   ...addressEndpoints,
+  ...certificateEndpoints,
+  ...releaseEndpoints,
+  ...logEndpoints,
   ...organizationEndpoints,
+  ...wireguardEndpoints,
   ...platformEndpoints,
+  ...sshEndpoints,
   ...tokenEndpoints,
+  ...machineIdentityEndpoints,
 ]

@@ -1,9 +1,9 @@
 import { Type } from 'typebox'
+import { shellWords } from '#base'
 import { Action } from '#macaroon'
 import { ok } from '../answer.ts'
 import { endpoint } from '../endpoint.ts'
 import { refuse } from '../errors.ts'
-import { shellWords } from '../shell-words.ts'
 import { optionalFlag, optionalText, optionalWhole } from './schemas.ts'
 
 const tag = 'Machines'
@@ -83,6 +83,9 @@ export const machineExecEndpoints = [
 export function commandOf(body: unknown): readonly string[] {
   const { command, cmd } = body as { command?: readonly string[]; cmd?: string }
   const words = command !== undefined && command.length > 0 ? command : shellWords(cmd ?? '')
+  if (words === undefined) {
+    throw refuse('flaps.argument_bad', 'invalid_argument: invalid cmd: a quote is not closed')
+  }
   if (words.length > 0) return words
   throw refuse('flaps.argument_bad', 'invalid_argument: command is required')
 }

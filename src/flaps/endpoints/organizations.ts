@@ -1,9 +1,10 @@
 import { Type } from 'typebox'
+import { type MachineJson, timeText } from '#flyd'
 import { Action } from '#macaroon'
 import { ok } from '../answer.ts'
 import type { Call } from '../call.ts'
 import { endpoint } from '../endpoint.ts'
-import { type MachineJson, timeText } from '../machine-json.ts'
+import { isGone } from '../machine-names.ts'
 import { parseCursor, parseTime, printCursor } from '../page-cursor.ts'
 import type { MachineRow, Page } from '../rows.ts'
 import {
@@ -57,7 +58,7 @@ export const organizationEndpoints = [
       const names = await appNames(call)
       const shown = rows.filter(
         ({ json }) =>
-          (query.include_deleted === true || json.state !== 'destroyed') &&
+          (query.include_deleted === true || !isGone(json.state)) &&
           (query.region === undefined || query.region === json.region) &&
           (query.state === undefined || query.state.includes(json.state)),
       )

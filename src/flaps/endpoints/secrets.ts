@@ -1,11 +1,11 @@
 import { Type } from 'typebox'
+import { timeText } from '#flyd'
 import { Action } from '#macaroon'
 import { ok } from '../answer.ts'
 import type { Call } from '../call.ts'
 import type { SecretDigest } from '../directory.ts'
 import { endpoint } from '../endpoint.ts'
 import { refuse } from '../errors.ts'
-import { timeText } from '../machine-json.ts'
 import { optionalFlag } from './schemas.ts'
 
 const tag = 'Secrets'

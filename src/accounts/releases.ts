@@ -1,0 +1,91 @@
+import type { SQLOutputValue } from 'node:sqlite'
+import { ulidGenerator } from '#base'
+import type { Accounts, Release, ReleaseStatus } from './accounts.ts'
+import { requireApp } from './apps.ts'
+import { badInput, notFound } from './errors.ts'
+import type { Store } from './store.ts'
+
+const LIMIT = 25
+const LIMIT_MAX = 1_000
+/** Of each app; older ones go. */
+const KEPT = 500
+const DEFINITION_BYTES_MAX = 1 << 20
+const STATUSES: readonly ReleaseStatus[] = [
+  'pending',
+  'running',
+  'complete',
+  'failed',
+  'interrupted',
+]
+
+export const releaseReads = (store: Store): Pick<Accounts, 'releases'> => ({
+  releases: (app, limit = LIMIT) =>
+    store.database
+      .prepare('SELECT * FROM releases WHERE app = ? ORDER BY version DESC LIMIT ?')
+      .all(requireApp(store, app).id, Math.max(0, Math.min(Math.trunc(limit), LIMIT_MAX)))
+      .map(releaseOf),
+})
+
+export const releaseWrites = (store: Store): Pick<Accounts, 'createRelease' | 'updateRelease'> => {
+  const newId = ulidGenerator(store)
+  return {
+    createRelease({ who }, { app, image, strategy, definition }) {
+      const { id } = requireApp(store, app)
+      const text = JSON.stringify(definition)
+      if (Buffer.byteLength(text) > DEFINITION_BYTES_MAX) {
+        throw badInput(
+          'a definition that is too large',
+          { bytes: text.length },
+          'shorten it to 1 MiB',
+        )
+      }
+      const { last } = store.database
+        .prepare('SELECT ifnull(max(version), 0) AS last FROM releases WHERE app = ?')
+        .get(id) as { last: number }
+      const version = last + 1
+      const releaseId = `rel_${newId().toLowerCase()}`
+      const nowMs = store.clock.nowMs()
+      store.database
+        .prepare(
+          `INSERT INTO releases (id, app, version, status, strategy, image, definition, created_by, created_at_ms, updated_at_ms)
+           VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)`,
+        )
+        .run(releaseId, id, version, strategy, image, text, who, nowMs, nowMs)
+      store.database
+        .prepare('DELETE FROM releases WHERE app = ? AND version <= ?')
+        .run(id, version - KEPT)
+      return requireRelease(store, id, releaseId)
+    },
+    updateRelease(_call, { app, id, status, error = '' }) {
+      if (!STATUSES.includes(status)) {
+        throw badInput('not a status of a release', { status }, `use ${STATUSES.join(', ')}`)
+      }
+      const { id: appId } = requireApp(store, app)
+      store.database
+        .prepare(
+          'UPDATE releases SET status = ?, error = ?, updated_at_ms = ? WHERE app = ? AND id = ?',
+        )
+        .run(status, error, store.clock.nowMs(), appId, id)
+      return requireRelease(store, appId, id)
+    },
+  }
+}
+
+function requireRelease({ database }: Store, app: number, id: string): Release {
+  const row = database.prepare('SELECT * FROM releases WHERE app = ? AND id = ?').get(app, id)
+  if (row === undefined) throw notFound('release of this app', { id })
+  return releaseOf(row)
+}
+
+const releaseOf = (row: Record<string, SQLOutputValue>): Release => ({
+  id: String(row['id']),
+  version: Number(row['version']),
+  status: row['status'] as ReleaseStatus,
+  strategy: String(row['strategy']),
+  image: String(row['image']),
+  definition: JSON.parse(String(row['definition'])),
+  error: String(row['error']),
+  createdBy: String(row['created_by']),
+  createdAtMs: Number(row['created_at_ms']),
+  updatedAtMs: Number(row['updated_at_ms']),
+})

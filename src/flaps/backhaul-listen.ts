@@ -1,0 +1,29 @@
+import { MESH, ownAddress } from '#net6'
+import { type FlapsConfig, parseListen } from './flaps-config.ts'
+
+export interface BackhaulListen {
+  /** Of `address:port`, where `mesh` is this host's own address on the mesh. */
+  at(text: string): { host: string; port: number }
+  /** Resolves when this host has got another address; never, when the signal aborts first. */
+  moved(signal: AbortSignal): Promise<void>
+}
+
+/**
+ * Where this gateway listens for other hosts; waits for the address on the mesh when any of it is there.
+ *
+ * @throws Net6Error net6.mesh_away
+ */
+export async function backhaulListen(config: FlapsConfig): Promise<BackhaulListen> {
+  const { agent, secrets, images, network } = config
+  const texts = [secrets?.listen, images?.listen].flatMap((text) => text ?? [])
+  const needsMesh = texts.some((text) => parseListen(text).host === MESH)
+  const own = { folder: network.folder, hostId: agent?.host }
+  const { address, moved } = await ownAddress(needsMesh ? MESH : '', own)
+  return {
+    at(text) {
+      const { host, port } = parseListen(text)
+      return { host: host === MESH ? address : host, port }
+    },
+    moved,
+  }
+}
