@@ -43,11 +43,12 @@ export function modulesReady(root) {
 
 /**
  * `npm ci`, unless node_modules is what the lock file says. npm empties node_modules first and the
- * stamp is written last, so a run that was cut short leaves no stamp and is done again.
+ * stamp is written last, so a run that was cut short leaves no stamp and is done again. No package runs
+ * a script: those of ours only look for what they ship, and would start the pinned Node before it can.
  *
- * @param {string} root
+ * @param {string} root @param {boolean} tests what tests need is named too, when packages are missing
  */
-export async function installModules(root) {
+export async function installModules(root, tests) {
   if (modulesReady(root)) return
   const stamp = stampOf(root)
   const startedMs = performance.now()
@@ -55,7 +56,7 @@ export async function installModules(root) {
   rmSync(stamp, { force: true })
   const result = await runQuietly(root, 'npm', [
     ...['ci', '--loglevel=error', '--no-progress', '--no-fund', '--no-audit'],
-    ...['--include=dev', '--include=optional'],
+    ...['--include=dev', '--include=optional', '--ignore-scripts'],
   ])
   if (result.exitCode !== 0) {
     throw new Explained(1, [
@@ -64,7 +65,7 @@ export async function installModules(root) {
       'fix: check that npm reaches its registry (npm ping), then run the same command again',
     ])
   }
-  const version = await startPinnedNode(root)
+  const version = await startPinnedNode(root, tests)
   writeFileSync(`${stamp}.new`, modulesKey(root))
   renameSync(`${stamp}.new`, stamp)
   say(`npm packages ready, Node ${version} (${secondsSince(startedMs)})`)
@@ -74,16 +75,16 @@ export async function installModules(root) {
  * Starts the pinned Node for the first time, and installs the one library that it needs beyond
  * a bare Debian. All other packages are the business of src/setup, which runs on that Node.
  *
- * @param {string} root
+ * @param {string} root @param {boolean} tests
  * @returns {Promise<string>} its version
  */
-async function startPinnedNode(root) {
+async function startPinnedNode(root, tests) {
   const pinnedNode = join(root, 'bin', 'node')
   let probe = await runQuietly(root, pinnedNode, ['--version'])
   const library = /loading shared libraries: (\S+):/.exec(probe.output)?.[1] ?? ''
   const name = NODE_LIBRARIES[library]
   if (name !== undefined) {
-    if (!mayInstall()) throw refuseInstall(root, library, name)
+    if (!mayInstall()) throw refuseInstall(root, library, name, tests)
     const install = ['install', '--yes', '--no-install-recommends', name]
     const options = ['--option', `DPkg::Lock::Timeout=${APT_LOCK_SECONDS}`]
     say(`installing ${name}, which the pinned Node needs ...`)
@@ -110,14 +111,15 @@ function mayInstall() {
 /**
  * Names all missing packages at once, so that one command is enough for a user without root.
  *
- * @param {string} root @param {string} library @param {string} name
+ * @param {string} root @param {string} library @param {string} name @param {boolean} tests
  */
-function refuseInstall(root, library, name) {
-  /** @type {{ name: string, proof: string, why: string, architecture?: string }[]} */
+function refuseInstall(root, library, name, tests) {
+  /** @type {{ name: string, proof: string, why: string, architecture?: string, for?: string }[]} */
   const listed = JSON.parse(readFileSync(join(root, 'src', 'setup', 'packages.json'), 'utf8'))
   const architecture = process.arch === 'x64' ? 'x86_64' : 'aarch64'
   const missing = listed
     .filter((one) => (one.architecture ?? architecture) === architecture)
+    .filter((one) => tests || one.for !== 'tests')
     .filter(({ proof }) => !(proof.startsWith('/') ? pathExists(proof) : findCommand(proof)))
   missing.unshift({ name, proof: library, why: 'a library of the pinned Node' })
   const apt = findCommand('apt-get') !== undefined

@@ -3,7 +3,9 @@
  * The one entry behind `npm run setup`, `npm test`, `npm run up` and `npm run bench`: makes the
  * machine ready, then runs a TypeScript file on the Node that this project pins.
  *
- *   node bin/bootstrap.mjs [--quiet] [-- FILE.ts [ARGUMENT]...]
+ *   node bin/bootstrap.mjs [--quiet] [--tests] [-- FILE.ts [ARGUMENT]...]
+ *
+ * With --tests also for tests and benchmarks, which need more Debian packages.
  *
  * Plain JavaScript, because it runs on whatever Node the system has (18 or newer) before any npm
  * package is there. It checks the platform, then compares two stamps: `node_modules/.godwit-stamp`
@@ -41,7 +43,9 @@ const LOCK_WAIT_SECONDS = 1_800
 const LOCK_HELD = 99
 
 /** @typedef {import('./bootstrap-process.mjs').Ended} Ended */
-/** @typedef {{ quiet: boolean, locked: boolean, script: string[] }} Request */
+/** @typedef {{ quiet: boolean, tests: boolean, locked: boolean, script: string[] }} Request */
+
+const FLAGS = ['--quiet', '--tests', '--locked']
 
 /** @param {string[]} given @returns {Request} */
 function parseArguments(given) {
@@ -49,13 +53,14 @@ function parseArguments(given) {
   const own = split < 0 ? given : given.slice(0, split)
   const script = split < 0 ? [] : given.slice(split + 1)
   for (const argument of own) {
-    if (argument === '--quiet' || argument === '--locked') continue
+    if (FLAGS.includes(argument)) continue
     throw new Explained(EXIT.usage, [
       `error: unknown argument (${argument})`,
-      'fix: node bin/bootstrap.mjs [--quiet] [-- FILE.ts [ARGUMENT]...]',
+      'fix: node bin/bootstrap.mjs [--quiet] [--tests] [-- FILE.ts [ARGUMENT]...]',
     ])
   }
-  return { quiet: own.includes('--quiet'), locked: own.includes('--locked'), script }
+  const [quiet, tests, locked] = FLAGS.map((flag) => own.includes(flag))
+  return { quiet: quiet === true, tests: tests === true, locked: locked === true, script }
 }
 
 function checkPlatform() {
@@ -99,15 +104,15 @@ function listSources(folder) {
  * True when `build/setup.json` was written by this source code and every path in it still exists.
  * src/setup/stamp.ts writes it; change both together.
  *
- * @param {string} key
+ * @param {string} key @param {boolean} tests
  */
-function setupReady(key) {
+function setupReady(key, tests) {
   const text = readOrEmpty(setupStamp)
   if (text === '') return false
   try {
-    /** @type {{ key: string, paths: string[] }} */
+    /** @type {{ key: string, tests: boolean, paths: string[] }} */
     const stamp = JSON.parse(text)
-    return stamp.key === key && stamp.paths.every(pathExists)
+    return stamp.key === key && (stamp.tests || !tests) && stamp.paths.every(pathExists)
   } catch {
     return false // not ours, or cut short: set-up writes a new one
   }
@@ -123,6 +128,7 @@ async function setUpUnderLock(request) {
   mkdirSync(join(root, 'build'), { recursive: true })
   const again = [process.execPath, fileURLToPath(import.meta.url), '--locked']
   if (request.quiet) again.push('--quiet')
+  if (request.tests) again.push('--tests')
   // --no-fork: flock becomes our process, so that signals reach it; the lock stays open with it.
   const lock = [
     '--no-fork',
@@ -145,10 +151,11 @@ async function setUpUnderLock(request) {
 }
 
 /** The slow path itself, run by `setUpUnderLock` in a process of its own. @param {Request} request */
-async function setUp({ quiet }) {
-  await installModules(root)
+async function setUp({ quiet, tests }) {
+  await installModules(root, tests)
   const args = ['--no-warnings', join(root, 'src', 'setup', 'main.ts'), setupKey()]
   if (quiet) args.push('--quiet')
+  if (tests) args.push('--tests')
   return runInherited(pinnedNode, args)
 }
 
@@ -160,7 +167,7 @@ async function main(request) {
   checkPlatform()
   if (request.locked) return endLike(await setUp(request))
   const startedMs = performance.now()
-  const ready = modulesReady(root) && setupReady(setupKey())
+  const ready = modulesReady(root) && setupReady(setupKey(), request.tests)
   if (!ready) {
     const ended = await setUpUnderLock(request)
     if (!succeeded(ended)) return endLike(ended)

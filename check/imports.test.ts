@@ -33,6 +33,12 @@ test('an upward and a sideways import fail, a downward one does not', () => {
   assert.deepEqual(why('src/planet/a.ts', `import '#base'`), [])
 })
 
+test('fast-check itself is imported where its seed is set, and nowhere else', () => {
+  assert.match(why('src/base/a.test.ts', `import fc from 'fast-check'`)[0] ?? '', /#property/)
+  assert.deepEqual(why('src/property/index.ts', `import fc from 'fast-check'`), [])
+  assert.deepEqual(why('src/base/a.test.ts', `import { fc } from '#property'`), [])
+})
+
 test('a part that nobody placed fails', () => {
   assert.match(why('src/attic/a.ts', `import '#base'`)[0] ?? '', /layers.ts/)
 })

@@ -49,6 +49,9 @@ function judge(file: string, specifier: string): string | undefined {
     if (to.includes('/')) return `deep import: a part has one door, write '#${to.split('/')[0]}'`
     return from === undefined ? undefined : judgeDirection(from, to)
   }
+  if (specifier === 'fast-check' && from !== 'property') {
+    return "write '#property': it is fast-check from the run's seed"
+  }
   if (!specifier.startsWith('.')) return undefined
   const target = normalize(join(dirname(file), specifier))
   const to = partOf(target)

@@ -3,19 +3,23 @@
  * only parts of the rows below its own, except for the side steps listed here.
  */
 export const layers: readonly (readonly string[])[] = [
-  ['cli', 'dashboard'],
-  ['planet', 'setup'],
-  ['flaps', 'accounts', 'builder', 'postgres'],
-  ['proxy', 'dns', 'flyd', 'registry', 'litefs', 'observe'],
+  ['cli', 'dashboard', 'chaos'],
+  ['box'],
+  ['planet', 'setup', 'deploy', 'host'],
+  ['flaps', 'accounts', 'builder', 'postgres', 'app-config'],
+  ['proxy', 'dns', 'flyd', 'registry', 'litefs', 'observe', 'local'],
+  ['machine'],
   ['guest', 'image', 'volume', 'net6'],
   ['corrosion', 'macaroon', 'market'],
-  ['sim', 'supervise', 'bird'],
+  ['sim', 'supervise', 'bird', 'flaps-client', 'seal', 'ssh'],
   ['base'],
+  ['property'],
 ]
 
 /** `from` may import `to` although both stand in the same row. Each needs its reason here. */
 export const sideSteps: readonly { from: string; to: string; why: string }[] = [
   { from: 'flaps', to: 'accounts', why: 'the API shows and changes what accounts own' },
+  { from: 'flyd', to: 'observe', why: 'a host sends what its machines say' },
 ]
 
 /** The row of a part, 0 at the top; undefined for a part that nobody placed. */

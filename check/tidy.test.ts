@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, normalize } from 'node:path'
 import test from 'node:test'
 import { findImports } from './imports.ts'
+import { layers } from './layers.ts'
 
 const sources = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.ts', '*.mjs'])
   .toString()
@@ -48,11 +49,14 @@ test('no file is named after nothing', () => {
   )
 })
 
+/** Programs: they stand above all others, and nobody imports them. */
+const isProgramPart = (part: string) => layers[0]?.includes(part) === true
+
 test('every part of src has a door, and a test beside its code', () => {
   const parts = [...new Set(sources.flatMap((file) => /^src\/([^/]+)\//.exec(file)?.[1] ?? []))]
   for (const part of parts) {
     const own = sources.filter((file) => file.startsWith(`src/${part}/`))
-    if (part !== 'cli') assert(own.includes(`src/${part}/index.ts`), `${part} has no door`)
+    if (!isProgramPart(part)) assert(own.includes(`src/${part}/index.ts`), `${part} has no door`)
     if (part !== 'cli') assert(own.some(isTest), `${part} has no test`)
   }
 })
@@ -66,11 +70,13 @@ test('every source file is used: imported, a door, a test, or a program', () => 
         .map(({ specifier }) => normalize(join(dirname(file), specifier))),
     ),
   )
+  const scripts = readFileSync('package.json', 'utf8')
   const isProgram = (file: string) =>
     /(^|\/)(main|run|all|index)\.ts$/.test(file) ||
     /^(bench|bin)\//.test(file) ||
     file.endsWith('.sim.ts') ||
-    [...text].some(([other, source]) => other !== file && source.includes(`'${basename(file)}'`)) ||
+    [...text].some(([other, source]) => other !== file && source.includes(`${basename(file)}'`)) ||
+    scripts.includes(file) ||
     readFileSync('test/run.ts', 'utf8').includes(basename(file))
   const unused = sources.filter(
     (file) => !file.endsWith('.test.ts') && !imported.has(file) && !isProgram(file),

@@ -27,6 +27,8 @@ export async function startCommand(
   name: string,
   line: CommandLine,
   env: Readonly<Record<string, string>> = {},
+  /** File descriptors that it gets as 3, 4, ... */
+  handedOver: readonly number[] = [],
 ): Promise<CommandRecord> {
   if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(name)) {
     throw new PlanetError('planet.name_bad', {
@@ -48,7 +50,7 @@ export async function startCommand(
   try {
     child = spawn(entered.command, entered.args, {
       detached: true,
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', log, log, ...handedOver],
       env: { ...process.env, ...node.environment, ...env },
     })
   } finally {

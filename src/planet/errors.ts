@@ -23,6 +23,7 @@ export class PlanetError extends GodwitError<PlanetErrorCode> {
     'planet.prefix_unknown': { status: 404 },
     'planet.command_exists': { status: 409 },
     'planet.command_unknown': { status: 404 },
+    'planet.port_taken': { status: 409 },
     /** A system command that the planet is built with failed. */
     'planet.system': { status: 500 },
     /** The world came up, but its routers did not agree within the deadline. */

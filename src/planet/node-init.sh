@@ -3,10 +3,10 @@
 # the node, and with the last of them the node's mounts go.
 #
 # Called inside fresh mount, pid, uts and ipc namespaces and the node's network namespace:
-#   node-init.sh NAME RUN_FOLDER DISK_FOLDER FORWARDING
+#   node-init.sh NAME RUN_FOLDER DISK_FOLDER FORWARDING CONTROL_GROUP
 # Prints its pid, as the world outside knows it, once the node is ready.
 set -eu
-name=$1 run=$2 disk=$3 forwarding=$4
+name=$1 run=$2 disk=$3 forwarding=$4 group=$5
 
 read -r outer_pid _ </proc/self/stat # /proc is still the outer one
 mount -t proc proc /proc
@@ -16,11 +16,16 @@ mount -t sysfs sysfs /sys # shows this network namespace's interfaces
 mount --move "$run/cgroup" /sys/fs/cgroup
 rmdir "$run/cgroup"
 mount -t bpf bpf /sys/fs/bpf 2>/dev/null || :
+for tree in /sys/fs/cgroup /sys/fs/cgroup/*; do # its own groups are all that the node sees of them
+  [ ! -d "$tree/$group" ] || mount --bind "$tree/$group" "$tree"
+done
 
 # Without this the node would hold on to the namespaces of other planets after their end.
 umount -R -l /run/netns 2>/dev/null || :
 mkdir -p /run/netns
 mount -t tmpfs tmpfs /run/netns
+mkdir -p /run/wireguard
+mount -t tmpfs tmpfs /run/wireguard # sockets of wireguard-go, which are named after interfaces
 
 echo "$name" >/proc/sys/kernel/hostname
 mkdir -p /run/godwit /var/lib/godwit

@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { pollUntil } from '#base'
 import { BirdControl, renderBirdConfig } from '#bird'
 import { identify, isAlive, type ProcessIdentity, signalProcess } from '#supervise'
+import { groupOf, makeGroups } from './control-groups.ts'
 import { PlanetError } from './errors.ts'
 import { nodeDiskFolder, nodeRunFolder, readJson, writeJson } from './folders.ts'
 import type { NodePlan, WorldPlan } from './plan.ts'
@@ -13,6 +15,8 @@ import { ipBatch, type RunOptions, run } from './system.ts'
 const NODE_INIT = fileURLToPath(new URL('node-init.sh', import.meta.url))
 /** In the environment of every process of a planet, so that `down` also finds one that strayed. */
 export const MEMBER_MARK = 'GODWIT_PLANET_MEMBER'
+/** So that `godwit planet exec NODE -- godwit ...` finds it. */
+const OUR_PROGRAMS = fileURLToPath(new URL('../../bin', import.meta.url))
 const BOOT_DEADLINE_MS = 15_000
 const DEATH_DEADLINE_MS = 10_000
 
@@ -47,6 +51,11 @@ export class PlanetNode {
   /** A path of the node's /run/godwit, as the world outside sees it. */
   runPath(...rest: string[]): string {
     return nodeRunFolder(this.#world.name, this.name, ...rest)
+  }
+
+  /** A path of the node's /var/lib/godwit, its disk, as the world outside sees it. */
+  diskPath(...rest: string[]): string {
+    return join(nodeDiskFolder(this.#world.name, this.name), ...rest)
   }
 
   /** The control socket of the node's routing daemon. Clients have none. */
@@ -134,6 +143,7 @@ export class PlanetNode {
       GODWIT_PLANET: this.#world.name,
       GODWIT_NODE: this.name,
       GODWIT_REGION: this.plan.region,
+      PATH: `${OUR_PROGRAMS}:${process.env['PATH'] ?? ''}`,
     }
   }
 
@@ -177,7 +187,9 @@ export class PlanetNode {
   async #startInit(signal?: AbortSignal): Promise<number> {
     const forwarding = this.plan.kind === 'transit' ? '1' : '0'
     const folders = [this.runPath(), nodeDiskFolder(this.#world.name, this.name)]
-    const init = [NODE_INIT, this.name, ...folders, forwarding]
+    makeGroups(this.#world.name, this.name)
+    const group = groupOf(this.#world.name, this.name)
+    const init = [NODE_INIT, this.name, ...folders, forwarding, group]
     const unshare = ['unshare', '--mount', '--uts', '--ipc', '--pid', '--fork', ...init]
     const log = openSync(this.runPath('init.log'), 'a')
     const child = spawn('nsenter', [`--net=/run/netns/${this.plan.netns}`, ...unshare], {

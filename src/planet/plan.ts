@@ -1,3 +1,4 @@
+import { anycastPrefixes } from '#net6'
 import {
   addressAt,
   BACKBONE_IPV4,
@@ -53,10 +54,11 @@ export interface LinkPlan {
   readonly delayUs: number
 }
 
-/** An anycast prefix, and the name of the static protocol that announces it on each host. */
+/** An anycast prefix, and the static protocols that announce it on each host: as usual, and while the host drains. */
 export interface AnycastPrefix {
   readonly prefix: string
   readonly protocol: string
+  readonly drainingProtocol: string
 }
 
 /** Everything about a world that is known before anything is made. */
@@ -99,10 +101,7 @@ export function planWorld(name: string, topology: Topology): WorldPlan {
   return {
     name,
     holdSeconds: topology.bgp_hold_s ?? BGP_HOLD_SECONDS,
-    anycast: (topology.anycast?.prefixes ?? []).map((prefix, index) => ({
-      prefix: parsePrefix(prefix).cidr,
-      protocol: `anycast${index}`,
-    })),
+    anycast: planAnycast(topology),
     announcesAtBoot: topology.anycast?.announce ?? true,
     nodes: [
       ...topology.regions.map((region, index) => planRouter(name, region, index)),
@@ -205,4 +204,11 @@ function attachAll(planet: string, topology: Topology): { node: NodePlan; link: 
 function accessCableUs({ latitude, longitude }: Client, region: Region): number {
   if (latitude === undefined || longitude === undefined) return 0
   return cableDelayUs({ latitude, longitude }, region)
+}
+
+/** Named as the network's daemon of a host names them. */
+function planAnycast({ anycast }: Topology): readonly AnycastPrefix[] {
+  const prefixes = (anycast?.prefixes ?? []).map((prefix) => parsePrefix(prefix).cidr)
+  const named = new Map(anycastPrefixes(prefixes, prefixes).map((one) => [one.prefix, one]))
+  return prefixes.flatMap((prefix) => named.get(prefix) ?? [])
 }

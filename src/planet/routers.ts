@@ -1,4 +1,5 @@
 import type { BgpNeighbour, BirdRouter } from '#bird'
+import { originatedPrefixes } from '#net6'
 import type { LinkEnd, LinkPlan, NodePlan, WorldPlan } from './plan.ts'
 
 /**
@@ -16,7 +17,10 @@ export function routerOf(plan: WorldPlan, node: NodePlan): BirdRouter | undefine
         prefix,
         isAnnounced: true,
       }))
-    : plan.anycast.map((anycast) => ({ ...anycast, isAnnounced: plan.announcesAtBoot }))
+    : originatedPrefixes(plan.anycast).map((one) => ({
+        ...one,
+        isAnnounced: one.communities === undefined && plan.announcesAtBoot,
+      }))
   return {
     routerId: node.kind === 'transit' ? routerIdOf(plan, node) : node.ipv4,
     asn: node.asn,

@@ -8,6 +8,8 @@ export interface RunOptions {
   /** Sent to the command's standard input. */
   readonly input?: string
   readonly signal?: AbortSignal | undefined
+  /** After which it is killed. @default 30,000 */
+  readonly deadlineMs?: number
 }
 
 /**
@@ -18,10 +20,10 @@ export interface RunOptions {
 export function run(
   command: string,
   args: readonly string[],
-  { input, signal }: RunOptions = {},
+  { input, signal, deadlineMs = COMMAND_DEADLINE_MS }: RunOptions = {},
 ): Promise<string> {
   const options = {
-    timeout: COMMAND_DEADLINE_MS,
+    timeout: deadlineMs,
     killSignal: 'SIGKILL' as const,
     maxBuffer: OUTPUT_BYTES_MAX,
     ...(signal === undefined ? {} : { signal }),

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { pollUntil } from '#base'
 import { signalPid } from '#supervise'
+import { removeGroups } from './control-groups.ts'
 import { findProcesses } from './find-processes.ts'
 import { listFolder, listFolders, nodeDiskFolder, removeFolders, runFolder } from './folders.ts'
 import { MEMBER_MARK } from './node.ts'
@@ -30,6 +31,7 @@ export async function teardown(planet: string, signal?: AbortSignal): Promise<vo
   )
   await endProcesses(planet, namespaces, signal)
   await detachLoops(planet, signal)
+  await removeGroups(planet, signal)
   const lines = namespaces.map((netns) => `netns del ${netns}`)
   if (lines.length > 0) await run('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n`, signal })
   removeFolders(planet)
@@ -66,17 +68,29 @@ interface LoopDevice {
 async function detachLoops(planet: string, signal?: AbortSignal): Promise<void> {
   const roots = [runFolder(planet), nodeDiskFolder(planet, '')].filter((root) => existsSync(root))
   if (roots.length === 0) return
-  const listing = await run('losetup', ['--json', '-l', '-O', 'NAME,BACK-INO,BACK-MAJ:MIN'], {
-    signal,
-  })
-  const { loopdevices = [] } = JSON.parse(listing || '{}') as { loopdevices?: LoopDevice[] }
-  for (const device of loopdevices) {
+  for (const device of await listLoops(signal)) {
     const search = [...roots, '-xdev', '-inum', String(device['back-ino']), '-print', '-quit']
     const path = (await run('find', search, { signal })).trim()
     if (path === '' || deviceOf(path) !== device['back-maj:min'].trim()) continue
-    await run('losetup', ['--detach', device.name], { signal })
+    try {
+      await run('losetup', ['--detach', device.name], { signal })
+    } catch (error) {
+      // With its last mount a device lets go by itself, which may have been just now.
+      const left = await listLoops(signal)
+      if (left.some((one) => one.name === device.name && isSameFile(one, device))) throw error
+    }
   }
 }
+
+async function listLoops(signal?: AbortSignal): Promise<LoopDevice[]> {
+  const columns = 'NAME,BACK-INO,BACK-MAJ:MIN'
+  const listing = await run('losetup', ['--json', '-l', '-O', columns], { signal })
+  const { loopdevices = [] } = JSON.parse(listing || '{}') as { loopdevices?: LoopDevice[] }
+  return loopdevices
+}
+
+const isSameFile = (a: LoopDevice, b: LoopDevice) =>
+  a['back-ino'] === b['back-ino'] && a['back-maj:min'] === b['back-maj:min']
 
 /** `major:minor` of the file system that holds a file. Source: gnu_dev_major(3), 64-bit encoding. */
 function deviceOf(path: string): string {

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { type CpioEntry, writeCpio } from './cpio.ts'
 
 const busybox = (args: string[], input: Buffer, cwd?: string) =>

@@ -2,16 +2,25 @@ import { readFileSync } from 'node:fs'
 import { machine } from 'node:os'
 import { errorCode } from '#base'
 import { runCommand } from './command.ts'
-import { type AptPackage, debianNames, findCommand, findProof, neededPackages } from './packages.ts'
+import {
+  type AptPackage,
+  debianNames,
+  findCommand,
+  findProof,
+  neededPackages,
+  type Purpose,
+} from './packages.ts'
 import type { MachineFacts } from './plan.ts'
 
 const QUERY_DEADLINE_MS = 30_000
 
 /** Looks at this machine, changes nothing. */
-export async function readFacts(signal: AbortSignal): Promise<MachineFacts> {
+export async function readFacts(purpose: Purpose, signal: AbortSignal): Promise<MachineFacts> {
   const architecture = machine()
   const needed =
-    architecture in debianNames ? neededPackages(architecture as keyof typeof debianNames) : []
+    architecture in debianNames
+      ? neededPackages(architecture as keyof typeof debianNames, purpose)
+      : []
   return {
     architecture,
     osRelease: readOsRelease(),

@@ -5,6 +5,7 @@
  * trial-guest.ts; then doctor/probe.ts, doctor/run.ts and a probe of your choice.
  */
 
+export { chooseAccelerator } from './doctor/accelerator.ts'
 export type { Finding, Probe, ProbeState, Verdict } from './doctor/probe.ts'
 export type { DoctorOptions, DoctorReport } from './doctor/run.ts'
 export { runDoctor } from './doctor/run.ts'

@@ -1,5 +1,5 @@
 /**
- * The second half of set-up, on the pinned Node: `bin/node src/setup/main.ts [STAMP_KEY [--quiet]]`, called
+ * The second half of set-up, on the pinned Node: `bin/node src/setup/main.ts [STAMP_KEY] [--quiet] [--tests]`, called
  * by bin/bootstrap.mjs under its lock. Exit codes: see `exitCodeOf`; 130 after an interrupt.
  */
 import { join } from 'node:path'
@@ -9,6 +9,8 @@ import { createReport } from './report.ts'
 import { setUp } from './set-up.ts'
 
 const INTERRUPTED = 130
+const given = process.argv.slice(2)
+const flags = given.filter((argument) => argument.startsWith('--'))
 const interrupt = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => interrupt.abort(new Error(`interrupted by ${signal}`)))
@@ -26,14 +28,14 @@ const startedMs = systemClock.monotonicMs()
 try {
   const worked = await setUp({
     root: join(import.meta.dirname, '..', '..'),
-    stampKey: process.argv[2],
+    stampKey: given.find((argument) => !argument.startsWith('--')),
+    purpose: flags.includes('--tests') ? 'tests' : 'running',
     clock: systemClock,
     random: systemRandom,
     report,
     signal: interrupt.signal,
   })
-  const quiet = process.argv[3] === '--quiet'
-  if (worked || !quiet)
+  if (worked || !flags.includes('--quiet'))
     report.note(`ready (${((systemClock.monotonicMs() - startedMs) / 1000).toFixed(1)} s)`)
 } catch (error) {
   if (interrupt.signal.aborted) {

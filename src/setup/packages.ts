@@ -16,6 +16,8 @@ export interface AptPackage {
   readonly services?: readonly string[]
   /** Needed on this one alone; on all without it. */
   readonly architecture?: string
+  /** Needed by tests and benchmarks alone, not to run the platform. */
+  readonly for?: string
 }
 
 /** Debian's names for the architecture. */
@@ -24,13 +26,23 @@ export const debianNames = {
   aarch64: { architecture: 'arm64', qemuCommand: 'qemu-system-aarch64' },
 } as const satisfies Record<Architecture, object>
 
+/** What a machine is made ready for: to run the platform, or to run its tests and benchmarks as well. */
+export type Purpose = 'running' | 'tests'
+
 /**
  * Everything that must be installed, no more than the code calls. The list is JSON because
  * bin/bootstrap.mjs shows it, too, on machines where no TypeScript runs yet.
  */
-export function neededPackages(architecture: Architecture): readonly AptPackage[] {
+export function neededPackages(
+  architecture: Architecture,
+  purpose: Purpose,
+): readonly AptPackage[] {
   const listed: readonly AptPackage[] = packages
-  return listed.filter((one) => (one.architecture ?? architecture) === architecture)
+  return listed.filter(
+    (one) =>
+      (one.architecture ?? architecture) === architecture &&
+      (one.for === undefined || one.for === purpose),
+  )
 }
 
 /** An unprivileged user's PATH often lacks the sbin folders, where half of the above lives. */

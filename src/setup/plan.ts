@@ -3,7 +3,7 @@
  * be tested on one. It refuses before anything was changed.
  */
 import { SetupError } from './errors.ts'
-import { type AptPackage, type Architecture, neededPackages } from './packages.ts'
+import { type AptPackage, type Architecture, neededPackages, type Purpose } from './packages.ts'
 
 export interface MachineFacts {
   /** `uname -m`. */
@@ -30,11 +30,11 @@ export interface Plan {
  * @throws SetupError setup.platform_unsupported; setup.packages_by_hand when something is missing
  * and there is no apt; setup.root_needed when something is missing and we are not root.
  */
-export function planSetup(facts: MachineFacts): Plan {
+export function planSetup(facts: MachineFacts, purpose: Purpose): Plan {
   const architecture = parseArchitecture(facts.architecture)
   const install: AptPackage[] = []
   const reinstall: AptPackage[] = []
-  for (const needed of neededPackages(architecture)) {
+  for (const needed of neededPackages(architecture, purpose)) {
     const status = facts.dpkgStatus.get(needed.name)
     const usable = facts.proven.has(needed.name) && !isHalfDone(status ?? '')
     if (!usable) (status === INSTALLED ? reinstall : install).push(needed)

@@ -1,9 +1,11 @@
 import { join } from 'node:path'
 import { type Clock, GodwitError, type Random } from '#base'
 import { type Apt, guardOf, installPackages } from './apt.ts'
+import { bootFilesPiece } from './boot-files.ts'
 import { readFacts } from './facts.ts'
 import { guestInitPiece } from './guest-init.ts'
-import { findProof, neededPackages } from './packages.ts'
+import { networkProgramsPiece } from './network-programs.ts'
+import { findProof, neededPackages, type Purpose } from './packages.ts'
 import { ensurePiece, isPieceReady, outputPaths, type Piece } from './piece.ts'
 import { type MachineFacts, type Plan, parseOsRelease, planSetup } from './plan.ts'
 import type { Report } from './report.ts'
@@ -16,6 +18,7 @@ export interface SetUpOptions {
   readonly root: string
   /** From bin/bootstrap.mjs; without it no stamp is written, and the next start looks again. */
   readonly stampKey: string | undefined
+  readonly purpose: Purpose
   readonly clock: Clock
   readonly random: Random
   readonly report: Report
@@ -30,10 +33,10 @@ export interface SetUpOptions {
  * @throws SetupError of every code in its catalogue.
  */
 export async function setUp(options: SetUpOptions): Promise<boolean> {
-  const { root, signal, stampKey } = options
+  const { root, signal, stampKey, purpose } = options
   const buildFolder = join(root, 'build')
-  const facts = await readFacts(signal)
-  const plan = planSetup(facts)
+  const facts = await readFacts(purpose, signal)
+  const plan = planSetup(facts, purpose)
   await removeStamp(buildFolder)
   if (facts.userId === 0) await liftGuard(guardOf({ signal })) // of a set-up that was killed
   const installed = await installMissing(plan, options)
@@ -42,11 +45,12 @@ export async function setUp(options: SetUpOptions): Promise<boolean> {
   const skipped = await buildPieces(pieces, buildFolder, options)
   const worked = installed || !allReady
   if (stampKey === undefined) return worked
-  const proofs = neededPackages(plan.architecture).map(findProof)
+  const proofs = neededPackages(plan.architecture, purpose).map(findProof)
   const outputs = pieces.flatMap((piece) => outputPaths(piece, buildFolder))
   const missing = new Set(skipped.flatMap((piece) => outputPaths(piece, buildFolder)))
   await writeStamp(buildFolder, {
     key: stampKey,
+    tests: purpose === 'tests',
     paths: [
       ...proofs.filter((path) => path !== undefined),
       ...outputs.filter((path) => !missing.has(path)),
@@ -63,7 +67,11 @@ function piecesOf(
 ): readonly Piece<Apt>[] {
   const { ID = '', VERSION_ID = '' } = parseOsRelease(osRelease)
   const kernel = kernelPiece(architecture, `${ID} ${VERSION_ID}`)
-  return [kernel, initramfsPiece, guestInitPiece(join(root, 'native', 'init'), architecture)]
+  const init = guestInitPiece(join(root, 'native', 'init'), architecture)
+  // QEMU's microvm machine, which boots them, is x86's.
+  const bootFiles = architecture === 'x86_64' ? [bootFilesPiece([kernel, init])] : []
+  const programs = networkProgramsPiece(join(root, 'native', 'bpf'), architecture)
+  return [kernel, initramfsPiece, init, programs, ...bootFiles]
 }
 
 async function installMissing(plan: Plan, options: SetUpOptions): Promise<boolean> {

@@ -8,6 +8,8 @@ import { join } from 'node:path'
 export interface Stamp {
   /** Hash of the source code of set-up, made by bin/bootstrap.mjs. */
   readonly key: string
+  /** What tests and benchmarks need is there, too. */
+  readonly tests: boolean
   /** Absolute. One of them missing sends the next start through set-up again. */
   readonly paths: readonly string[]
   /** What could not be made and is not needed to start; for people who read the file. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
+import { fc } from '#property'
 import { parseDelayConfig } from './config.ts'
 import { parseRequest } from './control.ts'
 import { DelayError } from './errors.ts'

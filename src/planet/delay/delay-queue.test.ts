@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { seededRandom } from '#base'
+import { fc } from '#property'
 import { DelayQueue } from './delay-queue.ts'
 
 const BYTES_MAX = 64

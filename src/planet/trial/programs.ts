@@ -9,14 +9,21 @@ export const whoamiServer = (port: number): readonly [string, ...string[]] => [
   String(port),
 ]
 
+export interface RequestLoopOptions {
+  readonly intervalMs: number
+  readonly deadlineMs: number
+  readonly headers?: Readonly<Record<string, string>>
+}
+
 /** Command line of a client that asks `urls` at an interval; prints RequestRecords. */
 export const requestLoop = (
   urls: readonly string[],
-  { intervalMs, deadlineMs }: { intervalMs: number; deadlineMs: number },
+  { intervalMs, deadlineMs, headers = {} }: RequestLoopOptions,
 ): readonly [string, ...string[]] => [
   process.execPath,
   here('request-loop.ts'),
   String(intervalMs),
   String(deadlineMs),
+  JSON.stringify(headers),
   ...urls,
 ]

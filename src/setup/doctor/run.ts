@@ -1,11 +1,10 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { runCommand } from '../command.ts'
-import { findCommand } from '../packages.ts'
 import { bird } from './bird.ts'
 import { bpf } from './bpf.ts'
 import { cgroups } from './cgroups.ts'
+import { commandRunner } from './command-runner.ts'
 import { containers } from './containers.ts'
 import { copyOnWrite } from './copy-on-write.ts'
 import { fuse } from './fuse.ts'
@@ -109,8 +108,7 @@ function createContext(
   deadlineMs: number,
   { root, fresh }: DoctorOptions,
 ): ProbeContext {
-  const run: ProbeContext['run'] = (command, args, extra) =>
-    runCommand(findCommand(command) ?? command, args, { signal, deadlineMs, ...extra })
+  const run = commandRunner(signal, deadlineMs)
   const buildFolder = join(root, 'build')
   return {
     ...{ signal, scratchFolder, fresh, buildFolder, run },

@@ -20,6 +20,8 @@ export interface Trial {
   readonly cached: boolean
 }
 
+export type TrialContext = Pick<ProbeContext, 'signal' | 'buildFolder' | 'fresh' | 'run'>
+
 /** A guest that works boots in well under a second on KVM, and in two to four emulated. */
 const bootDeadlinesMs = { kvm: 8_000, tcg: 30_000 } as const satisfies Record<Accelerator, number>
 
@@ -28,7 +30,7 @@ const bootDeadlinesMs = { kvm: 8_000, tcg: 30_000 } as const satisfies Record<Ac
  * create machines and never run them. The verdict is remembered until this machine reboots or one
  * of the things that decide it changes.
  */
-export async function tryBoot(accelerator: Accelerator, context: ProbeContext): Promise<Trial> {
+export async function tryBoot(accelerator: Accelerator, context: TrialContext): Promise<Trial> {
   const names = debianNames[machine() === 'aarch64' ? 'aarch64' : 'x86_64']
   const qemuVersion =
     /version (\S+)/.exec((await context.run(names.qemuCommand, ['--version'])).stdout)?.[1] ?? '?'

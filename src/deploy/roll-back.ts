@@ -1,0 +1,31 @@
+import { type Before, updateMachine } from './change-machine.ts'
+import type { DeployContext } from './deploy-context.ts'
+import { inParallel } from './in-parallel.ts'
+import { groupOf } from './machine-facts.ts'
+import { say } from './watch-machine.ts'
+
+const AT_ONCE = 8
+
+/**
+ * Gives machines the configuration back that they had. Gives those for which that failed; each is told
+ * of.
+ */
+export async function rollBack(
+  context: DeployContext,
+  changed: readonly Before[],
+): Promise<Before[]> {
+  const failed: Before[] = []
+  context.tell({ kind: 'rolling_back', machines: changed.length })
+  await inParallel(changed, AT_ONCE, async (before) => {
+    const { machine, config } = before
+    try {
+      const update = { group: groupOf(machine), machine, config }
+      await updateMachine(context, update, { isWatched: true, mustRun: true })
+      say(context, machine, 'rolled_back')
+    } catch (error) {
+      failed.push(before)
+      say(context, machine, 'failed', error instanceof Error ? error.message : String(error))
+    }
+  })
+  return failed
+}

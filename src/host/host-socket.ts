@@ -1,0 +1,144 @@
+/**
+ * How `godwit host status` and `restart` talk to the supervisor: HTTP on a socket file that only root
+ * may open.
+ */
+import { mkdirSync, rmSync } from 'node:fs'
+import { createServer, request, type Server, type ServerResponse } from 'node:http'
+import { dirname } from 'node:path'
+import {
+  type ErrorJson,
+  errorCode,
+  GodwitError,
+  httpStatusOf,
+  type Log,
+  startDeadline,
+} from '#base'
+import { HostError } from './errors.ts'
+import type { HostSupervisor, PartStatus } from './host-supervisor.ts'
+
+const CHANGE_MS = 90_000
+const ANSWER_BYTES_MAX = 1 << 20
+
+/** Serves the supervisor until disposed. @throws HostError host.running */
+export async function serveHostSocket(
+  supervisor: HostSupervisor,
+  path: string,
+  log: Log,
+): Promise<AsyncDisposable> {
+  await refuseWhileRunning(path)
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  rmSync(path, { force: true })
+  const server = createServer((asked, response) => {
+    asked.resume()
+    handle(supervisor, `${asked.method} ${asked.url}`).then(
+      (answer) => send(response, 200, answer),
+      (error: unknown) => {
+        if (!(error instanceof GodwitError)) log.error({ err: error }, 'a request failed')
+        send(response, httpStatusOf(error), errorAnswer(error))
+      },
+    )
+  })
+  await listen(server, path)
+  return {
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+      rmSync(path, { force: true })
+    },
+  }
+}
+
+async function handle(supervisor: HostSupervisor, call: string): Promise<unknown> {
+  if (call === 'GET /status') return supervisor.status()
+  const [, verb, part = ''] = /^POST \/(restart|stop|start)\/([A-Za-z0-9-]+)$/.exec(call) ?? []
+  using deadline = startDeadline(`${verb} of ${part}`, CHANGE_MS)
+  if (verb === 'restart') await supervisor.restart(part, deadline.signal)
+  else if (verb === 'stop') await supervisor.stopPart(part, deadline.signal)
+  else if (verb === 'start') await supervisor.startPart(part, deadline.signal)
+  else throw new HostError('host.part_unknown', { what: 'no such call', values: { call } })
+  return supervisor.status()
+}
+
+/** What runs on this host. @throws HostError host.away */
+export const hostStatus = (path: string): Promise<PartStatus[]> => ask(path, 'GET', '/status')
+
+export type PartVerb = 'restart' | 'stop' | 'start'
+
+/** Resolves when it is done: when the part is ready again, or gone. @throws HostError host.away, host.part_unknown */
+export const changePart = (path: string, verb: PartVerb, part: string): Promise<PartStatus[]> =>
+  ask(path, 'POST', `/${verb}/${encodeURIComponent(part)}`)
+
+async function refuseWhileRunning(path: string): Promise<void> {
+  try {
+    await hostStatus(path)
+  } catch (error) {
+    if (errorCode(error) === 'host.away') return
+    throw error
+  }
+  throw new HostError('host.running', {
+    what: 'a supervisor runs the parts of this host already',
+    values: { socket: path },
+    fix: 'look at it with: godwit host status',
+  })
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  const before = process.umask(0o077)
+  return new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, () => resolve())
+  }).finally(() => process.umask(before))
+}
+
+function send(response: ServerResponse, status: number, answer: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(answer))
+}
+
+const errorAnswer = (error: unknown) =>
+  error instanceof GodwitError
+    ? error.toJSON()
+    : { code: 'internal', what: error instanceof Error ? error.message : String(error) }
+
+async function ask<T>(socketPath: string, method: string, path: string): Promise<T> {
+  using deadline = startDeadline('the answer of the supervisor', CHANGE_MS + 5_000)
+  const { status, body } = await exchange({ socketPath, method, path, signal: deadline.signal })
+  const answer = JSON.parse(body) as T & Partial<ErrorJson>
+  if (status === 200) return answer
+  const code = answer.code === 'host.part_unknown' ? 'host.part_unknown' : 'host.answer_bad'
+  throw new HostError(code, {
+    what: answer.what ?? `the supervisor answered ${status}`,
+    values: { ...answer.values },
+    ...(answer.fix === undefined ? {} : { fix: answer.fix }),
+  })
+}
+
+function exchange(options: {
+  readonly socketPath: string
+  readonly method: string
+  readonly path: string
+  readonly signal: AbortSignal
+}): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const asking = request({ ...options, agent: false }, (response) => {
+      let body = ''
+      response.setEncoding('utf8')
+      response.on('data', (piece: string) => {
+        body += piece
+        if (body.length > ANSWER_BYTES_MAX) response.destroy()
+      })
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
+      response.on('error', reject)
+    })
+    asking.on('error', (cause) => reject(away(options.socketPath, cause)))
+    asking.end()
+  })
+}
+
+const away = (socket: string, cause: unknown) =>
+  new HostError('host.away', {
+    what: 'no supervisor answers',
+    values: { socket, why: errorCode(cause) },
+    fix: 'start it with: godwit host run',
+    cause,
+  })

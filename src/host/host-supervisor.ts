@@ -1,0 +1,166 @@
+import { join } from 'node:path'
+import type { Log } from '#base'
+import { type LifecycleState, type Policy, SupervisedProcess, stopAll } from '#supervise'
+import { HostError } from './errors.ts'
+import type { Part } from './part.ts'
+import { inStartOrder } from './part-order.ts'
+import { probePart } from './probe-part.ts'
+
+export interface HostSupervisorOptions {
+  readonly parts: readonly Part[]
+  /** Where pid files are, so that parts which a killed supervisor left are ended before the next start. */
+  readonly runDir: string
+  /** Where each part prints to `<part>.log`. Absent: to this process' log. */
+  readonly logDir?: string
+  readonly log: Log
+  readonly policy?: Partial<Policy>
+}
+
+export interface PartStatus {
+  readonly name: string
+  /** held: it waits for another part to have been ready. */
+  readonly state: LifecycleState | 'held'
+  readonly pid: number | null
+  /** Starts after the first. */
+  readonly restarts: number
+}
+
+interface Running {
+  readonly part: Part
+  readonly process: SupervisedProcess
+  /** Resolved when it is no longer held. */
+  readonly begun: PromiseWithResolvers<void>
+  isHeld: boolean
+}
+
+const STOP_MS = 60_000
+
+/**
+ * Keeps a host's parts running. One that ends, or fails its probe, is started anew with backoff and by
+ * itself: no part is stopped because another ended. Machines are nobody's children here; they run on
+ * whatever ends.
+ */
+export class HostSupervisor {
+  readonly #running: readonly Running[]
+  readonly #log: Log
+  readonly #ended = new AbortController()
+
+  /** @throws HostError host.order_bad */
+  constructor({ parts, runDir, logDir, log, policy = {} }: HostSupervisorOptions) {
+    this.#log = log
+    this.#running = inStartOrder(parts).map((part) => ({
+      part,
+      isHeld: true,
+      begun: Promise.withResolvers<void>(),
+      process: new SupervisedProcess({
+        name: part.name,
+        command: part.command,
+        args: part.args,
+        env: { ...process.env, ...part.env },
+        log,
+        pidFile: join(runDir, `${part.name}.pid`),
+        ...(logDir === undefined ? {} : { outputFile: join(logDir, `${part.name}.log`) }),
+        policy: {
+          ...policy,
+          ...(part.stopGraceMs === undefined ? {} : { stopGraceMs: part.stopGraceMs }),
+        },
+        ...probeOf(part),
+      }),
+    }))
+  }
+
+  /** Starts all parts, each when those before it have been ready once. Does not wait for the last. */
+  start(): void {
+    for (const running of this.#running) void this.#startOne(running)
+  }
+
+  async #startOne(running: Running): Promise<void> {
+    const { part, process } = running
+    const { signal } = this.#ended
+    try {
+      for (const name of part.after ?? []) await this.#readyOnce(this.#find(name), signal)
+      signal.throwIfAborted()
+      await process.start(signal)
+      running.isHeld = false
+      running.begun.resolve()
+    } catch (err) {
+      if (!signal.aborted) this.#log.error({ err, part: part.name }, 'a part was not started')
+    }
+  }
+
+  /** Resolves when every part is ready. @throws the signal's reason; SuperviseError */
+  async ready(signal: AbortSignal): Promise<void> {
+    for (const running of this.#running) await this.#readyOnce(running, signal)
+  }
+
+  /** One that is held has not been started: its process would say that it was stopped. */
+  async #readyOnce({ begun, process }: Running, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = () => reject(signal.reason)
+      signal.addEventListener('abort', onAbort, { once: true })
+      void begun.promise.then(() => {
+        signal.removeEventListener('abort', onAbort)
+        resolve()
+      })
+    })
+    await process.ready(signal)
+  }
+
+  status(): PartStatus[] {
+    return this.#running.map(({ part, process, isHeld }) => ({
+      name: part.name,
+      state: isHeld ? 'held' : process.state,
+      pid: process.pid ?? null,
+      restarts: process.restarts,
+    }))
+  }
+
+  /**
+   * Stops one part and starts it again: how a part gets a new version. @throws HostError
+   * host.part_unknown
+   */
+  async restart(name: string, signal: AbortSignal): Promise<void> {
+    await this.stopPart(name, signal)
+    await this.startPart(name, signal)
+  }
+
+  /** Stops one part, until it is started again. @throws HostError host.part_unknown */
+  async stopPart(name: string, signal: AbortSignal): Promise<void> {
+    const { process } = this.#find(name)
+    this.#log.info({ part: name }, 'is stopped')
+    await process.stop(signal)
+  }
+
+  /** Starts a part that was stopped; resolves when it is ready. @throws HostError host.part_unknown */
+  async startPart(name: string, signal: AbortSignal): Promise<void> {
+    const { process } = this.#find(name)
+    this.#log.info({ part: name }, 'is started')
+    await process.start(signal)
+    await process.ready(signal)
+  }
+
+  /** Stops all parts, the last first. */
+  async stop(): Promise<void> {
+    this.#ended.abort(new Error('the host is stopped'))
+    const started = this.#running.filter(({ isHeld }) => !isHeld)
+    await stopAll(
+      started.map(({ process }) => process),
+      STOP_MS,
+    )
+  }
+
+  #find(name: string): Running {
+    const found = this.#running.find(({ part }) => part.name === name)
+    if (found !== undefined) return found
+    throw new HostError('host.part_unknown', {
+      what: 'this host has no such part',
+      values: { part: name },
+      fix: `there are: ${this.#running.map(({ part }) => part.name).join(', ')}`,
+    })
+  }
+}
+
+function probeOf({ probe }: Part) {
+  return probe === undefined ? {} : { probe: (signal: AbortSignal) => probePart(probe, signal) }
+}
