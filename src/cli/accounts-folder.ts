@@ -2,15 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { Option } from 'commander'
-import {
-  type Accounts,
-  AccountsError,
-  type Call,
-  newKeyLine,
-  openAccounts,
-  readKeyRing,
-} from '#accounts'
+import { type Accounts, AccountsError, type Call, openAccounts, readKeyRing } from '#accounts'
 import { errorCode, systemClock, systemRandom, ulidGenerator } from '#base'
+import { newKeyLine } from '#seal'
 
 /**
  * Where an operator's commands find the accounts:

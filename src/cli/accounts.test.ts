@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import type { Command } from 'commander'
 import { errorCode } from '#base'
-import { accountsCommand, appsCommand, orgsCommand } from './accounts.ts'
+import { accountsCommand, orgsCommand } from './accounts.ts'
 import { processIo } from './token-input.ts'
 import { tokensCommand } from './tokens.ts'
 
@@ -22,7 +22,6 @@ async function withFolder(work: (godwit: Godwit, folder: string) => Promise<void
     const commands: Record<string, () => Command> = {
       accounts: () => accountsCommand(print),
       orgs: () => orgsCommand(print),
-      apps: () => appsCommand(print),
       tokens: () => tokensCommand({ ...processIo, print }),
     }
     const isOffline = args[0] === 'inspect' || args[0] === 'attenuate'
@@ -44,7 +43,7 @@ test('an operator comes from nothing to a token that verifies, and revokes it', 
     await godwit('accounts', 'init')
     assert.equal(statSync(join(folder, 'key-ring')).mode & 0o777, 0o600)
     await godwit('orgs', 'create', 'acme', '--name', 'Acme')
-    await godwit('apps', 'create', 'web', '--org', 'acme')
+    await godwit('accounts', 'apps', 'create', 'web', '--org', 'acme')
     const made = await godwit(
       'tokens',
       'create',
@@ -102,7 +101,10 @@ test('what is missing is said with the command that makes it', async () => {
     await assert.rejects(godwit('orgs', 'list'), /godwit accounts init/)
     await godwit('accounts', 'init')
     await assert.rejects(godwit('accounts', 'init'), /godwit orgs list/)
-    await assert.rejects(godwit('apps', 'create', 'web', '--org', 'acme'), /godwit orgs create/)
+    await assert.rejects(
+      godwit('accounts', 'apps', 'create', 'web', '--org', 'acme'),
+      /godwit orgs create/,
+    )
     await godwit('orgs', 'create', 'acme')
     const deploy = ['create', 'deploy', '--org', 'acme']
     await assert.rejects(godwit('tokens', ...deploy), /--app/)

@@ -44,6 +44,7 @@ export function accountsCommand(print: Print = printOut): Command {
       ),
     )
     .addCommand(auditCommand(print))
+    .addCommand(accountAppsCommand(print))
     .addCommand(
       onAccounts(
         'reseal',
@@ -138,12 +139,12 @@ export function orgsCommand(print: Print = printOut): Command {
     )
 }
 
-/** `godwit apps`. */
-export function appsCommand(print: Print = printOut): Command {
+/** `godwit accounts apps`: for an operator without a token; `godwit apps` asks the API. */
+function accountAppsCommand(print: Print): Command {
   return new Command('apps')
-    .summary('apps')
+    .summary('apps, without asking the API')
     .addCommand(
-      onAccounts('create', 'make an app', 'apps create web --org acme')
+      onAccounts('create', 'make an app', 'accounts apps create web --org acme')
         .argument('<name>')
         .requiredOption('--org <slug>', 'whose it is')
         .action((app: string, { accounts: folder, org, json }: Common & { org: string }) => {
@@ -154,7 +155,7 @@ export function appsCommand(print: Print = printOut): Command {
         }),
     )
     .addCommand(
-      onAccounts('list', 'show the apps of an organisation', 'apps list --org acme')
+      onAccounts('list', 'show the apps of an organisation', 'accounts apps list --org acme')
         .requiredOption('--org <slug>', 'whose apps')
         .action(({ accounts: folder, org, json }: Common & { org: string }) => {
           const apps = withAccounts(folder, (accounts) => accounts.apps(org))

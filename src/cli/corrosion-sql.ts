@@ -36,7 +36,7 @@ function queryCommand(): Command {
       const corrosion = await import('#corrosion')
       const client = await openClient(command)
       const startMs = performance.now()
-      const rows = client.query(sql, options.param, secondsOf(options))
+      const rows = client.query(sql, options.param, { timeoutSeconds: secondsOf(options) })
       const objects: unknown[] = []
       for await (const event of rows) {
         if (options.json) {
@@ -66,7 +66,9 @@ function execCommand(): Command {
     .action(async (sql: string, options: SqlOptions, command: Command) => {
       const client = await openClient(command)
       const startMs = performance.now()
-      const { rowsAffected, version } = await client.execute(sql, options.param, secondsOf(options))
+      const { rowsAffected, version } = await client.execute(sql, options.param, {
+        timeoutSeconds: secondsOf(options),
+      })
       if (options.json) {
         process.stdout.write(`${JSON.stringify({ rows_affected: rowsAffected, version })}\n`)
       } else process.stdout.write(`Rows affected: ${rowsAffected}\n`)

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { formatReport, runDoctor } from '#setup'
+import { doctorNetworkCommand } from './net.ts'
 import { wantsColour } from './terminal.ts'
 
 /** `godwit doctor`: tries what this machine can do. Exits 1 when something required is missing. */
@@ -9,7 +10,11 @@ export function doctorCommand(): Command {
     .description('try what this machine can do, and say what is missing and what to do about it')
     .option('--json', 'print the findings as JSON')
     .option('--fresh', 'boot the trial guests again, whatever an earlier doctor remembers')
-    .addHelpText('after', '\nExamples:\n  $ godwit doctor\n  $ godwit doctor --json | jq .ready')
+    .addCommand(doctorNetworkCommand())
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ godwit doctor\n  $ godwit doctor --json | jq .ready\n  $ godwit doctor network',
+    )
     .action(async (options: { json?: true; fresh?: true }) => {
       const interrupt = new AbortController()
       const stop = () => interrupt.abort(new Error('interrupted'))

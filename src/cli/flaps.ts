@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { createLog } from '#base'
+import { createLog, firstOf } from '#base'
 
 const CONFIG_FILE = '/etc/godwit/flaps.toml'
 
@@ -18,18 +18,17 @@ function runCommand(): Command {
   return new Command('run')
     .summary('serve the Machines API until told to stop')
     .description(
-      'Serves the Machines API in the foreground. SIGTERM and SIGINT end it, after changes that are under way. ' +
-        'Hosts have no API of their own yet: calls that need one answer 503.',
+      'Serves the Machines API in the foreground. SIGTERM and SIGINT end it, after changes that are under way.',
     )
     .option('-c, --config <file>', 'the configuration file', CONFIG_FILE)
     .action(async ({ config }: { config: string }) => {
-      const { absentFleet, loadFlapsConfig, openFlaps } = await import('#flaps')
+      const { loadFlapsConfig, openFlaps } = await import('#flaps')
       const log = createLog({ part: 'flaps' })
       const stop = new Promise<void>((resolve) => {
         process.once('SIGTERM', () => resolve()).once('SIGINT', () => resolve())
       })
-      await using _running = await openFlaps(loadFlapsConfig(config), { fleet: absentFleet, log })
-      await stop
+      await using running = await openFlaps(loadFlapsConfig(config), { log })
+      await firstOf(stop, running.moved)
     })
     .addHelpText('after', `\nExample:\n  $ godwit flaps run --config flaps.toml`)
 }

@@ -4,9 +4,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { SetupError } from '#setup'
+import { commandReference } from './command-reference.ts'
+import { COMMANDS } from './commands.ts'
+import { errorReference } from './error-reference.ts'
 import { describeError } from './fault.ts'
 
 const root = join(import.meta.dirname, '..', '..')
+const manual = (name: string) => readFileSync(join(root, 'docs', `${name}.md`), 'utf8')
 const godwit = (...args: string[]) =>
   spawnSync(join(root, 'bin', 'godwit'), args, { encoding: 'utf8' })
 
@@ -27,6 +31,28 @@ test('a wrong command line ends with 2 and says where help is, in subcommands to
     assert.deepEqual([status, stdout], [2, ''], args.join(' '))
     assert.match(stderr, /^error: .*\n(.*\n)?fix: /)
   }
+})
+
+test('the list of commands says of each what the command says itself', async () => {
+  for (const { names, about, load } of COMMANDS) {
+    const command = await load('1.2.3')
+    assert.deepEqual([command.name(), ...command.aliases()], names)
+    assert.equal(command.summary() || command.description(), about, names[0])
+  }
+})
+
+test('docs/commands.md is what the commands say (npm run docs writes it)', async () => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  assert.equal(manual('commands'), await commandReference(version))
+})
+
+test('docs/errors.md has every code, as it is thrown (npm run docs writes it)', () => {
+  const written = errorReference(root)
+  assert.equal(manual('errors'), written)
+  const entry =
+    /- `planet\.link_immediate` \(\d+\) this link has no delay to change\. .*\*\*Fix:\*\* give it/
+  assert.match(written, entry)
+  for (const code of Object.keys(SetupError.catalogue)) assert(written.includes(`\`${code}\` (`))
 })
 
 const error = new SetupError('setup.root_needed', {

@@ -1,6 +1,6 @@
 /**
- * `godwit`: each command is a file that exports one function returning its commander Command;
- * this file joins them, and turns errors into what the user sees.
+ * `godwit`: each command is a file that exports one function returning its commander Command, and has
+ * a line in commands.ts; this file runs the one asked for, and turns errors into what the user sees.
  *
  * Exit codes: 0 done, 1 failed, 2 the command line is wrong, 69 not possible on this machine,
  * 75 try again later, 77 root is needed.
@@ -8,19 +8,15 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
-import { accountsCommand, appsCommand, orgsCommand } from './accounts.ts'
-import { corrosionCommand } from './corrosion.ts'
-import { doctorCommand } from './doctor.ts'
+import { commandsFor } from './commands.ts'
 import { describeError } from './fault.ts'
-import { flapsCommand } from './flaps.ts'
-import { planetCommand } from './planet.ts'
-import { tokensCommand } from './tokens.ts'
 
 const USAGE_EXIT_CODE = 2
 
+const version = readVersion()
 const program = new Command('godwit')
   .description('Run OCI images as microVMs in many regions behind one anycast address.')
-  .version(readVersion(), '-v, --version')
+  .version(version, '-v, --version')
   .enablePositionalOptions()
   .showHelpAfterError('fix: godwit --help lists the commands and their options')
   .addHelpText(
@@ -28,6 +24,7 @@ const program = new Command('godwit')
     `
 Examples:
   $ godwit doctor              what this machine can do, and what is missing
+  $ godwit run --rm -it debian:12 bash
   $ godwit planet up --whoami  a world of three regions on this machine
   $ godwit planet status
 
@@ -37,16 +34,7 @@ Exit codes:
 `,
   )
 
-for (const command of [
-  planetCommand(),
-  orgsCommand(),
-  appsCommand(),
-  tokensCommand(),
-  accountsCommand(),
-  corrosionCommand(),
-  flapsCommand(),
-  doctorCommand(),
-]) {
+for (const command of await commandsFor(ownArguments(process.argv.slice(2)), version)) {
   program.addCommand(command)
 }
 exitByThrowing(program)

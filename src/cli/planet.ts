@@ -1,5 +1,4 @@
 import { Command, Option } from 'commander'
-import { BaseError } from '#base'
 import {
   BOX_TOPOLOGY,
   buildPlanet,
@@ -12,6 +11,7 @@ import {
   whoamiServer,
   worldStatus,
 } from '#planet'
+import { interruption } from './interruption.ts'
 import { renderTable } from './table.ts'
 
 const WHOAMI_PORT = 8080
@@ -78,7 +78,12 @@ interface UpOptions extends PlanetOption, JsonOption {
 
 function upCommand(): Command {
   return onPlanet('up', 'build a planet, or find it standing')
-    .option('-t, --topology <file>', 'the world to build, in TOML', BOX_TOPOLOGY)
+    .addOption(
+      new Option('-t, --topology <file>', 'the world to build, in TOML').default(
+        BOX_TOPOLOGY,
+        'topologies/box.toml',
+      ),
+    )
     .option('--no-latency', 'every link is immediate, for speed')
     .option('--whoami', `run a web server on port ${WHOAMI_PORT} of every host`)
     .addOption(jsonOption())
@@ -309,16 +314,3 @@ function printStatus(status: WorldStatus): void {
 }
 
 const printJson = (value: unknown) => process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
-
-/** Aborts at the first Ctrl-C or SIGTERM, so that a half-built planet is removed again. */
-function interruption(): AbortSignal {
-  const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () =>
-      controller.abort(
-        new BaseError('base.cancelled', { what: 'interrupted', values: { signal } }),
-      ),
-    )
-  }
-  return controller.signal
-}

@@ -1,0 +1,64 @@
+import { createInterface } from 'node:readline/promises'
+import { type Command, Option } from 'commander'
+import type { Machine } from '#flaps-client'
+import type { AppSession } from './app-command.ts'
+import { ApiInputError } from './input-error.ts'
+import { machineTable } from './machine-table.ts'
+
+export interface MachineChoice {
+  readonly machine?: string
+  readonly region?: string
+  readonly select?: boolean
+}
+
+/** Adds the options that say which machine of an app is meant. */
+export const withMachineChoice = (command: Command): Command =>
+  command
+    .addOption(new Option('--machine <id>', 'this machine'))
+    .addOption(new Option('-r, --region <code>', 'one that is there'))
+    .addOption(new Option('-s, --select', 'show them, and ask which'))
+
+/** A machine that runs. Of several the first, by region and name. @throws ApiInputError cli.failed */
+export async function chooseMachine(
+  { machines, app }: AppSession,
+  { machine: id, region, select }: MachineChoice,
+): Promise<Machine> {
+  if (id !== undefined) return await machines.get(id)
+  const all = await machines.list()
+  const running = all.filter(({ state }) => state === 'started').sort(byPlace)
+  const fit = running.filter((one) => region === undefined || one.region === region)
+  const [first] = fit
+  if (first !== undefined) return select ? await ask(fit) : first
+  const regions = [...new Set(running.map((one) => one.region))]
+  throw new ApiInputError('cli.failed', {
+    what:
+      running.length > 0 ? `no machine of ${app} runs in ${region}` : `no machine of ${app} runs`,
+    values: running.length > 0 ? { regions } : { machines: all.length },
+    fix:
+      running.length > 0
+        ? `give one of these regions: ${regions.join(', ')}`
+        : all.length === 0
+          ? 'make some: godwit deploy'
+          : `start one: godwit machine start ${all[0]?.id} -a ${app}`,
+  })
+}
+
+const byPlace = (a: Machine, b: Machine) =>
+  `${a.region} ${a.name}` < `${b.region} ${b.name}` ? -1 : 1
+
+async function ask(machines: readonly Machine[]): Promise<Machine> {
+  if (!process.stdin.isTTY) {
+    const fix = 'give --machine or --region'
+    throw new ApiInputError('cli.failed', { what: 'nobody is there to ask which machine', fix })
+  }
+  process.stderr.write(machineTable(machines))
+  const asking = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    const answer = (await asking.question('Which? (number in this list, or id) ')).trim()
+    const found = machines.find(({ id }) => id === answer) ?? machines[Number(answer) - 1]
+    if (found !== undefined) return found
+    throw new ApiInputError('cli.failed', { what: `not one of these machines: ${answer}` })
+  } finally {
+    asking.close()
+  }
+}

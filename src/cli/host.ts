@@ -1,0 +1,146 @@
+import { Command } from 'commander'
+import { createLog } from '#base'
+import type { PartStatus, PartVerb } from '#host'
+import { renderTable } from './table.ts'
+
+const CONFIG_FILE = '/var/lib/godwit/host.toml'
+
+type Print = (text: string) => void
+
+interface HostOptions {
+  readonly config: string
+  readonly json?: boolean
+}
+
+/** `godwit host`: all daemons of this host. */
+export function hostCommand(print: Print = (text) => void process.stdout.write(text)): Command {
+  return new Command('host')
+    .summary('all daemons of this host')
+    .description(
+      'Runs all daemons of this host, which follow from one file; docs/host.md is its manual.',
+    )
+    .addCommand(foundCommand(print))
+    .addCommand(runCommand())
+    .addCommand(statusCommand(print))
+    .addCommand(changeCommand('restart', 'stop a part and start it again', print))
+    .addCommand(changeCommand('stop', 'stop a part, until it is started again', print))
+    .addCommand(changeCommand('start', 'start a part that was stopped', print))
+    .addCommand(listCommand(print))
+}
+
+function foundCommand(print: Print): Command {
+  return new Command('found')
+    .summary('make the files of a new cluster, or of hosts that are added to it')
+    .description(
+      'Makes a folder for each host of a plan: what it is told and its secrets, to be copied to the host. Hosts that ' +
+        'were made before keep their secrets and learn of new ones. The folder holds the key of the cluster: keep it safe.',
+    )
+    .argument('<plan>', 'TOML: docs/operate.md shows one')
+    .requiredOption('--out <folder>', 'of the cluster')
+    .option('--json', 'print JSON')
+    .action(async (plan: string, { out, json }: { out: string; json?: boolean }) => {
+      const { foundInFolder } = await import('#host')
+      const founded = await foundInFolder(plan, out)
+      if (json) return print(`${JSON.stringify({ folder: out, ...founded })}\n`)
+      const { hosts, added } = founded
+      for (const host of hosts) print(`${added.includes(host) ? 'new ' : 'kept'} ${out}/${host}\n`)
+      print('next: copy each folder to /var/lib/godwit of its host, then `godwit install` there\n')
+    })
+    .addHelpText('after', `\nExample:\n  $ godwit host found cluster.toml --out ./cluster`)
+}
+
+const onHost = (name: string, summary: string) =>
+  new Command(name)
+    .summary(summary)
+    .description(`${summary[0]?.toUpperCase()}${summary.slice(1)}.`)
+    .option('-c, --config <file>', "the host's file", CONFIG_FILE)
+
+function runCommand(): Command {
+  return onHost('run', 'run all daemons of this host until told to stop')
+    .description(
+      'Runs all daemons of this host, in the foreground. SIGTERM and SIGINT end them, the last first; machines ' +
+        'run on. What a killed run left is ended before the next one starts it anew.',
+    )
+    .action(async ({ config }: HostOptions) => {
+      const { loadHostConfig, runHost } = await import('#host')
+      const log = createLog({ part: 'host' })
+      const stop = new AbortController()
+      const stopped = new Promise<void>((resolve) => {
+        stop.signal.addEventListener('abort', () => resolve())
+      })
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+        process.once(signal, () => stop.abort(new Error(`ended by ${signal}`)))
+      }
+      await using running = await runHost(loadHostConfig(config), { log })
+      running.supervisor.ready(stop.signal).then(
+        () => log.info('all parts are ready'),
+        () => undefined, // told to stop before
+      )
+      await stopped
+    })
+    .addHelpText('after', `\nExample:\n  $ godwit host run --config host.toml`)
+}
+
+function statusCommand(print: Print): Command {
+  return onHost('status', 'what runs on this host')
+    .option('--json', 'print JSON')
+    .action(async ({ config, json }: HostOptions) => {
+      const { hostSocketOf, hostStatus, loadHostConfig } = await import('#host')
+      show(await hostStatus(hostSocketOf(loadHostConfig(config))), json, print)
+    })
+    .addHelpText('after', `\nExample:\n  $ godwit host status`)
+}
+
+function changeCommand(verb: PartVerb, summary: string, print: Print): Command {
+  return onHost(verb, summary)
+    .argument('<part>', 'as `godwit host status` names it')
+    .option('--json', 'print JSON')
+    .action(async (part: string, { config, json }: HostOptions) => {
+      const { changePart, hostSocketOf, loadHostConfig } = await import('#host')
+      show(await changePart(hostSocketOf(loadHostConfig(config)), verb, part), json, print)
+    })
+    .addHelpText('after', `\nExample:\n  $ godwit host ${verb} flyd`)
+}
+
+function show(parts: readonly PartStatus[], json: boolean | undefined, print: Print): void {
+  if (json) {
+    print(`${JSON.stringify(parts, null, 2)}\n`)
+    return
+  }
+  const rows = parts.map(({ name, state, pid, restarts }) => [
+    name,
+    state,
+    pid === null ? '' : String(pid),
+    String(restarts),
+  ])
+  print(renderTable([['PART', 'STATE', 'PID', 'RESTARTS'], ...rows]))
+}
+
+const HOSTS_SQL =
+  'SELECT id, region, state, version, backhaul_ip, is_gateway, is_edge, cpus, memory_mb, ' +
+  "(SELECT count(*) FROM machines WHERE host_id = hosts.id AND state NOT IN ('destroyed')) AS machines " +
+  'FROM hosts ORDER BY region, id'
+
+function listCommand(print: Print): Command {
+  return onHost('list', 'all hosts of the cluster, as this one knows them')
+    .option('--json', 'print JSON')
+    .action(async ({ config, json }: HostOptions) => {
+      const { AGENT_URL, loadHostConfig } = await import('#host')
+      const { ApiClient, asObject } = await import('#corrosion')
+      loadHostConfig(config) // says so when this is no host
+      const client = new ApiClient({ url: AGENT_URL })
+      const hosts: Record<string, unknown>[] = []
+      for await (const event of client.query(HOSTS_SQL, [])) {
+        if (event.kind === 'row') hosts.push({ ...asObject(event.columns, event.cells) })
+      }
+      if (json) return print(`${JSON.stringify(hosts, null, 2)}\n`)
+      const rows = hosts.map((host) => [
+        ...['id', 'region', 'state', 'backhaul_ip'].map((name) => String(host[name])),
+        [host['is_gateway'] ? 'gateway' : '', host['is_edge'] ? 'edge' : ''].join(' ').trim(),
+        ...['cpus', 'memory_mb', 'machines', 'version'].map((name) => String(host[name])),
+      ])
+      const head = ['HOST', 'REGION', 'STATE', 'ADDRESS', 'ROLES', 'CPUS', 'MEMORY MB']
+      print(renderTable([[...head, 'MACHINES', 'VERSION'], ...rows]))
+    })
+    .addHelpText('after', `\nExample:\n  $ godwit host list --json | jq -r .[].id`)
+}
