@@ -35,10 +35,11 @@ exec '${process.execPath}' --disable-warning=ExperimentalWarning "$@"
 `
 const FAKE_SETUP = `
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
-appendFileSync('log', 'set-up\\n')
+const tests = process.argv.includes('--tests')
+appendFileSync('log', tests ? 'set-up for tests\\n' : 'set-up\\n')
 writeFileSync('proof', '')
 mkdirSync('build', { recursive: true })
-writeFileSync('build/setup.json', JSON.stringify({ key: process.argv[2], paths: ['proof'] }))
+writeFileSync('build/setup.json', JSON.stringify({ key: process.argv[2], tests, paths: ['proof'] }))
 `
 const SCRIPT = `
 if (process.argv[2] === 'wait') {
@@ -68,6 +69,7 @@ function checkout(t: TestContext) {
   put('bin/node', FAKE_NODE, 0o755)
   put('src/setup/main.ts', FAKE_SETUP)
   put('native/init/init.c', 'int main(void) { return 0; }\n')
+  put('native/bpf/network.c', 'int packets;\n')
   put('script.ts', SCRIPT)
   for (const name of ['package-lock.json', 'package.json', '.npmrc']) put(name, '{}')
   put('package.json', '{"type":"module"}')
@@ -110,6 +112,15 @@ test('the first start installs, sets up and runs the script; the second only run
   assert.equal(second.status, 42)
   assert.match(second.stderr, /^set-up: ready, nothing to do \(\d+\.\d\d s\)\n$/)
   assert.deepEqual(here.log(), ['npm ci', 'set-up'])
+})
+
+test('what tests need is installed when tests are asked for, and serves the rest as well', (t) => {
+  const here = checkout(t)
+  here.run('--', 'script.ts')
+  here.run('--tests', '--', 'script.ts')
+  here.run('--tests', '--', 'script.ts')
+  here.run('--', 'script.ts')
+  assert.deepEqual(here.log(), ['npm ci', 'set-up', 'set-up for tests'])
 })
 
 test('quiet and with nothing to do, not a byte is added to what the script prints', (t) => {
@@ -215,7 +226,7 @@ test('without root, a library that the pinned Node lacks is named with all other
   here.put('bin/node', `#!/bin/sh\n${broken}\n`, 0o755)
   here.put(
     'src/setup/packages.json',
-    '[{"name":"ours","proof":"no-such-command","why":"a reason"},{"name":"sh","proof":"sh","why":"x"}]',
+    '[{"name":"ours","proof":"no-such-command","why":"a reason"},{"name":"sh","proof":"sh","why":"x"},{"name":"peer","proof":"no-peer","why":"x","for":"tests"}]',
   )
   const node = join(here.root, 'node') // ours may lie where only root may go
   copyFileSync(process.execPath, node)

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 
 /**
  * Everything on this machine that a planet could leave behind, one line each: namespaces, mounts,
- * processes, loop devices, interfaces, routes, firewall tables, folders and pinned programs.
+ * processes, loop devices, interfaces, routes, firewall tables, control groups, folders and pinned programs.
  */
 export function takeSnapshot(): string[] {
   return [
@@ -18,6 +18,7 @@ export function takeSnapshot(): string[] {
       lines('ip', [family, 'route', 'show', 'table', 'all']).map((route) => `route ${route}`),
     ),
     ...lines('nft', ['list', 'tables']).map((table) => `firewall ${table}`),
+    ...controlGroups().map((group) => `control group ${group}`),
     ...['/run/godwit/planets', '/var/lib/godwit/planets', '/sys/fs/bpf'].flatMap((folder) =>
       entries(folder).map((name) => `file ${folder}/${name}`),
     ),
@@ -43,6 +44,19 @@ function lines(command: string, args: string[]): string[] {
     .split('\n')
     .map((line) => line.trim())
     .filter(Boolean)
+}
+
+/** Of machines, and of planets' nodes. */
+function controlGroups(): string[] {
+  const root = '/sys/fs/cgroup'
+  return [root, ...entries(root).map((name) => `${root}/${name}`)].flatMap((tree) =>
+    ['godwit', 'godwit-planets'].flatMap((parent) => {
+      const folder = `${tree}/${parent}`
+      return entries(folder)
+        .map((name) => `${folder}/${name}`)
+        .filter((path) => statSync(path, { throwIfNoEntry: false })?.isDirectory())
+    }),
+  )
 }
 
 /** Mount points. /run/netns itself is made by iproute2 at its first use and kept for good. */

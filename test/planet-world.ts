@@ -6,6 +6,7 @@ import {
   buildPlanet,
   loadTopology,
   planWorld,
+  type RequestLoopOptions,
   type RequestRecord,
   removePlanet,
   requestLoop,
@@ -85,9 +86,10 @@ export class Prober {
     world: World,
     node: string,
     urls: readonly string[] = ANYCAST_URLS,
-    intervalMs = 25,
+    { intervalMs = 25, deadlineMs = 2000, headers = {} }: Partial<RequestLoopOptions> = {},
   ) {
-    const [command, ...args] = requestLoop(urls, { intervalMs, deadlineMs: 2000 })
+    const options = { intervalMs, deadlineMs, headers }
+    const [command, ...args] = requestLoop(urls, options)
     this.#child = world.node(node).spawn(command, args)
     t.after(() => this.stop())
     let rest = ''

@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict'
+import { resolve } from 'node:path'
+import test from 'node:test'
+import { eventually, testPlanet } from './planet-world.ts'
+import { HOSTS, IMAGE, type Organisation, Platform } from './platform-on-planet.ts'
+
+const GODWIT = resolve(import.meta.dirname, '../bin/godwit')
+const LONG_MS = 90_000
+const [ams, iad, nrt] = HOSTS
+const hostOf = { ams, iad, nrt } as const
+type Region = keyof typeof hostOf
+
+interface Machine {
+  readonly id: string
+  readonly app: string
+  readonly by: Organisation
+  readonly host: string
+  readonly privateIp: string
+}
+
+test('machines made by curl alone have the private network', async (t) => {
+  const world = await testPlanet(t, 'network')
+  const platform = await Platform.start(t, world)
+
+  const make = async (app: string, region: Region, by: Organisation): Promise<Machine> => {
+    const path = `/apps/${app}/machines`
+    const body = { region, config: { image: IMAGE } }
+    const { id } = await platform.must(200, ams, 'POST', path, body, by)
+    const wait = `${path}/${id}/wait?state=started&timeout=60`
+    await platform.must(200, ams, 'GET', wait, undefined, by)
+    const { private_ip: privateIp } = await platform.must(
+      200,
+      ams,
+      'GET',
+      `${path}/${id}`,
+      undefined,
+      by,
+    )
+    return { id, app, by, host: hostOf[region], privateIp }
+  }
+  /** By flaps, as a user does it. What the command printed, its failure included. */
+  const exec = async ({ id, app, by }: Machine, ...command: string[]): Promise<string> => {
+    const path = `/apps/${app}/machines/${id}/exec`
+    const ask = () => platform.call(ams, 'POST', path, { command, timeout: 20 }, by)
+    // 429: asked too often
+    const { status, json } = await eventually(
+      'an exec',
+      ask,
+      (seen) => seen.status !== 429,
+      LONG_MS,
+    )
+    assert.equal(status, 200, JSON.stringify(json))
+    return `${json.stdout}${json.stderr}`
+  }
+  /** The supervisor first, which would start them anew. */
+  const killAllBut = async (kept: string, host: string): Promise<void> => {
+    const parts = await platform.box.parts(host)
+    const supervisor = world.commands(host).find(({ name }) => name === 'host')
+    assert.ok(supervisor !== undefined)
+    process.kill(supervisor.leader.pid, 'SIGKILL')
+    const ended = parts.filter(({ name }) => name !== kept).map(({ pid }) => String(pid))
+    await world.node(host).run('kill', ['-9', ...ended])
+  }
+  /** By its namespace, which needs no daemon. */
+  const inside = ({ id, host }: Machine, ...command: string[]): Promise<string> => {
+    const line = 'netns=$1; shift; nsenter --net="$netns" -- "$@" 2>&1 || true'
+    const words = ['-c', line, 'sh', `/run/netns/godwit-machine-${id}`, ...command]
+    return world.node(host).run('sh', words)
+  }
+  const ping = (to: string) => ['ping', '-c', '1', '-W', '3', to]
+  const isAnswered = (printed: string) => / 1 (packets )?received/.test(printed)
+  const lookUp = (name: string) => ['busybox', 'nslookup', '-type=aaaa', name, 'fdaa::3']
+  const addressesIn = (printed: string) =>
+    [...printed.matchAll(/has AAAA address (\S+)|Address(?: \d+)?: (fdaa:0:\S+)/g)]
+      .map(([, one, other]) => one ?? other ?? '')
+      .filter((address) => address.includes(':a7b:'))
+      .sort()
+
+  for (const [app, by] of [
+    ['heron', 'birds'],
+    ['shark', 'fish'],
+  ] as const) {
+    await platform.must(201, ams, 'POST', '/apps', { app_name: app, org_slug: by }, by)
+  }
+  const herons = [
+    await make('heron', 'ams', 'birds'),
+    await make('heron', 'iad', 'birds'),
+    await make('heron', 'nrt', 'birds'),
+  ] as const
+  const shark = await make('shark', 'ams', 'fish')
+  const herps = herons.map(({ privateIp }) => privateIp).sort()
+  const circle = herons.map(
+    (from, at) => [from, herons[(at + 1) % herons.length] as Machine] as const,
+  )
+
+  await t.test('each has an address of its network and its host', async () => {
+    for (const { host, privateIp } of [...herons, shark]) {
+      const printed = await world.node(host).run(GODWIT, ['net', 'status', '--json'])
+      const { machines, mesh } = JSON.parse(printed)
+      assert.ok(machines.some((one: Machine) => one.privateIp === privateIp))
+      assert.equal(mesh.length, 1)
+    }
+    const networks = new Set([...herons, shark].map(({ privateIp }) => privateIp.split(':a7b:')[0]))
+    assert.equal(networks.size, 2)
+  })
+
+  await t.test('those of one organisation reach each other by address and by name', async () => {
+    for (const [from, to] of circle) {
+      const pinged = () => exec(from, ...ping(to.privateIp))
+      await eventually(`${from.host} to ${to.host}`, pinged, isAnswered, LONG_MS)
+      const named = () => exec(from, ...lookUp('heron.internal')).then(addressesIn)
+      const isAll = (seen: string[]) => seen.join() === herps.join()
+      await eventually(`names at ${from.host}`, named, isAll, LONG_MS)
+      const [address] = addressesIn(await exec(from, ...lookUp(`${to.id}.vm.heron.internal`)))
+      assert.equal(address, to.privateIp)
+      const page = await exec(from, 'wget', '-qO-', `http://[${address}]/`)
+      assert.equal(page, 'a page\n')
+    }
+  })
+
+  await t.test('another organisation’s are neither reached nor resolved', async () => {
+    const [near, far] = herons
+    for (const to of [near, far]) {
+      assert.ok(!isAnswered(await exec(shark, 'ping', '-c', '1', '-W', '1', to.privateIp)))
+      assert.deepEqual(addressesIn(await exec(shark, ...lookUp('heron.internal'))), [])
+      assert.deepEqual(addressesIn(await exec(shark, ...lookUp(`${to.id}.vm.heron.internal`))), [])
+    }
+    const own = () => exec(shark, ...lookUp('shark.internal')).then(addressesIn)
+    await eventually('its own name', own, (seen) => seen.join() === shark.privateIp, LONG_MS)
+    const printed = await world.node(ams).run(GODWIT, ['net', 'status', '--json'])
+    const status = JSON.parse(printed).machines.find((one: Machine) => one.id === shark.id)
+    assert.ok(status.counters.drops.other_network >= 2)
+  })
+
+  await t.test(
+    'a person’s device reaches the organisation’s machines in any region, and no other’s',
+    async () => {
+      const client = world.node('iad-client')
+      const wireguard = (...words: string[]) =>
+        client.run(GODWIT, ['wireguard', ...words, ...platform.connection(iad)])
+      const rows = async () => JSON.parse(await wireguard('list', 'birds', '--json'))
+      const config = await eventually(
+        'a gateway in iad',
+        () => wireguard('create', 'birds', 'iad', 'laptop').catch((error) => String(error)),
+        (printed) => printed.startsWith('[Interface]'),
+        LONG_MS,
+      )
+      const [address = '', dns = ''] = ['Address', 'DNS'].map(
+        (key) => new RegExp(`^${key} = (\\S+)$`, 'm').exec(config)?.[1],
+      )
+      const [, prefix = ''] = /^AllowedIPs = (\S+)$/m.exec(config) ?? []
+      const [, gatewayKey = ''] = /^PublicKey = (\S+)$/m.exec(config) ?? []
+      assert.ok(address.startsWith(dns.replace('::3', ':a7b:')) && address.endsWith('2/120'))
+      // What wg-quick does with the file, but for resolv.conf, which a city shares with its computer.
+      const up = `
+      ip link add laptop type wireguard 2>/dev/null || wireguard-go laptop
+      sed -e '/^Address/d; /^DNS/d' | wg setconf laptop /dev/stdin
+      ip -6 address add ${address} dev laptop nodad
+      ip link set laptop mtu 1420 up
+      ip -6 route add ${prefix} dev laptop`
+      await client.run('sh', ['-ec', `printf %s "$1" | (${up})`, 'sh', config])
+      const asPerson = (...command: string[]) =>
+        client.run('sh', ['-c', '"$@" 2>&1 || true', 'sh', ...command])
+      const askName = (name: string) => asPerson('busybox', 'nslookup', '-type=aaaa', name, dns)
+      const named = async () => addressesIn(await askName('heron.internal'))
+      await eventually('names', named, (seen) => seen.join() === herps.join(), LONG_MS)
+      for (const { id } of herons) {
+        const [at] = addressesIn(await askName(`${id}.vm.heron.internal`))
+        const page = () => asPerson('curl', '-sS', '--max-time', '5', `http://[${at}]/`)
+        await eventually(`the page of ${id}`, page, (seen) => seen === 'a page\n', LONG_MS)
+      }
+      const [own] = address.split('/')
+      const peerName = await exec(herons[2], ...lookUp('laptop._peer.internal'))
+      assert.deepEqual(addressesIn(peerName), [own])
+      assert.ok(
+        isAnswered(await exec(herons[2], ...ping(String(own)))),
+        'a machine finds the device',
+      )
+      await client.run('ip', ['-6', 'route', 'add', `${shark.privateIp}/128`, 'dev', 'laptop'])
+      await client.run('wg', ['set', 'laptop', 'peer', gatewayKey, 'allowed-ips', 'fdaa::/16'])
+      assert.ok(!isAnswered(await asPerson('ping', '-c', '1', '-W', '1', shark.privateIp)))
+      assert.deepEqual(addressesIn(await askName('shark.internal')), [])
+      const isHeard = (seen: { last_handshake: string | null }[]) =>
+        seen[0]?.last_handshake !== null
+      await eventually('its handshake in its status', rows, isHeard, LONG_MS)
+      await wireguard('remove', 'birds', 'laptop')
+      const reach = () => asPerson('ping', '-c', '1', '-W', '1', herons[0].privateIp)
+      await eventually('the cut', reach, (printed) => !isAnswered(printed), LONG_MS)
+      await client.run('ip', ['link', 'delete', 'laptop'])
+    },
+  )
+
+  await t.test('a host changes its key and no packet is lost', async () => {
+    const [from, , to] = herons
+    const flow = inside(from, 'ping', '-i', '0.05', '-c', '100', '-W', '3', to.privateIp)
+    await world.node(nrt).run(GODWIT, ['net', 'rotate-key'])
+    assert.match(await flow, / 0% packet loss/)
+    const keys = async () => {
+      const printed = await world.node(ams).run(GODWIT, ['net', 'status', '--json'])
+      return JSON.parse(printed).peers.filter((one: { handshakeMs?: number }) => one.handshakeMs)
+        .length
+    }
+    await eventually('a handshake under the new key', keys, (count) => count >= 3, LONG_MS)
+  })
+
+  await t.test('round trips between hosts are measured and told to all', async () => {
+    const body = '"SELECT host_id, peer_id, rtt_us FROM host_links WHERE rtt_us IS NOT NULL"'
+    const words = ['-s', '-H', 'content-type: application/json', '-d', body]
+    const ask = () => world.node(nrt).run('curl', [...words, 'http://127.0.0.1:8080/v1/queries'])
+    const isRow = (line: string) => line.includes('"row"')
+    const count = async () => (await ask()).split('\n').filter(isRow).length
+    await eventually('a row for each pair of hosts', count, (seen) => seen === 6, LONG_MS)
+  })
+
+  await t.test(
+    'traffic and names go on without corrosion, flyd, NATS and the mesh’s daemon',
+    async () => {
+      for (const host of HOSTS) await killAllBut('dns', host)
+      for (const [from, to] of circle) {
+        assert.ok(
+          isAnswered(await inside(from, ...ping(to.privateIp))),
+          `${from.host} to ${to.host}`,
+        )
+        assert.deepEqual(addressesIn(await inside(from, ...lookUp('heron.internal'))), herps)
+      }
+      assert.deepEqual(addressesIn(await inside(shark, ...lookUp('heron.internal'))), [])
+      const page = await inside(
+        herons[0],
+        'busybox',
+        'wget',
+        '-qO-',
+        `http://[${herons[2].privateIp}]/`,
+      )
+      assert.equal(page, 'a page\n')
+    },
+  )
+})
