@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -69,6 +69,7 @@ const reads: ReadonlySet<keyof AccountsReads> = new Set<keyof AccountsReads>([
   'addresses',
   'wireguardPeers',
   'hostnames',
+  'customCertificateKey',
   'releases',
   'rootKeys',
   'rootKeySecret',
@@ -228,6 +229,36 @@ test('after resealing, the former sealing key may leave the ring', () => {
     using after = world(path, ringOf(newKeyLine('second', seededRandom(2))))
     assert.deepEqual(after.rootKeySecret(Buffer.from(kid, 'hex')), key)
     assert.equal(after.openSecrets(call, { app: 'web', host: 'h' }).get('A'), 'one')
+  })
+})
+
+test('a certificate that somebody brought is of one app, sealed, and gone with its name', () => {
+  withFile((path) => {
+    using accounts = furnished(world(path, ringOf(firstLine)))
+    const [app, hostname, key] = ['web', 'www.example.com', 'what nobody reads']
+    const brought = { chain: 'CHAIN', key, notBeforeMs: 1, notAfterMs: 2 }
+    const only = () => accounts.hostnames(app)[0]
+    accounts.setCustomCertificate(call, { app, hostname: 'WWW.example.com', ...brought })
+    assert.equal(only()?.wantsAcme, false)
+    accounts.addHostname(call, { app, hostname })
+    const { chain, notAfterMs } = only()?.custom ?? {}
+    assert.deepEqual([only()?.wantsAcme, chain, notAfterMs], [true, 'CHAIN', 2])
+    accounts.createApp(call, { organization: 'acme', app: 'other' })
+    assert.throws(
+      () => accounts.setCustomCertificate(call, { app: 'other', hostname, ...brought }),
+      code('accounts.taken'),
+    )
+    const theirs = { app: 'other', hostname }
+    assert.throws(() => accounts.removeCustomCertificate(call, theirs), code('accounts.not_found'))
+    assert.throws(() => accounts.stopAcme(call, theirs), code('accounts.not_found'))
+    assert.equal(accounts.customCertificateKey(hostname), key)
+    assert.ok(!readFileSync(path).includes(key) && !readFileSync(`${path}-wal`).includes(key))
+    assert.ok(!JSON.stringify(accounts.audit()).includes(key))
+    using rotated = world(path, ringOf(bothLines))
+    assert.ok(rotated.reseal(call, {}) >= 1)
+    assert.equal(rotated.customCertificateKey(hostname), key)
+    accounts.removeHostname(call, { app, hostname })
+    assert.equal(accounts.customCertificateKey(hostname), undefined)
   })
 })
 

@@ -53,6 +53,8 @@ export interface AccountsReads {
   wireguardPeers(organization: string): readonly WireGuardPeer[]
   /** Names of its own that it is to have certificates for. */
   hostnames(app: string): readonly HostnameRecord[]
+  /** The private key of the certificate that somebody brought for it, PEM; undefined: nobody has. */
+  customCertificateKey(hostname: string): string | undefined
   /** Newest first. @param limit of them. @default 25, at most 1,000 */
   releases(app: string, limit?: number): readonly Release[]
   rootKeys(organization: string): readonly RootKey[]
@@ -105,6 +107,17 @@ export interface AccountsWrites {
   /** Twice is once. @throws AccountsError accounts.taken: another app has it */
   addHostname: Write<{ app: string; hostname: string }, void>
   removeHostname: Write<{ app: string; hostname: string }, void>
+  /**
+   * A certificate that somebody brought, in place of one brought before; who calls has checked it. A name that
+   * the app does not have is added, and no other certificate is got for it.
+   *
+   * @throws AccountsError accounts.taken: another app has the name
+   */
+  setCustomCertificate: Write<NewCustomCertificate, void>
+  /** The name stays. @throws AccountsError accounts.not_found */
+  removeCustomCertificate: Write<{ app: string; hostname: string }, void>
+  /** The name stays, and no certificate is got for it any more. @throws AccountsError accounts.not_found */
+  stopAcme: Write<{ app: string; hostname: string }, void>
   /** Lets whoever has the private key into machines. @throws SshError ssh.key_bad */
   issueSshCertificate: Write<NewSshCertificate, { certificate: string; expiresAtMs: number }>
   /** The next version of the app. The newest 500 are kept. */
@@ -236,6 +249,25 @@ export interface HostnameRecord {
   /** In lower case; `*.` before it for all names directly below. */
   readonly hostname: string
   readonly createdAtMs: number
+  /** The platform is to get and renew a certificate for it. */
+  readonly wantsAcme: boolean
+  /** That somebody brought. */
+  readonly custom: CustomCertificate | undefined
+}
+
+export interface CustomCertificate {
+  /** PEM, the leaf first. */
+  readonly chain: string
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+  readonly createdAtMs: number
+}
+
+export interface NewCustomCertificate extends Omit<CustomCertificate, 'createdAtMs'> {
+  readonly app: string
+  readonly hostname: string
+  /** PEM. */
+  readonly key: string
 }
 
 export type ReleaseStatus = 'pending' | 'running' | 'complete' | 'failed' | 'interrupted'

@@ -108,6 +108,14 @@ CREATE TABLE ssh_authorities (
   sealed BLOB NOT NULL, -- the seed of an Ed25519 key; context ssh:<organization>
   public_key BLOB NOT NULL, created_at_ms INTEGER NOT NULL) STRICT;
 `,
+  `
+ALTER TABLE hostnames ADD COLUMN wants_acme INTEGER NOT NULL DEFAULT 1;
+CREATE TABLE custom_certificates (
+  hostname TEXT PRIMARY KEY REFERENCES hostnames ON DELETE CASCADE, chain_pem TEXT NOT NULL,
+  sealed BLOB NOT NULL, -- the private key; context certificate:<hostname>
+  not_before_ms INTEGER NOT NULL, not_after_ms INTEGER NOT NULL,
+  created_at_ms INTEGER NOT NULL) STRICT;
+`,
 ]
 
 /** The database at the newest version. @throws AccountsError accounts.schema_newer */

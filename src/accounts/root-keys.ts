@@ -1,6 +1,7 @@
 import type { Accounts, RootKey } from './accounts.ts'
 import { digestContext, secretContext } from './app-secrets.ts'
 import { AccountsError, notFound } from './errors.ts'
+import { certificateContext } from './hostnames.ts'
 import { identityContext } from './identity-keys.ts'
 import { requireOrganization } from './organizations.ts'
 import { secretKeyContext } from './secret-keys/secret-keys.ts'
@@ -75,6 +76,9 @@ export const rootKeyWrites = (
       secretContext(Number(row['app']), String(row['name'])),
     ) +
     resealTable(store, 'identity_keys', 'kid', (row) => identityContext(String(row['kid']))) +
+    resealTable(store, 'custom_certificates', 'hostname', (row) =>
+      certificateContext(String(row['hostname'])),
+    ) +
     resealTable(store, 'secret_keys', 'app, name', (row) =>
       secretKeyContext(Number(row['app']), String(row['name'])),
     ),

@@ -159,7 +159,7 @@ CREATE TABLE certs (
   hostname TEXT NOT NULL,
   host_id TEXT NOT NULL,
   app_id TEXT NOT NULL DEFAULT '',
-  source TEXT NOT NULL DEFAULT 'acme',       -- acme, custom, local
+  source TEXT NOT NULL DEFAULT 'acme',       -- acme, local
   chain_pem TEXT NOT NULL DEFAULT '',
   sealed_key BLOB,                           -- readable by edges only
   not_before INTEGER NOT NULL DEFAULT 0,
@@ -168,6 +168,19 @@ CREATE TABLE certs (
   state TEXT NOT NULL DEFAULT 'pending',
   updated_at INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (hostname, host_id)
+);
+
+-- Host names that somebody brought a certificate for, or that no certificate is got for (chain_pem ''). Owner: the
+-- gateway that wrote it last.
+CREATE TABLE custom_certs (
+  hostname TEXT NOT NULL PRIMARY KEY,
+  host_id TEXT NOT NULL DEFAULT '',
+  app_id TEXT NOT NULL DEFAULT '',
+  chain_pem TEXT NOT NULL DEFAULT '',
+  sealed_key BLOB,                           -- readable by edges only
+  not_before INTEGER NOT NULL DEFAULT 0,
+  not_after INTEGER NOT NULL DEFAULT 0,
+  updated_at INTEGER NOT NULL DEFAULT 0
 );
 
 -- Answers to ACME challenges that any edge may be asked for. Owner: the host that orders.

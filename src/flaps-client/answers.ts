@@ -203,11 +203,18 @@ export interface Certificate {
   /** DNS leads the name to the app. Not in a list. */
   readonly configured?: boolean
   readonly certificates?: readonly {
+    /** `custom`: somebody brought it. */
     readonly source: string
     readonly issuer: string
     readonly expires_at: string
   }[]
   readonly dns_requirements?: { readonly a: readonly string[]; readonly aaaa: readonly string[] }
   readonly dns_records?: { readonly resolved_addresses: readonly string[] }
+  readonly validation_errors?: readonly {
+    readonly message: string
+    readonly remediation: string
+  }[]
+  /** Of what was removed just now. */
+  readonly warning?: string
   readonly created_at: string
 }

@@ -304,6 +304,28 @@ export class FlapsClient implements Disposable {
     return this.call('POST', path, call)
   }
 
+  /** Brings a certificate. */
+  importCertificate(
+    app: string,
+    hostname: string,
+    { fullchain, privateKey }: { readonly fullchain: string; readonly privateKey: string },
+    call?: Call,
+  ): Promise<Certificate> {
+    const body = { hostname, fullchain, private_key: privateKey }
+    return this.call('POST', `${certificatesOf(app)}/custom`, { ...call, body })
+  }
+
+  /** The name stays. @param kind `custom`: what somebody brought; `acme`: what the platform gets */
+  removeOneCertificate(
+    app: string,
+    hostname: string,
+    kind: 'custom' | 'acme',
+    call?: Call,
+  ): Promise<Certificate> {
+    const path = `${certificatesOf(app)}/${encodeURIComponent(hostname)}/${kind}`
+    return this.call('DELETE', path, call)
+  }
+
   async removeCertificate(app: string, hostname: string, call?: Call): Promise<void> {
     const path = `${certificatesOf(app)}/${encodeURIComponent(hostname)}`
     await this.call('DELETE', path, call)

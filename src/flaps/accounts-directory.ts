@@ -142,28 +142,40 @@ function addressesOf(options: AccountsDirectoryOptions): AppAddresses {
 }
 
 function hostnamesOf({ accounts, changed }: AccountsDirectoryOptions): AppHostnames {
+  const change = (write: () => void) => {
+    write()
+    changed?.()
+  }
+  const orNone = (write: () => void): boolean => {
+    try {
+      change(write)
+      return true
+    } catch (error) {
+      if (errorCode(error) === 'accounts.not_found') return false
+      throw error
+    }
+  }
+  const orUnfit = (write: () => void): void => {
+    try {
+      change(write)
+    } catch (error) {
+      const code = errorCode(error) ?? ''
+      if (!['accounts.taken', 'accounts.bad_input'].includes(code)) throw error
+      throw refuse('flaps.unprocessable', `Validation failed: ${(error as Error).message}`, error)
+    }
+  }
   return {
     list: async ({ name }) => accounts.hostnames(nameOf(accounts, name)),
-    async add({ name }, hostname, by) {
-      try {
-        accounts.addHostname(callOf(by), { app: name, hostname })
-        changed?.()
-      } catch (error) {
-        const code = errorCode(error) ?? ''
-        if (!['accounts.taken', 'accounts.bad_input'].includes(code)) throw error
-        throw refuse('flaps.unprocessable', `Validation failed: ${(error as Error).message}`, error)
-      }
-    },
-    async remove({ name }, hostname, by) {
-      try {
-        accounts.removeHostname(callOf(by), { app: name, hostname })
-        changed?.()
-        return true
-      } catch (error) {
-        if (errorCode(error) === 'accounts.not_found') return false
-        throw error
-      }
-    },
+    add: async ({ name }, hostname, by) =>
+      orUnfit(() => accounts.addHostname(callOf(by), { app: name, hostname })),
+    remove: async ({ name }, hostname, by) =>
+      orNone(() => accounts.removeHostname(callOf(by), { app: name, hostname })),
+    setCustom: async ({ name }, hostname, brought, by) =>
+      orUnfit(() => accounts.setCustomCertificate(callOf(by), { app: name, hostname, ...brought })),
+    removeCustom: async ({ name }, hostname, by) =>
+      orNone(() => accounts.removeCustomCertificate(callOf(by), { app: name, hostname })),
+    stopAcme: async ({ name }, hostname, by) =>
+      orNone(() => accounts.stopAcme(callOf(by), { app: name, hostname })),
   }
 }
 

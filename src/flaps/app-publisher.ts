@@ -11,7 +11,7 @@ import {
   type Statement,
   wantedAppRows,
 } from './app-rows.ts'
-import { certificateChanges } from './certificate-rows.ts'
+import { certificateChanges, type EdgeSeal } from './certificate-rows.ts'
 
 export interface AppPublisherOptions {
   readonly accounts: Accounts
@@ -20,6 +20,8 @@ export interface AppPublisherOptions {
   /** Writes to it, by the corrosion agent of this host. */
   readonly write: (statements: readonly Statement[], signal: AbortSignal) => Promise<unknown>
   readonly hostId: string
+  /** Absent: this gateway leaves the certificates that people brought to others. */
+  readonly edgeSeal?: EdgeSeal | undefined
   /** A difference that another gateway made is its own to mend, unless it does not for so long. @default 5,000 */
   readonly adoptAfterMs?: number
   readonly clock: Clock
@@ -130,7 +132,7 @@ export class AppPublisher implements AsyncDisposable {
       }
     }
     for (const [key, row] of stored) if (!wanted.has(key)) found.set(key, deleteStatement(row))
-    for (const [key, statement] of certificateChanges(accounts, database, hostId)) {
+    for (const [key, statement] of certificateChanges(this.#options)) {
       found.set(key, statement)
     }
     return found

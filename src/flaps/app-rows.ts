@@ -56,7 +56,10 @@ export function wantedAppRows(accounts: Accounts): AppRows {
 export const keyOf = ({ table, key }: Pick<AppRow, 'table' | 'key'>): string =>
   [table, ...key].join(' ')
 
-export type Statement = readonly [sql: string, values: readonly (string | number)[]]
+export type Statement = readonly [
+  sql: string,
+  values: readonly (string | number | null | Uint8Array)[],
+]
 
 export function putStatement({ table, key, cells }: AppRow, hostId: string): Statement {
   const { key: keyColumns, cells: others } = APP_TABLES[table]

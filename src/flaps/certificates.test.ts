@@ -81,10 +81,9 @@ test('a name is of one app, and rows ask for its certificate until it is given u
   database.exec(PLATFORM_SCHEMA)
   database.exec(`INSERT INTO certs (hostname, host_id) VALUES ('*.platform.example', 'edge')`)
   const settle = () => {
-    for (const [sql, values] of certificateChanges(accounts, database, 'g1').values()) {
-      database.prepare(sql).run(...values)
-    }
-    assert.equal(certificateChanges(accounts, database, 'g1').size, 0)
+    const changes = () => certificateChanges({ accounts, database, hostId: 'g1' })
+    for (const [sql, values] of changes().values()) database.prepare(sql).run(...values)
+    assert.equal(changes().size, 0)
     const rows = database.prepare('SELECT hostname, host_id, state FROM certs ORDER BY 1, 2').all()
     return rows.map((row) => Object.values(row).join(' '))
   }

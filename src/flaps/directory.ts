@@ -1,4 +1,4 @@
-import type { KeyUse } from '#accounts'
+import type { CustomCertificate, KeyUse } from '#accounts'
 import type { Verifier, WireInteger } from '#macaroon'
 import type { GatewayRow } from './rows.ts'
 
@@ -169,12 +169,38 @@ export interface AppHostnames {
   add(app: App, hostname: string, by: Author): Promise<void>
   /** False: the app does not have it. */
   remove(app: App, hostname: string, by: Author): Promise<boolean>
+  /**
+   * A certificate that somebody brought, in place of one brought before. Adds the name, too.
+   *
+   * @throws FlapsError flaps.unprocessable: no host name, or another app has it
+   */
+  setCustom(app: App, hostname: string, brought: BroughtCertificate, by: Author): Promise<void>
+  /** The name stays. False: there is none. */
+  removeCustom(app: App, hostname: string, by: Author): Promise<boolean>
+  /** The name stays, and the edges get nothing for it any more. False: they did not. */
+  stopAcme(app: App, hostname: string, by: Author): Promise<boolean>
+}
+
+/** That the API has checked: docs/machines-api.md. */
+export interface BroughtCertificate {
+  /** PEM, the leaf first. */
+  readonly chain: string
+  /** PKCS #8, PEM. */
+  readonly key: string
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
 }
 
 export interface AppHostname {
   readonly hostname: string
   readonly createdAtMs: number
+  /** The edges are to get and renew a certificate. */
+  readonly wantsAcme: boolean
+  /** That somebody brought. */
+  readonly custom: CustomCertificate | undefined
 }
+
+export type { CustomCertificate }
 
 /** What was deployed. The API keeps it for whoever deploys next; it means nothing to hosts. */
 export interface AppReleases {

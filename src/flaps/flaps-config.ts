@@ -28,6 +28,11 @@ const flapsSchema = Type.Object(
           /** Its HTTP API, by which apps and addresses are told to other hosts. */
           url: Type.String({ default: 'http://127.0.0.1:8080' }),
           token: Type.Optional(Type.String()),
+          /**
+           * The key ring of the edges, which keys of certificates that people bring are sealed with. Absent: another
+           * gateway gives them to edges.
+           */
+          edge_keys: Type.Optional(Type.String()),
         },
         closed,
       ),

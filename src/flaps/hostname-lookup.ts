@@ -6,7 +6,17 @@ export interface DnsRecords {
   readonly a: readonly string[]
   readonly aaaa: readonly string[]
   readonly cname: readonly string[]
+  /** Of `_fly-ownership.<name>`: values that name an app or organisation. */
+  readonly ownershipTxt: readonly string[]
+  /** Of `_acme-challenge.<name>`. */
+  readonly acmeChallengeCname: readonly string[]
 }
+
+/** Where DNS says whose a name is, and where it hands the proof for authorities on. */
+export const ownershipName = (hostname: string): string => `_fly-ownership.${bare(hostname)}`
+export const acmeChallengeName = (hostname: string): string => `_acme-challenge.${bare(hostname)}`
+/** Without `*.`: RFC 8555, section 8.4. */
+const bare = (hostname: string) => hostname.replace(/^\*\./, '')
 
 export interface HostnameLookup {
   /** What cannot be had within a few seconds is not there. */
@@ -25,12 +35,15 @@ export function systemLookup(): HostnameLookup {
       signal.addEventListener('abort', onAbort, { once: true })
       try {
         const name = hostname.replace(/^\*\./, 'godwit-check.')
-        const [a, aaaa, cname] = await Promise.all([
+        const [a, aaaa, cname, texts, acmeChallengeCname] = await Promise.all([
           orNone(resolver.resolve4(name)),
           orNone(resolver.resolve6(name)),
           orNone(resolver.resolveCname(name)),
+          orNone(resolver.resolveTxt(ownershipName(hostname))),
+          orNone(resolver.resolveCname(acmeChallengeName(hostname))),
         ])
-        return { a, aaaa, cname }
+        const ownershipTxt = texts.flatMap((parts) => parts.join('').split(';')).map(trimmed)
+        return { a, aaaa, cname, ownershipTxt, acmeChallengeCname }
       } finally {
         signal.removeEventListener('abort', onAbort)
       }
@@ -38,8 +51,10 @@ export function systemLookup(): HostnameLookup {
   }
 }
 
+const trimmed = (text: string) => text.trim()
+
 /** Each refusal of a name server has a code such as ENODATA; anything else is our mistake. */
-async function orNone(answer: Promise<string[]>): Promise<string[]> {
+async function orNone<Record>(answer: Promise<Record[]>): Promise<Record[]> {
   try {
     return await answer
   } catch (error) {

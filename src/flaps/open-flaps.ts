@@ -10,7 +10,9 @@ import { keepLogStream, LogReader } from '#observe'
 import { accountsDirectory } from './accounts-directory.ts'
 import { accountsMachineNames } from './accounts-machine-names.ts'
 import { AppPublisher } from './app-publisher.ts'
+import type { Statement } from './app-rows.ts'
 import { backhaulListen } from './backhaul-listen.ts'
+import type { EdgeSeal } from './certificate-rows.ts'
 import { corrosionRows } from './corrosion-rows.ts'
 import { type FlapsConfig, parseListen } from './flaps-config.ts'
 import { serveGatewayApi } from './gateway-api.ts'
@@ -42,7 +44,7 @@ export interface OpenFlaps extends RunningFlaps {
  * An instance of the API over what its configuration names. It needs neither NATS nor any host to
  * start: what they are needed for is refused until they are there.
  *
- * @throws Net6Error net6.mesh_away
+ * @throws Net6Error net6.mesh_away; CertificateError certificates.key_ring_bad
  */
 export async function openFlaps(config: FlapsConfig, { log }: { log: Log }): Promise<OpenFlaps> {
   const clock = systemClock
@@ -91,7 +93,7 @@ export async function openFlaps(config: FlapsConfig, { log }: { log: Log }): Pro
     }),
   )
   const publisher =
-    config.agent && opened.use(publishApps(config.agent, { accounts, database, log }))
+    config.agent && opened.use(await publishApps(config.agent, { accounts, database, log }))
   const changed = () => publisher?.changed()
   const services = {
     clock,
@@ -143,18 +145,33 @@ export async function openFlaps(config: FlapsConfig, { log }: { log: Log }): Pro
   }
 }
 
-function publishApps(
-  { host: hostId, url, token }: NonNullable<FlapsConfig['agent']>,
+async function publishApps(
+  { host: hostId, url, token, edge_keys: edgeKeys }: NonNullable<FlapsConfig['agent']>,
   around: { accounts: Accounts; database: DatabaseSync; log: Log },
-): AppPublisher {
+): Promise<AppPublisher> {
   const client = new ApiClient({ url, ...(token === undefined ? {} : { bearerToken: token }) })
   return new AppPublisher({
     ...around,
     hostId,
-    write: (statements, signal) => client.transaction(statements, { signal }),
+    edgeSeal: edgeKeys === undefined ? undefined : await openEdgeSeal(edgeKeys),
+    write: (statements, signal) => client.transaction(statements.map(asJson), { signal }),
     clock: systemClock,
     random: systemRandom,
   })
+}
+
+/** Blobs travel as arrays of bytes. */
+const asJson = ([sql, values]: Statement) =>
+  [sql, values.map((value) => (value instanceof Uint8Array ? [...value] : value))] as const
+
+/** The proxy's part is loaded here alone: who seals nothing does without it. */
+async function openEdgeSeal(path: string): Promise<EdgeSeal> {
+  const { customSealContext, readEdgeKeyRing } = await import('#proxy')
+  const ring = readEdgeKeyRing(path, systemRandom)
+  return {
+    seal: (hostname, key) => ring.seal(Buffer.from(key), customSealContext(hostname)),
+    isNewest: (sealed) => ring.isNewest(sealed),
+  }
 }
 
 function tlsOf({ tls }: FlapsConfig) {

@@ -31,7 +31,11 @@ export { acmeAuthority } from './certificates/acme-authority.ts'
 export { CertificateKeeper } from './certificates/certificate-keeper.ts'
 export type { CertificateRows, DnsHook } from './certificates/certificate-orders.ts'
 export { CertificateOrders } from './certificates/certificate-orders.ts'
-export { CertificateStore, sealContext } from './certificates/certificate-store.ts'
+export {
+  CertificateStore,
+  customSealContext,
+  sealContext,
+} from './certificates/certificate-store.ts'
 export { corrosionCertificateRows } from './certificates/corrosion-certificate-rows.ts'
 export { EdgeKeyRing, readEdgeKeyRing } from './certificates/edge-key-ring.ts'
 export { CertificateError } from './certificates/errors.ts'

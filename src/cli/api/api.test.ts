@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -306,6 +306,31 @@ test('certs says what DNS must say until it does, and what there is then', async
   })
   assert.match(checked.printed, /Let's Encrypt, until 2026-04-01/)
   assert.doesNotMatch(checked.printed, /next/)
+  const folder = mkdtempSync(join(tmpdir(), 'godwit-certs-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  for (const name of ['chain', 'key']) writeFileSync(join(folder, name), `the ${name}\n`)
+  const files = ['--fullchain', join(folder, 'chain'), '--private-key', join(folder, 'key')]
+  const warned = [{ message: 'it ends soon', remediation: 'import its successor' }]
+  const own = { ...active, certificates: [{ ...issued, source: 'custom' }] }
+  const imported = await run(
+    t,
+    certsCommand,
+    ['import', 'www.example.com', ...files, '-a', 'web'],
+    {
+      [`POST ${path}/custom`]: { ...own, validation_errors: warned },
+    },
+  )
+  const sent = { hostname: 'www.example.com', fullchain: 'the chain\n', private_key: 'the key\n' }
+  assert.deepEqual(imported.asked, [`POST ${path}/custom ${JSON.stringify(sent)}`])
+  assert.match(imported.printed, /Own certificate +Let's Encrypt/)
+  assert.match(imported.printed, /Warning +it ends soon: import its successor/)
+  const only = ['remove', 'www.example.com', '--only', 'custom', '--yes', '-a', 'web']
+  const kept = await run(t, certsCommand, only, {
+    [`DELETE ${path}/www.example.com/custom`]: { ...active, warning: 'none any more' },
+  })
+  assert.match(kept.printed, /Warning +none any more/)
+  const lost = ['import', 'a.b', '--fullchain', 'nowhere', '--private-key', 'nowhere', '-a', 'web']
+  await assert.rejects(run(t, certsCommand, lost, {}), { code: 'cli.file_unreadable' })
   const listed = await run(t, certsCommand, ['list', '-a', 'web'], {
     [`GET ${path}?limit=500`]: { certificates: [pending] },
   })

@@ -1,9 +1,11 @@
-import { Command } from 'commander'
+import { readFileSync } from 'node:fs'
+import { Command, Option } from 'commander'
 import type { Certificate } from '#flaps-client'
 import { renderTable } from '../table.ts'
 import { type AppCommandOptions, appCommand, withApp } from './app-command.ts'
 import { confirmed } from './confirm.ts'
 import { type Print, printOut } from './connection.ts'
+import { ApiInputError } from './input-error.ts'
 import { ago } from './machine-table.ts'
 
 /** `godwit certs`: host names of an app's own, and their certificates. */
@@ -37,6 +39,22 @@ export function certsCommand(print: Print = printOut): Command {
       }),
     )
     .addCommand(
+      appCommand('import', 'serve a host name with a certificate that you bring', [
+        'certs import www.example.com --fullchain chain.pem --private-key key.pem -a web',
+      ])
+        .argument('<name>')
+        .requiredOption('--fullchain <file>', 'PEM: the certificate, then who signed it')
+        .requiredOption('--private-key <file>', 'PEM, without a passphrase; RSA or ECDSA')
+        .action((name: string, options: AppCommandOptions & ImportOptions) =>
+          withApp(options, async ({ client, app }) => {
+            const fullchain = readPem(options.fullchain)
+            const privateKey = readPem(options.privateKey)
+            const made = await client.importCertificate(app, name, { fullchain, privateKey })
+            print(options.json ? `${JSON.stringify(made)}\n` : describe(made))
+          }),
+        ),
+    )
+    .addCommand(
       oneName('check', 'look at a host name: its DNS now, its certificates', {
         aliases: ['show'],
         print,
@@ -50,9 +68,28 @@ export function certsCommand(print: Print = printOut): Command {
         .alias('delete')
         .argument('<name...>')
         .option('-y, --yes', 'do not ask')
-        .action((names: string[], options: AppCommandOptions & { yes?: boolean }) =>
+        .addOption(
+          new Option('--only <kind>', 'keep the name, and the other kind of certificate').choices([
+            'custom',
+            'acme',
+          ]),
+        )
+        .action((names: string[], options: AppCommandOptions & RemoveOptions) =>
           withApp(options, async ({ client, app }) => {
-            await confirmed(`serve ${app} under ${names.join(', ')} no more?`, options.yes === true)
+            const { only } = options
+            const what =
+              only === undefined
+                ? `serve ${app} under ${names.join(', ')} no more?`
+                : `remove the ${only} certificate of ${names.join(', ')}?`
+            await confirmed(what, options.yes === true)
+            if (only !== undefined) {
+              const left = await Promise.all(
+                names.map((name) => client.removeOneCertificate(app, name, only)),
+              )
+              return print(
+                options.json ? `${JSON.stringify(left)}\n` : left.map(describe).join('\n'),
+              )
+            }
             for (const name of names) {
               await client.removeCertificate(app, name)
               if (!options.json) print(`${name} is removed\n`)
@@ -61,6 +98,30 @@ export function certsCommand(print: Print = printOut): Command {
           }),
         ),
     )
+}
+
+interface ImportOptions {
+  readonly fullchain: string
+  readonly privateKey: string
+}
+
+interface RemoveOptions {
+  readonly yes?: boolean
+  readonly only?: 'custom' | 'acme'
+}
+
+/** @throws ApiInputError cli.file_unreadable */
+function readPem(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new ApiInputError('cli.file_unreadable', {
+      what: 'cannot read the file',
+      values: { file },
+      fix: 'name a PEM file that you may read',
+      cause,
+    })
+  }
 }
 
 interface OneName {
@@ -86,15 +147,18 @@ function oneName(verb: string, summary: string, { aliases, print, act }: OneName
 
 /** What there is, and what is to be done about what is not. */
 function describe(one: Certificate): string {
-  const { hostname, status, configured = false, certificates = [] } = one
+  const { hostname, status, configured = false, certificates = [], warning } = one
+  const { validation_errors: problems = [] } = one
   const facts = renderTable([
     ['Host name', hostname],
     ['Status', status.replaceAll('_', ' ')],
     ['DNS', configured ? 'leads here' : 'does not lead here'],
-    ...certificates.map(({ issuer, expires_at: end }) => [
-      'Certificate',
+    ...certificates.map(({ source, issuer, expires_at: end }) => [
+      source === 'custom' ? 'Own certificate' : 'Certificate',
       `${issuer}, until ${end}`,
     ]),
+    ...problems.map(({ message, remediation }) => ['Warning', `${message}: ${remediation}`]),
+    ...(warning === undefined ? [] : [['Warning', warning]]),
   ])
   return configured ? facts : `${facts}\n${todo(one)}`
 }

@@ -6,6 +6,7 @@ export class ApiInputError extends GodwitError<keyof typeof ApiInputError.catalo
     'cli.no_api': { status: 400 },
     'cli.no_token': { status: 400 },
     'cli.ca_unreadable': { status: 400 },
+    'cli.file_unreadable': { status: 400 },
     /** Neither an option nor a file says which app. */
     'cli.no_app': { status: 400 },
     'cli.bad_value': { status: 400 },

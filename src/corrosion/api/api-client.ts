@@ -10,8 +10,8 @@ export type QueryEvent =
       readonly cells: readonly unknown[]
     }
 
-/** What a parameter may be. Whole numbers are integers. */
-export type ApiValue = string | number | null
+/** What a parameter may be. Whole numbers are integers, blobs arrays of bytes. */
+export type ApiValue = string | number | null | readonly number[]
 
 export interface ApiCallOptions {
   /** After so long the agent gives up. */

@@ -3,7 +3,8 @@ import { Action } from '#macaroon'
 import { noContent, ok } from '../answer.ts'
 import type { Call } from '../call.ts'
 import { certificateDetail, certificateSummary } from '../certificate-json.ts'
-import type { AppHostname } from '../directory.ts'
+import { readCustomCertificate } from '../custom-certificate.ts'
+import type { AppHostname, AppHostnames } from '../directory.ts'
 import { endpoint } from '../endpoint.ts'
 import { refuse } from '../errors.ts'
 import { optionalText, optionalWhole } from './schemas.ts'
@@ -18,7 +19,25 @@ const certificateAnswer = Type.Object({
   hostname: Type.String(),
   configured: Type.Boolean({ description: 'DNS leads the name to the app' }),
   acme_requested: Type.Boolean(),
-  status: Type.String({ description: '`active` or `pending_validation`' }),
+  status: Type.String({
+    description:
+      '`active`, `pending_validation` or, until DNS says whose it is, `pending_ownership`',
+  }),
+  certificates: Type.Array(
+    Type.Object({
+      source: Type.String({
+        description: '`custom`: somebody brought it; `fly`: the edges got it',
+      }),
+      status: Type.String({ description: '`active` or `expired`' }),
+      expires_at: Type.String(),
+    }),
+  ),
+  validation_errors: Type.Array(Type.Object({ code: Type.String(), message: Type.String() })),
+})
+
+const withWarning = Type.Object({
+  ...certificateAnswer.properties,
+  warning: Type.Optional(Type.String()),
 })
 
 export const certificateEndpoints = [
@@ -76,6 +95,38 @@ export const certificateEndpoints = [
   }),
 
   endpoint({
+    id: 'App_Certificates_custom_create',
+    method: 'POST',
+    path: `${path}/custom`,
+    tag,
+    summary: 'Brings a certificate for a host name: the edges serve it before one that they got.',
+    body: Type.Object({
+      hostname: Type.String(),
+      fullchain: Type.String({ description: 'PEM: the certificate, then who signed it' }),
+      private_key: Type.String({ description: 'PEM, without a passphrase; RSA or ECDSA' }),
+    }),
+    answers: { 201: certificateAnswer },
+    access: access(Action.write),
+    limit: 'action',
+    example: {
+      body: {
+        hostname: 'www.example.com',
+        fullchain: '-----BEGIN CERTIFICATE-----\n...',
+        private_key: '-----BEGIN PRIVATE KEY-----\n...',
+      },
+    },
+    async handle(call) {
+      const { app, services, by, body } = call
+      const hostname = body.hostname.toLowerCase()
+      const { fullchain, private_key: privateKey } = body
+      const input = { hostname, fullchain, privateKey }
+      const brought = readCustomCertificate(input, services.clock.nowMs())
+      await services.directory.hostnames.setCustom(app, hostname, brought, by)
+      return { status: 201, body: await certificateDetail(call, await required(call, hostname)) }
+    },
+  }),
+
+  endpoint({
     id: 'App_Certificates_show',
     method: 'GET',
     path: `${path}/:hostname`,
@@ -99,7 +150,13 @@ export const certificateEndpoints = [
     async handle(call) {
       const one = await required(call, nameOf(call))
       const records = await call.services.dns.lookUp(one.hostname, call.signal)
-      const resolved = { ...records, resolved_addresses: [...records.a, ...records.aaaa] }
+      const { ownershipTxt, acmeChallengeCname, ...plain } = records
+      const resolved = {
+        ...plain,
+        resolved_addresses: [...records.a, ...records.aaaa],
+        acme_challenge_cname: acmeChallengeCname[0] ?? '',
+        ownership_txt: ownershipTxt.join(';'),
+      }
       return ok({ ...(await certificateDetail(call, one, records)), dns_records: resolved })
     },
   }),
@@ -119,7 +176,45 @@ export const certificateEndpoints = [
       throw certificateNotFound(nameOf(call))
     },
   }),
+
+  endpoint({
+    id: 'App_Certificates_acme_delete',
+    method: 'DELETE',
+    path: `${path}/:hostname/acme`,
+    tag,
+    summary: 'Gets no certificate for it any more; the name stays, and one that somebody brought.',
+    answers: { 200: withWarning },
+    access: access(Action.delete),
+    limit: 'action',
+    handle: (call) => withoutOne(call, ({ stopAcme }, name) => stopAcme(call.app, name, call.by)),
+  }),
+
+  endpoint({
+    id: 'App_Certificates_custom_delete',
+    method: 'DELETE',
+    path: `${path}/:hostname/custom`,
+    tag,
+    summary: 'Forgets the certificate that somebody brought; the name stays, and what edges get.',
+    answers: { 200: withWarning },
+    access: access(Action.delete),
+    limit: 'action',
+    handle: (call) =>
+      withoutOne(call, ({ removeCustom }, name) => removeCustom(call.app, name, call.by)),
+  }),
 ]
+
+/** @param remove false: there was none */
+async function withoutOne(
+  call: Call,
+  remove: (hostnames: AppHostnames, name: string) => Promise<boolean>,
+) {
+  const name = nameOf(call)
+  if (!(await remove(call.services.directory.hostnames, name))) throw certificateNotFound(name)
+  const one = await required(call, name)
+  const detail = await certificateDetail(call, one)
+  const isBare = !one.wantsAcme && one.custom === undefined
+  return ok(isBare ? { ...detail, warning: `${name} has no certificate any more` } : detail)
+}
 
 const nameOf = (call: Call) => call.param('hostname').toLowerCase()
 

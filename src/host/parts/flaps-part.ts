@@ -25,7 +25,10 @@ export const flapsPart: PartOf = (config) => {
     admin: ADMIN,
     replica: at.replica,
     tls: { cert_file: at.secret('server.pem'), key_file: at.secret('server.key') },
-    agent: { socket: at.agentSocket, host: config.host, url: AGENT_URL },
+    agent: {
+      ...{ socket: at.agentSocket, host: config.host, url: AGENT_URL },
+      edge_keys: at.secret('edge-keys'),
+    },
     accounts: { database: `${at.accounts}/accounts.db`, key_ring: `${at.accounts}/key-ring` },
     network: { folder: at.state('net6') },
     secrets: { listen: `${MESH}:${SECRETS_PORT}` },

@@ -8,7 +8,7 @@ import { createLog, seededRandom, systemRandom } from '#base'
 import { fc } from '#property'
 import { newKeyLine } from '#seal'
 import type { PlatformRow } from '../routing-table/platform-rows.ts'
-import { CertificateStore, sealContext } from './certificate-store.ts'
+import { CertificateStore, customSealContext, sealContext } from './certificate-store.ts'
 import { EdgeKeyRing } from './edge-key-ring.ts'
 import { issueLocally, openLocalAuthority } from './local-authority.ts'
 import { CLAIM_SETTLE_MS, CLAIM_STATE, type Duty, dutyOf, rankHosts } from './renewal-duty.ts'
@@ -32,8 +32,17 @@ function certRow(hostname: string, hostId: string, more: PlatformRow = {}): Plat
   }
 }
 
-function store(nowMs = 500, ringOf = keys) {
-  const made = new CertificateStore({ keys: ringOf, nowMs: () => nowMs, log })
+function customRow(hostname: string, more: PlatformRow = {}): PlatformRow {
+  return {
+    ...{ hostname, app_id: 'a', chain_pem: `custom of ${hostname}` },
+    sealed_key: keys.seal(Buffer.from('key'), customSealContext(hostname)),
+    ...{ not_before: 0, not_after: 1_000 },
+    ...more,
+  }
+}
+
+function store(nowMs = 500, ringOf = keys, appDomain = '') {
+  const made = new CertificateStore({ keys: ringOf, nowMs: () => nowMs, log, appDomain })
   return { made, chain: (name: string) => made.find(name, false)?.chain }
 }
 
@@ -51,14 +60,30 @@ test('the exact name wins, then a wildcard for one label; another name has none'
 test('a custom certificate wins; deleted or expired, the ACME one serves without a gap', () => {
   const { made, chain } = store()
   made.put(certRow('a.test', 'h1'))
-  made.put(certRow('a.test', 'h2', { source: 'custom' }))
-  assert.equal(chain('a.test'), 'a.test by h2')
-  made.remove('a.test', 'h2')
+  made.putCustom(customRow('A.test'))
+  assert.equal(chain('a.test'), 'custom of A.test')
+  made.removeCustom('a.test')
   assert.equal(chain('a.test'), 'a.test by h1')
-  made.put(certRow('a.test', 'h3', { source: 'custom', not_after: 400 }))
+  made.putCustom(customRow('a.test', { not_after: 400 }))
   assert.equal(chain('a.test'), 'a.test by h1')
   made.put(certRow('a.test', 'h4', { not_after: 2_000 }))
   assert.equal(chain('a.test'), 'a.test by h4', 'the one that is valid longest')
+  made.putCustom(customRow('a.test', { chain_pem: '', sealed_key: null }))
+  assert.equal(chain('a.test'), 'a.test by h4', 'a name without one of its own')
+})
+
+test('a custom key of another name is not used, nor a custom certificate for a name of the platform', () => {
+  const { made, chain } = store(500, keys, 'apps.test')
+  const stolen = customRow('b.test')['sealed_key'] ?? null
+  made.put(certRow('a.test', 'h1'))
+  made.putCustom(customRow('a.test', { sealed_key: stolen }))
+  assert.equal(chain('a.test'), 'a.test by h1')
+  made.put(certRow('*.apps.test', 'h1'))
+  for (const name of ['owl.apps.test', '*.apps.test', 'apps.test']) made.putCustom(customRow(name))
+  assert.equal(chain('owl.apps.test'), '*.apps.test by h1')
+  assert.equal(chain('apps.test'), undefined)
+  made.putCustom(customRow('otherapps.test'))
+  assert.equal(chain('otherapps.test'), 'custom of otherapps.test')
 })
 
 test('a key sealed for another name, another host or by another ring is not used; the next best is', () => {

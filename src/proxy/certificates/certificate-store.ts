@@ -4,11 +4,15 @@ import { bytes, number, type PlatformRow, text } from '../routing-table/platform
 import type { EdgeKeyRing } from './edge-key-ring.ts'
 import { makeAlpnChallenge } from './issue-certificate.ts'
 
-/** Own certificates win over the platform's, which stay behind them as the way back. */
+/** What somebody brought wins over what the platform got, which stays behind it as the way back. */
 const SOURCES = ['local', 'acme', 'custom']
+/** In place of a host: no host has this id. */
+const CUSTOM = ' custom'
 
 interface StoredCertificate {
-  readonly hostId: string
+  /** The host that got it, or `CUSTOM`. */
+  readonly origin: string
+  readonly sealedFor: string
   readonly rank: number
   readonly chain: string
   readonly sealedKey: Uint8Array
@@ -22,6 +26,8 @@ export interface CertificateStoreOptions {
   readonly keys: EdgeKeyRing
   readonly nowMs: () => number
   readonly log: Log
+  /** Of the apps' own names: for these no app brings a certificate. @default none */
+  readonly appDomain?: string | undefined
   /** For ports that ask for it, and for names of the platform while there is nothing better. */
   readonly selfSigned?: ((name: string) => Certificate | undefined) | undefined
 }
@@ -30,8 +36,12 @@ export interface CertificateStoreOptions {
 export const sealContext = (hostname: string, hostId: string): string =>
   `certs ${hostname.toLowerCase()} ${hostId}`
 
+/** The same for what somebody brought: it opens for no other name. */
+export const customSealContext = (hostname: string): string =>
+  `custom_certs ${hostname.toLowerCase()}`
+
 /**
- * Certificates by server name, from the rows of `certs`, and the answers to challenges from those of
+ * Certificates by server name, from the rows of `certs` and `custom_certs`, and the answers to challenges from those of
  * `acme_challenges`. Several rows may stand for one name: of those that are valid now, a custom one wins over an
  * ACME one, then the one that is valid longest.
  */
@@ -66,29 +76,30 @@ export class CertificateStore implements Certificates {
 
   /** A row of `certs`. */
   put(row: PlatformRow): void {
-    const name = text(row, 'hostname').toLowerCase()
-    const hostId = text(row, 'host_id')
-    const others = (this.#byName.get(name) ?? []).filter((stored) => stored.hostId !== hostId)
-    const sealedKey = bytes(row, 'sealed_key')
-    const chain = text(row, 'chain_pem')
-    if (sealedKey !== undefined && chain !== '' && text(row, 'state') !== 'deleted') {
-      others.push({
-        hostId,
-        rank: SOURCES.indexOf(text(row, 'source')),
-        chain,
-        sealedKey,
-        notBeforeMs: number(row, 'not_before'),
-        notAfterMs: number(row, 'not_after'),
-        opened: undefined,
-      })
+    const [name, origin] = [text(row, 'hostname').toLowerCase(), text(row, 'host_id')]
+    if (text(row, 'state') === 'deleted') {
+      this.#remove(name, origin)
+      return
     }
-    this.#keep(name, others)
+    const rank = SOURCES.indexOf(text(row, 'source'))
+    this.#put(row, { origin, rank, sealedFor: sealContext(name, origin) })
   }
 
   remove(hostname: string, hostId: string): void {
-    const name = hostname.toLowerCase()
-    const others = (this.#byName.get(name) ?? []).filter((stored) => stored.hostId !== hostId)
-    this.#keep(name, others)
+    this.#remove(hostname.toLowerCase(), hostId)
+  }
+
+  /** A row of `custom_certs`. One for a name of the platform's own domain counts as none. */
+  putCustom(row: PlatformRow): void {
+    const name = text(row, 'hostname').toLowerCase()
+    const { appDomain = '' } = this.#options
+    if (appDomain !== '' && (name === appDomain || name.endsWith(`.${appDomain}`))) return
+    const rank = SOURCES.indexOf('custom')
+    this.#put(row, { origin: CUSTOM, rank, sealedFor: customSealContext(name) })
+  }
+
+  removeCustom(hostname: string): void {
+    this.#remove(hostname.toLowerCase(), CUSTOM)
   }
 
   /** A row of `acme_challenges`. Resolves when a TLS-ALPN-01 certificate can be shown. */
@@ -113,9 +124,21 @@ export class CertificateStore implements Certificates {
     if (shown?.answer === text(row, 'answer')) this.#challenges.delete(hostname)
   }
 
-  #keep(name: string, stored: StoredCertificate[]): void {
-    if (stored.length === 0) this.#byName.delete(name)
-    else this.#byName.set(name, stored)
+  #put(row: PlatformRow, as: Pick<StoredCertificate, 'origin' | 'rank' | 'sealedFor'>): void {
+    const name = text(row, 'hostname').toLowerCase()
+    this.#remove(name, as.origin)
+    const sealedKey = bytes(row, 'sealed_key')
+    const chain = text(row, 'chain_pem')
+    if (sealedKey === undefined || chain === '') return
+    const [notBeforeMs, notAfterMs] = [number(row, 'not_before'), number(row, 'not_after')]
+    const stored = { ...as, chain, sealedKey, notBeforeMs, notAfterMs, opened: undefined }
+    this.#byName.set(name, [...(this.#byName.get(name) ?? []), stored])
+  }
+
+  #remove(name: string, origin: string): void {
+    const others = (this.#byName.get(name) ?? []).filter((stored) => stored.origin !== origin)
+    if (others.length === 0) this.#byName.delete(name)
+    else this.#byName.set(name, others)
   }
 
   #best(name: string): Certificate | undefined {
@@ -135,8 +158,7 @@ export class CertificateStore implements Certificates {
 
   #open(name: string, stored: StoredCertificate): Certificate | null {
     try {
-      const sealed = sealContext(name, stored.hostId)
-      const key = this.#options.keys.open(stored.sealedKey, sealed).toString('utf8')
+      const key = this.#options.keys.open(stored.sealedKey, stored.sealedFor).toString('utf8')
       return { chain: stored.chain, key }
     } catch (error) {
       this.#options.log.error({ err: error, hostname: name }, 'a certificate cannot be used')

@@ -9,6 +9,7 @@ import { createLog, pollUntil, systemClock, systemRandom } from '#base'
 import { newKeyLine } from '#seal'
 import { askExplain, askLoads, askTop } from '../admin/admin-client.ts'
 import { Ear, FACTS } from '../backhaul/link-pair.fixture.ts'
+import { customSealContext } from '../certificates/certificate-store.ts'
 import { EdgeKeyRing } from '../certificates/edge-key-ring.ts'
 import { saveTable } from '../routing-table/saved-table.ts'
 import { TableFixture } from '../routing-table/table.fixture.ts'
@@ -25,6 +26,9 @@ test('without corrosion a proxy serves what it knew at its last stop, and says w
   let routing: Routing | undefined
   try {
     const rows = new TableFixture().app('a').ip('192.0.2.1', 'a').machine('m1', 'a', 'h1')
+    const sealed_key = [...keys.seal(Buffer.from('key'), customSealContext('own.test'))]
+    const brought = { chain_pem: 'PEM', not_before: 0, not_after: Date.now() + 3_600_000 }
+    rows.table.put('custom_certs', { hostname: 'own.test', app_id: 'a', sealed_key, ...brought }, 0)
     const tablePath = join(folder, 'table')
     await saveTable(rows.table, tablePath)
     const adminPath = join(folder, 'admin.sock')
@@ -35,6 +39,9 @@ test('without corrosion a proxy serves what it knew at its last stop, and says w
     })
     const facts = { clientAddress: '198.51.100.1', clientPort: 1, localAddress: '192.0.2.1' }
     assert.equal(routing.router.accept({ ...facts, localPort: 443 })?.app, 'a')
+    assert.deepEqual(routing.certificates.find('own.test', false), { chain: 'PEM', key: 'key' })
+    routing.table.remove('custom_certs', { hostname: 'own.test' })
+    assert.equal(routing.certificates.find('own.test', false), undefined)
     assert.equal(statSync(adminPath).mode & 0o777, 0o600)
     const top = await askTop(adminPath)
     assert.deepEqual([top.host, top.apps[0]?.app, top.apps[0]?.running], ['h1', 'a', 1])

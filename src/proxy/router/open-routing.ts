@@ -77,7 +77,7 @@ export async function openRouting(options: RoutingOptions): Promise<Routing> {
   const { clock, random, log, ownHostId, keys } = options
   const certificates = new CertificateStore({
     ...{ keys, log, nowMs: () => clock.nowMs() },
-    selfSigned: options.selfSigned,
+    ...{ selfSigned: options.selfSigned, appDomain: options.appDomain },
   })
   let core: RoutingCore | undefined
   const onRow = (name: TableName, row: PlatformRow, isThere: boolean) => {
@@ -154,6 +154,9 @@ function tellCertificates(
   if (name === 'certs') {
     if (isThere) store.put(row)
     else store.remove(text(row, 'hostname'), text(row, 'host_id'))
+  } else if (name === 'custom_certs') {
+    if (isThere) store.putCustom(row)
+    else store.removeCustom(text(row, 'hostname'))
   } else if (name === 'acme_challenges') {
     if (!isThere) store.removeChallenge(row)
     else {

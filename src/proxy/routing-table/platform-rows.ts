@@ -44,6 +44,12 @@ export const PLATFORM_TABLES = {
       ...['not_before', 'not_after', 'renew_at', 'state', 'updated_at'],
     ),
   },
+  custom_certs: {
+    key: ['hostname'],
+    columns: plain(
+      ...['hostname', 'app_id', 'chain_pem', 'sealed_key', 'not_before', 'not_after', 'updated_at'],
+    ),
+  },
   acme_challenges: {
     key: ['hostname', 'token'],
     columns: plain('hostname', 'token', 'host_id', 'kind', 'answer', 'expires_at'),

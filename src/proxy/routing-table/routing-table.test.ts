@@ -50,6 +50,20 @@ test('a name that one app has proved is not taken over by a claim that another h
   assert.equal(fixture.table.appOfHostname('x.test')?.name, 'a')
 })
 
+test("a name is an app's by a custom certificate too, and nobody takes the own name of another", () => {
+  const fixture = new TableFixture().app('a').app('b')
+  const { table } = fixture
+  const custom = (hostname: string, app_id: string, chain_pem = 'PEM') =>
+    table.put('custom_certs', { hostname, app_id, chain_pem, updated_at: 1 }, 0)
+  custom('x.test', 'a', '')
+  assert.equal(table.appOfHostname('x.test')?.name, 'a')
+  custom('a.apps.test', 'b')
+  fixture.cert('a.apps.test', 'b')
+  assert.equal(table.appOfHostname('a.apps.test')?.name, 'a')
+  table.remove('custom_certs', { hostname: 'x.test' })
+  assert.equal(table.appOfHostname('x.test'), undefined)
+})
+
 test('a port range is routed from its first to its last port, and no further', () => {
   const fixture = new TableFixture().app('a').ip('192.0.2.1', 'a')
   fixture.machine('m1', 'a', 'h1', { ports: [{ start_port: 8080, end_port: 8085 }] })
