@@ -415,6 +415,28 @@ test('exec answers 200 with the exit code, takes a line or arguments, and needs 
   )
 })
 
+test('the memory of a machine that runs is shown, limited and reclaimed', async () => {
+  await using world = await FlapsWorld.open()
+  const { id } = await world.newMachine()
+  const path = `${machines}/${id}/memory`
+  const set = (limit_mb: unknown) => world.call('PUT', path, { body: { limit_mb } })
+  const reclaim = (amount_mb: unknown) =>
+    world.call('POST', `${path}/reclaim`, { body: { amount_mb } })
+  assert.deepEqual((await world.call('GET', path)).body, { limit_mb: 256, available_mb: 256 })
+  assert.deepEqual((await set(64)).body, { limit_mb: 64, available_mb: 64 })
+  assert.deepEqual((await world.call('GET', path)).body, { limit_mb: 64, available_mb: 64 })
+  assert.deepEqual((await reclaim(100)).body, { actual_mb: 64 })
+  for (const bad of [0, -1, 257, 'all', undefined]) assert.equal((await set(bad)).status, 400)
+  for (const bad of [0, 1.5, null]) assert.equal((await reclaim(bad)).status, 400)
+  await world.call('POST', `${machines}/${id}/stop`)
+  for (const reply of [await world.call('GET', path), await set(64), await reclaim(1)]) {
+    assert.deepEqual(
+      [reply.status, reply.body.error],
+      [412, 'failed_precondition: machine not running'],
+    )
+  }
+})
+
 test('processes are sorted by what is asked for', async () => {
   await using world = await FlapsWorld.open()
   const { id } = await world.newMachine()

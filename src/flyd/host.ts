@@ -47,6 +47,16 @@ export interface MachineHost {
    */
   connect(id: string, options: { readonly port: number }, signal: AbortSignal): Promise<Duplex>
   processes(id: string, signal: AbortSignal): Promise<readonly Record<string, unknown>[]>
+  /** @throws FlydError flyd.state_bad: it does not run; as the two that follow */
+  memory(id: string, signal: AbortSignal): Promise<MachineMemory>
+  /**
+   * Lets a machine that runs have less of its memory, or all of it again; its next start gives it all.
+   *
+   * @throws FlydError flyd.argument_bad: more than it has; flyd.state_bad: it needs more
+   */
+  limitMemory(id: string, limitMb: number, signal: AbortSignal): Promise<MachineMemory>
+  /** Takes for the host what the machine does not need. @returns how much that was, MB */
+  reclaimMemory(id: string, amountMb: number, signal: AbortSignal): Promise<number>
   /** Newest first. */
   events(id: string, limit: number, signal: AbortSignal): Promise<readonly unknown[]>
   versions(
@@ -62,6 +72,14 @@ export interface MachineHost {
   ): Promise<void>
   readonly volumes: HostVolumes
   readonly migration: HostMigration
+}
+
+/** Of a machine that runs, in MB of 2^20 bytes. */
+export interface MachineMemory {
+  /** What it may use now. */
+  readonly limitMb: number
+  /** What of that nothing needs now. */
+  readonly availableMb: number
 }
 
 /** The end of a migration where a machine arrives; docs/flyd.md has both. */

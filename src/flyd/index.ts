@@ -62,6 +62,7 @@ export type {
   LeaseJson,
   LeaseOptions,
   MachineHost,
+  MachineMemory,
   StopOptions,
   VolumeSettings,
   WaitOptions,

@@ -18,6 +18,7 @@ import type {
   LeaseJson,
   LeaseOptions,
   MachineHost,
+  MachineMemory,
   StopOptions,
   WaitOptions,
   WaitResult,
@@ -275,6 +276,21 @@ export class LocalHost implements MachineHost {
   async processes(id: string, signal: AbortSignal): Promise<readonly Record<string, unknown>[]> {
     this.#running(id)
     return this.#options.effects.processes(id, signal)
+  }
+
+  async memory(id: string, signal: AbortSignal): Promise<MachineMemory> {
+    this.#running(id)
+    return this.#options.effects.memory(id, signal)
+  }
+
+  async limitMemory(id: string, limitMb: number, signal: AbortSignal): Promise<MachineMemory> {
+    this.#running(id)
+    return this.#options.effects.limitMemory(id, limitMb, signal)
+  }
+
+  async reclaimMemory(id: string, amountMb: number, signal: AbortSignal): Promise<number> {
+    this.#running(id)
+    return this.#options.effects.reclaimMemory(id, amountMb, signal)
   }
 
   async events(id: string, limit: number, signal: AbortSignal): Promise<readonly unknown[]> {

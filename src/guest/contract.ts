@@ -16,6 +16,7 @@ import type { EntrypointState } from './agent/answers.ts'
 import type { GuestConfig } from './agent/machine-config.ts'
 import { Cgroup } from './cgroup/cgroup.ts'
 import { scriptConfig, TrialDisks } from './contract-machine.ts'
+import { testMemory } from './contract-memory.ts'
 import { TrialNetwork } from './contract-network.ts'
 import { withDevices } from './guest-devices.ts'
 import type { GuestSpec } from './guest-spec.ts'
@@ -56,6 +57,7 @@ export function testRuntime(subject: RuntimeSubject): void {
     testStart(bench)
     testEnd(bench)
     testInside(bench)
+    testMemory(subject, (t, script) => run(t, bench, script))
     testManager(bench)
   })
 }
@@ -66,7 +68,7 @@ interface Bench {
   runtime(): Runtime
 }
 
-interface Running {
+export interface Running {
   readonly spec: GuestSpec
   readonly guest: Guest
   readonly agent: Agent

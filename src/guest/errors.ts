@@ -19,6 +19,10 @@ export class GuestError extends GodwitError<GuestErrorCode> {
     'guest.ended': { status: 409 },
     /** A value in the specification that no runtime takes. */
     'guest.spec_bad': { status: 422 },
+    /** Memory that the guest cannot be given. */
+    'guest.memory_bad': { status: 400 },
+    /** It holds more memory than it was to have, and keeps it. */
+    'guest.memory_held': { status: 409 },
     /** This host lacks something that the runtime needs; `godwit doctor` tells what works here. */
     'guest.host_unable': { status: 503 },
   } as const

@@ -41,6 +41,7 @@ export type {
   Guest,
   GuestEnd,
   GuestListing,
+  GuestMemory,
   GuestState,
   GuestUsage,
   Runtime,

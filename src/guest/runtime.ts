@@ -81,8 +81,32 @@ export interface Guest extends Disposable {
   /** From now on. It boots with `burstOf`; who keeps its `CpuBalance` tells when that is over. */
   setBandwidth(bandwidth: CpuBandwidth): void
 
+  /** What of the memory that it was booted with it may use now. */
+  memory(call?: RuntimeCall): Promise<GuestMemory>
+
+  /**
+   * Lets it have less, or more again, while it runs; the next boot gives it all.
+   *
+   * @returns what it may use now, MiB: more than was asked for when a virtual machine gives no more
+   * @throws GuestError guest.memory_bad; guest.memory_held: a container holds more; guest.ended
+   */
+  limitMemory(limitMib: number, call?: RuntimeCall): Promise<number>
+
+  /**
+   * Takes what it does not need for the host; it may use it again when it does.
+   *
+   * @returns how much it gave, MiB. @throws GuestError guest.ended
+   */
+  reclaimMemory(amountMib: number, call?: RuntimeCall): Promise<number>
+
   /** What the host sees of it; what the machine sees of itself comes from the agent. */
   usage(call?: RuntimeCall): Promise<GuestUsage>
+}
+
+export interface GuestMemory {
+  readonly limitMib: number
+  /** What of it nothing needs now. Undefined: only the kernel of the machine knows; ask the agent. */
+  readonly availableMib: number | undefined
 }
 
 /** A machine that shut down in order has had init's report before; this is for all other endings. */

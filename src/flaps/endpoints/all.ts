@@ -8,6 +8,7 @@ import { machineConnectEndpoints } from './machine-connect.ts'
 import { machineExecEndpoints } from './machine-exec.ts'
 import { machineIdentityEndpoints } from './machine-identity.ts'
 import { machineLeaseEndpoints } from './machine-lease.ts'
+import { machineMemoryEndpoints } from './machine-memory.ts'
 import { machineMetadataEndpoints } from './machine-metadata.ts'
 import { machineWaitEndpoints } from './machine-wait.ts'
 import { machineEndpoints } from './machines.ts'
@@ -29,6 +30,7 @@ export const allEndpoints: readonly Endpoint[] = [
   ...machineWaitEndpoints,
   ...machineLeaseEndpoints,
   ...machineExecEndpoints,
+  ...machineMemoryEndpoints,
   ...machineConnectEndpoints,
   ...machineMetadataEndpoints,
   ...volumeEndpoints,

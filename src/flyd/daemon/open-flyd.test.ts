@@ -106,6 +106,12 @@ test('a machine of a registry’s image runs with env, network and checks, and l
   assert.match(String(process?.['command']), /^\/bin\/httpd -f/)
   const sockets = process?.['listen_sockets'] as { proto: string; address: string }[]
   assert.match(sockets.map(({ proto, address }) => `${proto} ${address}`).join(), /^tcp .*:\d+$/)
+  const { limitMb, availableMb } = await flyd.host.memory(id, never)
+  assert.ok(availableMb > 0 && availableMb <= limitMb, `${availableMb} of ${limitMb}`)
+  assert.equal((await flyd.host.limitMemory(id, limitMb - 16, never)).limitMb, limitMb - 16)
+  await assert.rejects(flyd.host.limitMemory(id, limitMb + 1, never), { code: 'flyd.argument_bad' })
+  assert.ok((await flyd.host.reclaimMemory(id, 1, never)) >= 0)
+  assert.equal((await flyd.host.memory(id, never)).limitMb, limitMb - 16)
   await destroy(id)
   assert.equal(existsSync(`/run/netns/godwit-machine-${id}`), false)
   assert.deepEqual(readdirSync(join(trial.networkFolder, 'machines')), [])

@@ -46,6 +46,17 @@ test('a virtual machine has the same life: network, checks, a flyd that is away,
     const command = ['ip', '-6', 'address', 'show', 'dev', 'eth0']
     const { stdout } = await flyd.host.exec(id, { command, ...around }, never)
     assert.match(stdout, new RegExp(`inet6 ${address}/112`))
+    const { limitMb, availableMb } = await flyd.host.memory(id, never)
+    assert.ok(availableMb < limitMb)
+    const less = await flyd.host.limitMemory(id, limitMb - 16, never)
+    assert.equal(less.limitMb, limitMb - 16)
+    assert.equal(await flyd.host.reclaimMemory(id, 8, never), 8)
+    const needed = less.limitMb - less.availableMb
+    const tooLittle = flyd.host.limitMemory(id, Math.floor(needed / 2), never)
+    await assert.rejects(tooLittle, {
+      code: 'flyd.state_bad',
+      message: /the machine needs \d+ MB now/,
+    })
     await flyd.host.destroy(id, { force: true, nonce: undefined }, never)
     await waitFor('destroyed')
     assert.equal(existsSync(`/run/netns/godwit-machine-${id}`), false)

@@ -2,7 +2,7 @@ import { type Clock, firstOf, type Log, type MachineId, parseMachineId, type Ran
 import type { Agent, Guest, GuestState, Runtime } from '#guest'
 import { type MachinePlan, startMachine, stopSignalOf } from '#machine'
 import { refuse } from '../errors.ts'
-import type { ExecOptions, ExecResult } from '../host.ts'
+import type { ExecOptions, ExecResult, MachineMemory } from '../host.ts'
 import type { LogSink } from '../logs/machine-logs.ts'
 import type { AskApi } from '../machine-api/serve-api-socket.ts'
 import type { ExitRecords } from './exit-records.ts'
@@ -10,6 +10,7 @@ import { act } from './fatal-errors.ts'
 import { GuestSession } from './guest-session.ts'
 import { listProcesses } from './list-processes.ts'
 import type { GuestExit, GuestPresence, MachineSubject } from './machine-effects.ts'
+import { limitMemory, readMemory, reclaimMemory } from './machine-memory.ts'
 import { runExec } from './run-exec.ts'
 
 /** What a machine is booted and started with. */
@@ -185,6 +186,18 @@ export class GuestActs implements Disposable {
     return this.#withAgent(id, signal, (agent) => listProcesses(agent, signal))
   }
 
+  memory(id: string, signal: AbortSignal): Promise<MachineMemory> {
+    return this.#withSession(id, signal, (session) => readMemory(session, signal))
+  }
+
+  limitMemory(id: string, limitMb: number, signal: AbortSignal): Promise<MachineMemory> {
+    return this.#withSession(id, signal, (session) => limitMemory(session, limitMb, signal))
+  }
+
+  reclaimMemory(id: string, amountMb: number, signal: AbortSignal): Promise<number> {
+    return this.#withSession(id, signal, (session) => reclaimMemory(session, amountMb, signal))
+  }
+
   /** @throws FlydError flyd.state_bad: it has ended */
   async agentOf(id: string, signal: AbortSignal): Promise<Agent> {
     const session = await this.#presentSession(parseMachineId(id), signal)
@@ -192,14 +205,22 @@ export class GuestActs implements Disposable {
     throw refuse('flyd.state_bad', 'failed_precondition: machine not running')
   }
 
-  async #withAgent<T>(
+  #withAgent<T>(
     id: string,
     signal: AbortSignal,
     work: (agent: Awaited<ReturnType<GuestSession['agent']>>) => Promise<T>,
   ): Promise<T> {
+    return this.#withSession(id, signal, async (session) => work(await session.agent(signal)))
+  }
+
+  async #withSession<T>(
+    id: string,
+    signal: AbortSignal,
+    work: (session: GuestSession) => Promise<T>,
+  ): Promise<T> {
     const session = await this.#presentSession(parseMachineId(id), signal)
     if (session === undefined) throw new Error('the machine has ended')
-    return await work(await session.agent(signal))
+    return await work(session)
   }
 
   async #stateOf(id: MachineId): Promise<GuestState | undefined> {

@@ -188,6 +188,11 @@ export class HostEffects extends VolumeActs implements MachineEffects, Disposabl
   connect = (subject: MachineSubject, port: number, signal: AbortSignal) =>
     this.#access.connect(subject, port, signal)
   processes = (id: string, signal: AbortSignal) => this.#guests.processes(id, signal)
+  memory = (id: string, signal: AbortSignal) => this.#guests.memory(id, signal)
+  limitMemory = (id: string, limitMb: number, signal: AbortSignal) =>
+    this.#guests.limitMemory(id, limitMb, signal)
+  reclaimMemory = (id: string, amountMb: number, signal: AbortSignal) =>
+    this.#guests.reclaimMemory(id, amountMb, signal)
 
   async list(signal: AbortSignal): Promise<readonly string[]> {
     const { links, driver } = this.#options

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import type { ExecOptions, ExecResult } from '../host.ts'
+import type { ExecOptions, ExecResult, MachineMemory } from '../host.ts'
 import type { MachineIdentity } from '../machine/machine-identity.ts'
 import type { MachineConfigJson } from '../machine-json.ts'
 
@@ -76,6 +76,10 @@ export interface GuestEffects {
   /** @throws FlydError flyd.state_bad: nothing listens there */
   connect(subject: MachineSubject, port: number, signal: AbortSignal): Promise<Duplex>
   processes(id: string, signal: AbortSignal): Promise<readonly Record<string, unknown>[]>
+  /** @throws FlydError as of MachineHost; these two as well */
+  memory(id: string, signal: AbortSignal): Promise<MachineMemory>
+  limitMemory(id: string, limitMb: number, signal: AbortSignal): Promise<MachineMemory>
+  reclaimMemory(id: string, amountMb: number, signal: AbortSignal): Promise<number>
 }
 
 export interface VolumeEffects {

@@ -34,7 +34,7 @@ const limit = { ops: { size: 100, refill_time: 100 } }
 const snapshot = { state: '/state', memory: '/memory' }
 
 test('every request of every plan passes the schemas', () => {
-  const options = { hasBalloon: true, diskLimit: limit, networkLimit: { receive: limit } }
+  const options = { diskLimit: limit, networkLimit: { receive: limit } }
   const plans = [
     bootPlan(spec, files, options),
     bootPlan(spec, { ...files, initrd: '/initrd' }),

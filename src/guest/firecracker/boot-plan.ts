@@ -44,8 +44,6 @@ export interface BootFiles {
 export interface DeviceOptions {
   /** virtio-rng. @default true */
   readonly hasEntropy?: boolean
-  /** A balloon of no size, which gives way under memory pressure in the guest. @default false */
-  readonly hasBalloon?: boolean
   readonly diskLimit?: RateLimiter
   readonly networkLimit?: { readonly receive?: RateLimiter; readonly transmit?: RateLimiter }
 }
@@ -55,6 +53,8 @@ const GUEST_CID = 3
 const MTU_BYTES = 1420
 /** A machine that floods its console fills no disk of the host: a MiB, and another one each day. */
 const SERIAL_LIMIT = { size: 2 ** 20, refill_time: 86_400_000 }
+/** It gives way under memory pressure in the guest. Its size is told only where statistics are. */
+const EMPTY_BALLOON = { amount_mib: 0, deflate_on_oom: true, stats_polling_interval_s: 1 }
 /** Firecracker appends root=, pci=off and one virtio_mmio.device= for each device. */
 const APPENDED_CHARS_MAX = 512
 
@@ -81,7 +81,7 @@ export function bootPlan(
   files: BootFiles,
   options: DeviceOptions & { readonly kernelArgs?: readonly string[] } = {},
 ): readonly ApiCall[] {
-  const { kernelArgs, hasEntropy = true, hasBalloon = false } = options
+  const { kernelArgs, hasEntropy = true } = options
   return [
     put('/machine-config', { vcpu_count: spec.cpu.count, mem_size_mib: spec.memoryMib }),
     put('/boot-source', {
@@ -93,7 +93,7 @@ export function bootPlan(
     ...networkCalls(spec, options),
     put('/vsock', { guest_cid: GUEST_CID, uds_path: files.vsock }),
     ...(hasEntropy ? [put('/entropy', {})] : []),
-    ...(hasBalloon ? [put('/balloon', { amount_mib: 0, deflate_on_oom: true })] : []),
+    put('/balloon', EMPTY_BALLOON),
     ...(files.serialLog === undefined
       ? []
       : [put('/serial', { serial_out_path: files.serialLog, rate_limiter: SERIAL_LIMIT })]),

@@ -2,6 +2,7 @@ import { renameSync, rmSync } from 'node:fs'
 import type { Duplex } from 'node:stream'
 import { errorCode, startDeadline } from '#base'
 import { signalProcess } from '#supervise'
+import { type Balloon, checkLimit, limitByBalloon, squeezeByBalloon } from '../balloon.ts'
 import { Cgroup } from '../cgroup/cgroup.ts'
 import { GuestError } from '../errors.ts'
 import { setBandwidth } from '../guest-bandwidth.ts'
@@ -10,7 +11,7 @@ import type { GuestSpec } from '../guest-spec.ts'
 import { ended } from '../guest-state.ts'
 import { ProcessEnd } from '../process-end.ts'
 import type { CpuBandwidth } from '../quota.ts'
-import type { Guest, GuestEnd, GuestUsage, RuntimeCall } from '../runtime.ts'
+import type { Guest, GuestEnd, GuestMemory, GuestUsage, RuntimeCall } from '../runtime.ts'
 import { ApiClient } from './api-client.ts'
 import { devicePathOf, resumePlan, suspendPlan } from './boot-plan.ts'
 import type { Jail } from './jail.ts'
@@ -105,12 +106,38 @@ export class FirecrackerGuest implements Guest {
     setBandwidth(this.spec, bandwidth)
   }
 
+  async memory(call: RuntimeCall = {}): Promise<GuestMemory> {
+    const size = await this.#withBalloon((balloon) => balloon.size(call))
+    return { limitMib: this.spec.memoryMib - size, availableMib: undefined }
+  }
+
+  async limitMemory(limitMib: number, call: RuntimeCall = {}): Promise<number> {
+    checkLimit(this.spec, limitMib)
+    const limits = { bootMib: this.spec.memoryMib, limitMib }
+    return await this.#withBalloon((balloon) => limitByBalloon(balloon, limits, call))
+  }
+
+  async reclaimMemory(amountMib: number, call: RuntimeCall = {}): Promise<number> {
+    return await this.#withBalloon((balloon) => squeezeByBalloon(balloon, amountMib, call))
+  }
+
   async usage(): Promise<GuestUsage> {
     return this.#cgroup.usage()
   }
 
   [Symbol.dispose](): void {
     this.#end.release()
+  }
+
+  /** @throws GuestError guest.ended */
+  async #withBalloon<T>(work: (balloon: Balloon) => Promise<T>): Promise<T> {
+    using api = new ApiClient(this.#jail.apiSocket)
+    try {
+      return await work(firecrackerBalloon(api))
+    } catch (cause) {
+      if (errorCode(cause) === 'guest.vmm_gone') throw ended(this.spec, cause)
+      throw cause
+    }
   }
 
   async #endProcess(signal: AbortSignal): Promise<void> {
@@ -133,3 +160,14 @@ export class FirecrackerGuest implements Guest {
     return { cause: 'crashed', detail: 'the host ended it for want of memory', isOutOfMemory }
   }
 }
+
+/** Source: Firecracker, docs/ballooning.md. */
+const firecrackerBalloon = (api: ApiClient): Balloon => ({
+  async size(call) {
+    const seen = await api.send({ method: 'GET', path: '/balloon/statistics' }, call)
+    return (seen as { actual_mib: number }).actual_mib
+  },
+  async aim(mib, call) {
+    await api.send({ method: 'PATCH', path: '/balloon', body: { amount_mib: mib } }, call)
+  },
+})

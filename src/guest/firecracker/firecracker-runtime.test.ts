@@ -53,6 +53,22 @@ describe('the runtime firecracker, over a stand-in of its API', () => {
     assert.deepEqual(tracesOnHost([spec.id], disks.stateDir), [])
   })
 
+  test('a guest gives memory by its balloon and gets it back', async (t) => {
+    const { spec, guest } = await boot(t)
+    const all = spec.memoryMib
+    assert.deepEqual(await guest.memory(), { limitMib: all, availableMib: undefined })
+    assert.equal(await guest.limitMemory(all - 8), all - 8)
+    assert.equal((await guest.memory()).limitMib, all - 8)
+    assert.equal(await guest.reclaimMemory(4), 4)
+    assert.equal((await guest.memory()).limitMib, all - 8, 'what was reclaimed is still its own')
+    assert.equal(await guest.limitMemory(all), all)
+    for (const bad of [0, all + 1, 1.5]) {
+      await assert.rejects(guest.limitMemory(bad), { code: 'guest.memory_bad' })
+    }
+    await guest.kill()
+    await assert.rejects(guest.memory(), { code: 'guest.ended' })
+  })
+
   test('a guest lives in a jail: its files are its user’s, what others share is theirs, groups hold it', async (t) => {
     const shared = join(disks.folder, 'shared.img')
     writeFileSync(shared, 'shared', { mode: 0o600 })

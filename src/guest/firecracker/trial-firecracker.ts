@@ -19,7 +19,7 @@ const CONFIGURED =
 
 type Body = Record<string, string> & { vsock_override?: { uds_path: string }; resume_vm?: boolean }
 
-const vm = { state: 'Not started', isConfigured: false, hasKernel: false }
+const vm = { state: 'Not started', isConfigured: false, hasKernel: false, balloonMib: 0 }
 const optionOf = (flag: string) => {
   const at = process.argv.indexOf(flag)
   return at < 0 ? undefined : process.argv[at + 1]
@@ -41,6 +41,11 @@ function act(request: string, body: Body): string | undefined {
   if (request === 'PATCH /vm') {
     if (!isStarted) return BEFORE
     vm.state = body['state'] === 'Paused' ? 'Paused' : 'Running'
+    return undefined
+  }
+  if (request === 'PATCH /balloon') {
+    if (!isStarted) return BEFORE
+    vm.balloonMib = Number(body['amount_mib']) // its guest gives at once
     return undefined
   }
   if (request === 'PUT /snapshot/create') return isStarted ? createSnapshot(body) : BEFORE
@@ -116,6 +121,9 @@ createServer(async (request, response) => {
   for await (const chunk of request) chunks.push(chunk)
   if (isSilent) return undefined
   if (request.url === refused) return answer(response, 400, { fault_message: 'refused' })
+  if (request.url === '/balloon/statistics') {
+    return answer(response, 200, { actual_mib: vm.balloonMib, target_mib: vm.balloonMib })
+  }
   if (request.method === 'GET') return answer(response, 200, { state: vm.state })
   const body = JSON.parse(Buffer.concat(chunks).toString()) as Body
   const fault = act(`${request.method} ${request.url}`, body)

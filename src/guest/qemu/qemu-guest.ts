@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { errorCode, startDeadline } from '#base'
 import { signalProcess } from '#supervise'
+import { type Balloon, checkLimit, limitByBalloon, squeezeByBalloon } from '../balloon.ts'
 import { Cgroup } from '../cgroup/cgroup.ts'
 import { untilConnected } from '../channel-socket.ts'
 import { GuestError } from '../errors.ts'
@@ -12,13 +13,14 @@ import type { GuestSpec } from '../guest-spec.ts'
 import { ended } from '../guest-state.ts'
 import { ProcessEnd } from '../process-end.ts'
 import type { CpuBandwidth } from '../quota.ts'
-import type { Guest, GuestEnd, GuestUsage, RuntimeCall } from '../runtime.ts'
+import type { Guest, GuestEnd, GuestMemory, GuestUsage, RuntimeCall } from '../runtime.ts'
 import { agentPath, lastWords } from './launch.ts'
 import { isShutdown, readEnd } from './machine-end.ts'
 import type { QmpClient } from './qmp-client.ts'
 import { saveState } from './saved-state.ts'
 
 const KILL_MS = 10_000
+const MIB = 2 ** 20
 const SUSPEND_MS = 120_000
 
 export const STATE_FILE = 'machine.state'
@@ -103,6 +105,21 @@ export class QemuGuest implements Guest {
     setBandwidth(this.spec, bandwidth)
   }
 
+  async memory(call: RuntimeCall = {}): Promise<GuestMemory> {
+    const size = await this.#withBalloon((balloon) => balloon.size(call))
+    return { limitMib: this.spec.memoryMib - size, availableMib: undefined }
+  }
+
+  async limitMemory(limitMib: number, call: RuntimeCall = {}): Promise<number> {
+    checkLimit(this.spec, limitMib)
+    const limits = { bootMib: this.spec.memoryMib, limitMib }
+    return await this.#withBalloon((balloon) => limitByBalloon(balloon, limits, call))
+  }
+
+  async reclaimMemory(amountMib: number, call: RuntimeCall = {}): Promise<number> {
+    return await this.#withBalloon((balloon) => squeezeByBalloon(balloon, amountMib, call))
+  }
+
   async usage(): Promise<GuestUsage> {
     return this.#cgroup.usage()
   }
@@ -110,6 +127,16 @@ export class QemuGuest implements Guest {
   [Symbol.dispose](): void {
     this.#end.release()
     this.#qmp[Symbol.dispose]()
+  }
+
+  /** @throws GuestError guest.ended */
+  async #withBalloon<T>(work: (balloon: Balloon) => Promise<T>): Promise<T> {
+    try {
+      return await work(qemuBalloon(this.#qmp, this.spec.memoryMib))
+    } catch (cause) {
+      if (errorCode(cause) === 'guest.qmp_lost') throw ended(this.spec, cause)
+      throw cause
+    }
   }
 
   #killProcess(): void {
@@ -145,3 +172,14 @@ export class QemuGuest implements Guest {
     return { cause: 'crashed', detail: `QEMU ended: ${lastWords(this.#folder)}`, isOutOfMemory }
   }
 }
+
+/** QEMU tells what is left to the machine, in bytes. Source: QEMU, qapi/machine.json. */
+const qemuBalloon = (qmp: QmpClient, memoryMib: number): Balloon => ({
+  async size(call) {
+    const { actual } = (await qmp.ask('query-balloon', undefined, call)) as { actual: number }
+    return Math.ceil(memoryMib - actual / MIB)
+  },
+  async aim(mib, call) {
+    await qmp.ask('balloon', { value: (memoryMib - mib) * MIB }, call)
+  },
+})

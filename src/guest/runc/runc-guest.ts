@@ -3,7 +3,9 @@ import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { errorCode, startDeadline } from '#base'
 import { signalProcess } from '#supervise'
+import { checkLimit } from '../balloon.ts'
 import { Cgroup } from '../cgroup/cgroup.ts'
+import { CgroupMemory } from '../cgroup/cgroup-memory.ts'
 import { untilConnected } from '../channel-socket.ts'
 import { GuestError } from '../errors.ts'
 import { setBandwidth } from '../guest-bandwidth.ts'
@@ -12,9 +14,10 @@ import type { GuestSpec } from '../guest-spec.ts'
 import { ended } from '../guest-state.ts'
 import { ProcessEnd } from '../process-end.ts'
 import type { CpuBandwidth } from '../quota.ts'
-import type { Guest, GuestEnd, GuestUsage, RuntimeCall } from '../runtime.ts'
+import type { Guest, GuestEnd, GuestMemory, GuestUsage, RuntimeCall } from '../runtime.ts'
 
 const KILL_MS = 10_000
+const MIB = 2 ** 20
 
 /** A container that runs. Its record has its process. */
 export class RuncGuest implements Guest {
@@ -83,6 +86,41 @@ export class RuncGuest implements Guest {
     setBandwidth(this.spec, bandwidth)
   }
 
+  async memory(): Promise<GuestMemory> {
+    const memory = new CgroupMemory(this.#cgroup)
+    const [limit, available] = await this.#orEnded(
+      Promise.all([memory.limitBytes(), memory.availableBytes()]),
+    )
+    return { limitMib: toMib(limit), availableMib: toMib(available) }
+  }
+
+  async limitMemory(limitMib: number): Promise<number> {
+    checkLimit(this.spec, limitMib)
+    const memory = new CgroupMemory(this.#cgroup)
+    if (await this.#orEnded(memory.setLimit(limitMib * MIB))) return limitMib
+    throw new GuestError('guest.memory_held', {
+      what: 'the container holds more memory than that',
+      values: { machine: this.spec.id, limitMib },
+    })
+  }
+
+  async reclaimMemory(amountMib: number): Promise<number> {
+    const memory = new CgroupMemory(this.#cgroup)
+    const before = await this.#orEnded(memory.usedBytes())
+    await this.#orEnded(memory.reclaim(amountMib * MIB))
+    return toMib(Math.max(0, before - (await this.#orEnded(memory.usedBytes()))))
+  }
+
+  /** Without its control group it is no more. @throws GuestError guest.ended */
+  async #orEnded<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work
+    } catch (cause) {
+      if (['ENOENT', 'ENODEV'].includes(errorCode(cause) ?? '')) throw ended(this.spec, cause)
+      throw cause
+    }
+  }
+
   async usage(): Promise<GuestUsage> {
     return this.#cgroup.usage()
   }
@@ -108,3 +146,5 @@ export class RuncGuest implements Guest {
     }
   }
 }
+
+const toMib = (bytes: number) => Math.floor(bytes / MIB)
