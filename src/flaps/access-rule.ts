@@ -19,7 +19,12 @@ export type AccessRule =
     }
   /** An app that is not there yet, in the organisation that the body names. */
   | { readonly on: 'newApp'; readonly action: ActionMask }
-  | { readonly on: 'app'; readonly action: ActionMask; readonly feature?: string }
+  | {
+      readonly on: 'app'
+      readonly action: ActionMask
+      readonly feature?: string
+      readonly mutation?: string
+    }
   | { readonly on: 'newMachine'; readonly action: ActionMask }
   | {
       readonly on: 'machine'
@@ -61,13 +66,16 @@ function accessFromAnywhere(rule: AccessRule, target: TargetIds): Access {
       return { action: 0, orgId }
     case 'org': {
       const { action, feature, mutation } = rule
-      const named = mutation === undefined ? {} : { mutation }
-      return { action, orgId, ...(feature === undefined ? {} : { feature }), ...named }
+      return { action, orgId, ...(feature === undefined ? {} : { feature }), ...named(mutation) }
     }
     case 'newApp':
       return { action: rule.action, orgId, appId: 0 }
     case 'app':
-      return { action: rule.action, orgId, appId, ...appFeature(rule.feature) }
+      return {
+        ...{ action: rule.action, orgId, appId },
+        ...appFeature(rule.feature),
+        ...named(rule.mutation),
+      }
     case 'self':
       return { action: 0, orgId, appId, machine, machineFeature: rule.feature }
     case 'newMachine':
@@ -84,6 +92,8 @@ function accessFromAnywhere(rule: AccessRule, target: TargetIds): Access {
     }
   }
 }
+
+const named = (mutation: string | undefined) => (mutation === undefined ? {} : { mutation })
 
 const appFeature = (feature: string | undefined) =>
   feature === undefined ? {} : { appFeature: feature }

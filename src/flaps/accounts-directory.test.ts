@@ -4,29 +4,32 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { type Accounts, KeyRing, openAccounts, RevocationFeed } from '#accounts'
-import { createLog, systemClock, systemRandom } from '#base'
-import { openVerifier } from '#macaroon'
+import { type Clock, createLog, systemClock, systemRandom } from '#base'
+import { Action, attenuateBundle, openVerifier, parseBundle, printBundle } from '#macaroon'
 import { newKeyLine } from '#seal'
 import { accountsDirectory } from './accounts-directory.ts'
 import { accountsMachineNames } from './accounts-machine-names.ts'
+import { allEndpoints } from './endpoints/all.ts'
 import { FlapsWorld } from './fixture/flaps-world.ts'
 
+const STALE_MS = 60_000
 const by = { who: 'cli:test', requestId: '01TEST' }
 
 /** The API over real accounts in memory, with an organisation `birds` and a token for all of it. */
-async function open() {
+async function open(clock: Clock = systemClock) {
   const ring = new KeyRing(newKeyLine('first', systemRandom), systemRandom)
   const accounts = openAccounts({ path: ':memory:', ring })
   accounts.createOrganization(by, { slug: 'birds', name: 'Birds' })
   accounts.addRootKey(by, { organization: 'birds' })
-  const feed = new RevocationFeed(accounts, { clock: systemClock, staleAfterMs: 60_000 })
+  const feed = new RevocationFeed(accounts, { clock, staleAfterMs: STALE_MS })
   feed.poll()
   const directory = accountsDirectory({
     accounts,
     verifier: openVerifier({
       keyFor: (kid) => accounts.rootKeySecret(kid),
       revocations: feed,
-      clock: systemClock,
+      cache: { entriesMax: 100, ttlMs: 3_600_000 },
+      clock,
     }),
     pools: { v4: ['192.0.2.1'], sharedV4: '192.0.2.9', v6Prefix: '2001:db8:1:2' },
     random: systemRandom,
@@ -102,6 +105,63 @@ test('a deploy token of accounts works for its app, mints nothing, and ends when
   accounts.revokeToken(by, { uuid: uuid ?? assert.fail('no token') })
   feed.poll()
   assert.equal((await create('owl')).status, 401)
+})
+
+test('an ssh token of accounts gets a certificate for its app and a peer, reads, and does nothing else', async () => {
+  const { accounts, world, token } = await open()
+  await using _world = world
+  using _accounts = accounts
+  for (const name of ['owl', 'jay']) {
+    await world.call('POST', '/apps', { token, body: { name, org_slug: 'birds' } })
+  }
+  const input = { organization: 'birds', profile: 'ssh', app: 'owl' } as const
+  const { header: ssh } = accounts.createToken(by, input)
+  const call = async (method: string, path: string, body?: unknown) =>
+    (await world.call(method, path, { token: ssh, ...(body === undefined ? {} : { body }) })).status
+  const key = sshKey()
+  assert.equal(await call('POST', '/apps/owl/ssh_certificates', key), 200)
+  assert.equal(await call('POST', '/apps/jay/ssh_certificates', key), 403)
+  assert.equal(await call('POST', '/orgs/birds/ssh_certificates', key), 403)
+  const peer = { name: 'laptop', pubkey: Buffer.alloc(32, 7).toString('base64') }
+  assert.equal(await call('POST', '/orgs/birds/wireguard_peers', peer), 200)
+  assert.equal(await call('DELETE', '/orgs/birds/wireguard_peers/laptop'), 403)
+  assert.equal(await call('GET', '/apps/owl/machines'), 200)
+  assert.equal(await call('POST', '/apps/owl/machines', { config: { image: 'nginx' } }), 403)
+  assert.equal(await call('GET', '/apps/jay'), 403)
+})
+
+/** As the OpenAPI document has one. */
+function sshKey(): unknown {
+  const found = allEndpoints.find(({ id }) => id === 'Apps_issue_ssh_certificate')
+  return found?.example?.body ?? assert.fail('there is an example')
+}
+
+test('what was made from a revoked token ends with it, however it is written, and no news ends all', async () => {
+  let nowMs = 0
+  const { accounts, feed, world, token } = await open({
+    ...systemClock,
+    monotonicMs: () => nowMs,
+  })
+  await using _world = world
+  using _accounts = accounts
+  const status = async (header: string) =>
+    (await world.call('GET', '/apps?org_slug=birds', { token: header })).status
+  const narrowed = printBundle(
+    attenuateBundle(parseBundle(token), [{ type: 'Action', body: Action.read }]),
+  )
+  const older = narrowed.replace('fm2_', 'fm1r_')
+  const other = tokenFor(accounts, 'readonly')
+  for (const header of [token, narrowed, older, other]) assert.equal(await status(header), 200)
+  accounts.revokeToken(by, {
+    uuid: accounts.tokens('birds').find(({ profile }) => profile === 'org')?.uuid ?? '',
+  })
+  feed.poll()
+  for (const header of [token, narrowed, older]) assert.equal(await status(header), 401)
+  assert.equal(await status(other), 200)
+  nowMs = STALE_MS + 1
+  assert.equal(await status(other), 401)
+  feed.poll()
+  assert.equal(await status(other), 200)
 })
 
 test('an app is made once for each idempotency key, and found by its role', async () => {

@@ -4,7 +4,7 @@ import { Action, type Caveat, caveatsFromJson, parseActions } from '#macaroon'
 import type { Endpoint } from './endpoint.ts'
 import { allEndpoints } from './endpoints/all.ts'
 import { FlapsWorld } from './fixture/flaps-world.ts'
-import { newToken, undischargedToken } from './fixture/memory-directory.ts'
+import { dischargedToken, newToken, undischargedToken } from './fixture/memory-directory.ts'
 
 /**
  * Who may do what, by hand: what each call is about, and the actions on it that a token must grant. A new
@@ -40,8 +40,8 @@ const needed: Readonly<Record<string, string>> = {
   Machines_set_memory: 'machine C',
   Machines_reclaim_memory: 'machine C',
   Machines_connect: 'machine C',
-  Apps_issue_ssh_certificate: 'app C',
-  Orgs_issue_ssh_certificate: 'org C',
+  Apps_issue_ssh_certificate: 'app C issueCertificate',
+  Orgs_issue_ssh_certificate: 'org C issueCertificate',
   Machines_show_metadata: 'machine r metadata',
   Machines_replace_metadata: 'machine w metadata',
   Machines_merge_metadata: 'machine w metadata',
@@ -88,10 +88,10 @@ const needed: Readonly<Record<string, string>> = {
   Logs_list: 'app r',
   Machines_org_list: 'org r',
   Volumes_org_list: 'org r',
-  WireGuardPeers_list: 'org r',
-  WireGuardPeers_create: 'org c',
-  WireGuardPeers_delete: 'org d',
-  WireGuardPeers_validate: 'org r',
+  WireGuardPeers_list: 'org r wg',
+  WireGuardPeers_create: 'org c wg addWireGuardPeer',
+  WireGuardPeers_delete: 'org d wg',
+  WireGuardPeers_validate: 'org r wg',
   Platform_regions_get: 'token',
   Platform_placements_post: 'org r',
   CurrentToken_show: 'token',
@@ -110,8 +110,14 @@ interface Needed {
   readonly isRead: boolean
   readonly isMint: boolean
   readonly isCommand: boolean
+  /** Of an app or machine. */
   readonly feature: string | undefined
+  readonly isWireGuard: boolean
+  readonly isMutation: boolean
 }
+
+const MUTATIONS = ['issueCertificate', 'addWireGuardPeer']
+const NO_FEATURES = ['command', 'wg', ...MUTATIONS]
 
 function neededOf({ id }: Endpoint): Needed {
   const row = needed[id]
@@ -123,7 +129,9 @@ function neededOf({ id }: Endpoint): Needed {
     isMint: letters === 'rwcdC',
     isRead: letters === 'r',
     isCommand: rest.includes('command'),
-    feature: rest.find((one) => one !== 'command'),
+    feature: rest.find((one) => !NO_FEATURES.includes(one)),
+    isWireGuard: rest.includes('wg'),
+    isMutation: rest.some((one) => MUTATIONS.includes(one)),
   }
 }
 
@@ -140,6 +148,31 @@ const only = (id: string) => new Map([[id, 0x1f]])
 const HERON = 1001
 const TERN = 1002
 
+/** Of deploy and ssh tokens. */
+const forApp: Caveat = {
+  type: 'IfPresent',
+  body: {
+    ifs: [
+      appsOnly(HERON),
+      {
+        type: 'FeatureSet',
+        body: {
+          features: new Map([
+            ['builder', 0x1f],
+            ['wg', 0x1f],
+          ]),
+        },
+      },
+    ],
+    else: Action.none,
+  },
+}
+const apps = (...rights: [number, string][]): Caveat => ({
+  type: 'Apps',
+  body: { apps: new Map(rights.map(([id, letters]) => [id, parseActions(letters)])) },
+})
+const twoTokens = (first: string, second: string) => `${first},${second.replace('FlyV1 ', '')}`
+
 type Expected = 'allow' | 401 | 403
 
 interface TokenKind {
@@ -147,6 +180,8 @@ interface TokenKind {
   readonly header: (ids: Ids) => string | null
   /** What becomes of a call that needs this. */
   readonly expect: (call: Needed) => Expected
+  /** What the text of a 401 says beside the usual. */
+  readonly error?: string
 }
 
 const always =
@@ -214,21 +249,97 @@ const kinds: readonly TokenKind[] = [
   })),
   {
     name: 'deploy, as accounts make them',
+    header: () => newToken([org(101), forApp]),
+    expect: onCalls(
+      ({ on, isMint, isWireGuard }) => (ofApp.includes(on) && !isMint) || isWireGuard,
+    ),
+  },
+  {
+    name: 'ssh, as accounts make them',
+    header: () =>
+      twoTokens(
+        newToken([org(101), forApp, { type: 'Action', body: Action.read }]),
+        newToken([org(101), forApp, { type: 'Mutations', body: { mutations: MUTATIONS } }]),
+      ),
+    expect: onCalls(
+      ({ on, isRead, isWireGuard, isMutation }) =>
+        (isRead || isMutation) && (ofApp.includes(on) || isWireGuard),
+    ),
+  },
+  {
+    name: 'a mutation that no call has',
+    header: () => newToken([org(101), { type: 'Mutations', body: { mutations: ['deleteApp'] } }]),
+    expect: onCalls(() => false),
+  },
+  { name: 'any organisation', header: () => newToken([org(0)]), expect: onCalls(() => true) },
+  {
+    name: 'every app, to read and write',
+    header: () => newToken([org(101), apps([0, 'rw'])]),
+    expect: onCalls(({ on, letters }) => ofApp.includes(on) && 'rw'.includes(letters)),
+  },
+  {
+    name: 'every app, to create',
+    header: () => newToken([org(101), apps([0, 'c'])]),
+    expect: onCalls(
+      ({ on, letters }) => letters === 'c' && (ofApp.includes(on) || on === 'newApp'),
+    ),
+  },
+  {
+    name: 'every app beside one',
+    header: () => newToken([org(101), apps([0, 'r'], [HERON, 'rwcdC'])]),
+    expect: onCalls(() => false),
+  },
+  { name: 'no app', header: () => newToken([org(101), apps()]), expect: onCalls(() => false) },
+  {
+    name: 'member',
+    header: () => newToken([org(101), { type: 'IsMember', body: {} }]),
+    expect: onCalls(() => true),
+  },
+  {
+    name: 'billing manager',
+    header: () => newToken([org(101), { type: 'AllowedRoles', body: 2 }]),
+    expect: onCalls(() => false),
+  },
+  {
+    name: 'no command',
+    header: () => newToken([org(101), { type: 'Commands', body: [] }]),
+    expect: onCalls(() => false),
+  },
+  {
+    name: 'any command, and nothing else',
+    header: () => newToken([org(101), { type: 'Commands', body: [{ args: [], isExact: false }] }]),
+    expect: onCalls(({ isCommand }) => isCommand),
+  },
+  {
+    name: 'of a machine, from elsewhere',
+    header: ({ machine }) =>
+      newToken([org(101), { type: 'FromMachineSource', body: { id: machine } }]),
+    expect: onCalls(() => false),
+  },
+  {
+    name: 'from elsewhere by a condition that nobody can meet',
+    header: ({ machine }) =>
+      newToken([org(101), wherever({ type: 'FromMachineSource', body: { id: machine } })]),
+    expect: onCalls(() => false),
+  },
+  {
+    name: 'of a source that is not known',
     header: () =>
       newToken([
         org(101),
-        {
-          type: 'IfPresent',
-          body: {
-            ifs: [
-              appsOnly(HERON),
-              { type: 'FeatureSet', body: { features: new Map([['builder', 0x1f]]) } },
-            ],
-            else: Action.none,
-          },
-        },
+        { type: 'FlySrc', body: { organization: 'birds', app: '', instance: '' } },
       ]),
-    expect: onCalls(({ on, isMint }) => ofApp.includes(on) && !isMint),
+    expect: onCalls(() => false),
+  },
+  {
+    name: 'clusters and storage alone',
+    header: () =>
+      newToken([
+        org(101),
+        { type: 'Clusters', body: { clusters: only('c') } },
+        { type: 'StorageObjects', body: { storageObjects: only('a') } },
+      ]),
+    expect: onCalls(() => false),
   },
   {
     name: 'another app',
@@ -302,6 +413,44 @@ const kinds: readonly TokenKind[] = [
   },
   { name: 'tampered', header: () => tamper(newToken([org(101)])), expect: always(401) },
   { name: 'discharge missing', header: () => undischargedToken([org(101)]), expect: always(401) },
+  {
+    name: 'discharged',
+    header: () => dischargedToken([org(101)]),
+    expect: onCalls(() => true),
+  },
+  {
+    name: 'discharged to read',
+    header: () => dischargedToken([org(101)], [{ type: 'Action', body: Action.read }]),
+    expect: onCalls(({ isRead }) => isRead),
+  },
+  {
+    name: 'discharge expired',
+    header: () => dischargedToken([org(101)], [until(1)]),
+    expect: always(401),
+  },
+  {
+    name: 'discharge of another token',
+    header: () => {
+      const [, discharge = ''] = dischargedToken([org(101)]).split(',')
+      return `${undischargedToken([org(101)])},${discharge}`
+    },
+    expect: always(401),
+  },
+  {
+    name: 'cut off',
+    header: () => newToken([org(101)]).slice(0, -12),
+    expect: always(401),
+    error: 'damaged',
+  },
+  {
+    name: 'with bytes after it, under an old prefix, beside a user token',
+    header: () => {
+      const bytes = Buffer.from(newToken([org(101)]).slice('FlyV1 fm2_'.length), 'base64')
+      const text = Buffer.concat([bytes, Buffer.of(1, 2, 3)]).toString('base64')
+      return ` bearer FlyV1 fo1_x, fm1r_${text}`
+    },
+    expect: onCalls(() => true),
+  },
 ]
 
 function until(notAfter: number): Caveat {
@@ -359,7 +508,8 @@ for (const endpoint of allEndpoints) {
       assert.equal(seen, expected, `${kind.name}: ${reply.status} ${JSON.stringify(reply.body)}`)
       if (expected === 'allow') continue
       const error = expected === 401 ? 'Authenticate: token validation error' : 'unauthorized'
-      assert.deepEqual(reply.body, { error })
+      if (kind.error === undefined) assert.deepEqual(reply.body, { error })
+      else assert.match(reply.body.error, new RegExp(`^${error}: .*${kind.error}`))
     }
   })
 }

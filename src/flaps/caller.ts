@@ -18,6 +18,8 @@ import {
 import { refuse } from './errors.ts'
 
 const TOKEN_BAD = 'Authenticate: token validation error'
+/** Long tokens get lost in part when they are copied; that must not look like a revocation. */
+const TOKEN_DAMAGED = `${TOKEN_BAD}: the token is damaged; was it copied to its last character?`
 
 /** Who calls: the tokens of one header, those that verified. There is at least one. */
 export class Caller {
@@ -28,7 +30,8 @@ export class Caller {
     if (header === undefined) throw refuse('flaps.unauthenticated', TOKEN_BAD)
     this.#verified = verifyHeader(header, verifier)
     if (verifiedTokens(this.#verified).length === 0) {
-      throw refuse('flaps.unauthenticated', TOKEN_BAD)
+      const isDamaged = this.#verified.bundle.tokens.some(({ kind }) => kind === 'malformed')
+      throw refuse('flaps.unauthenticated', isDamaged ? TOKEN_DAMAGED : TOKEN_BAD)
     }
   }
 

@@ -119,5 +119,9 @@ export function describeAccess(rule: AccessRule): string {
     newVolume: 'any volume of the app',
     volume: 'the volume',
   } as const
-  return `Needs \`${action}\` on ${things[rule.on]}${feature}${command}.`
+  const mutation =
+    'mutation' in rule && rule.mutation !== undefined
+      ? ` Tokens for single mutations need \`${rule.mutation}\`.`
+      : ''
+  return `Needs \`${action}\` on ${things[rule.on]}${feature}${command}.${mutation}`
 }

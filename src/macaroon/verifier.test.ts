@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { Clock } from '#base'
+import { verifyBundle } from './authorize.ts'
+import { parseBundle } from './bundle.ts'
 import type { Caveat } from './caveat.ts'
 import { attenuate, mint } from './chain.ts'
 import { evaluateAccess } from './evaluate.ts'
@@ -159,6 +161,40 @@ test('a revoked id refuses the token and all made from it, remembered or not', (
   assert.equal(reasonOf(verifier.verify(token, [])), 'revoked')
   assert.equal(verifier.cacheFigures.entries, 0)
 })
+
+test('another spelling of a token is the same token: remembered once, and revoked with it', () => {
+  let isRevoked = false
+  const { verifier } = setUp({
+    revocations: { statusOf: () => (isRevoked ? 'revoked' : 'live') },
+  })
+  const bytes = encodeMacaroon(mintFor(1))
+  const text = bytes.toString('base64')
+  const longer = Buffer.concat([bytes, Buffer.of(0xc0, 0xff)]).toString('base64')
+  const spellings = [
+    `fm2_${text}`,
+    `Bearer FlyV1 fm1r_${text}`,
+    `fm2_${text.slice(0, 20)}\r\n${text.slice(20)}`,
+    `fm1a_${longer}`,
+    `fm2_${withUnusedBits(text)}`,
+  ]
+  const verdictsOf = (spelling: string) =>
+    verifyBundle(parseBundle(spelling, 'x'), verifier).verdicts.map(({ verdict }) =>
+      reasonOf(verdict),
+    )
+  for (const spelling of spellings) assert.deepEqual(verdictsOf(spelling), ['verified'], spelling)
+  assert.deepEqual(verifier.cacheFigures, { entries: 1, hits: spellings.length - 1, misses: 1 })
+  isRevoked = true
+  for (const spelling of spellings) assert.deepEqual(verdictsOf(spelling), ['revoked'], spelling)
+})
+
+/** The last symbol before the padding with its lowest bit set, which no byte of the token is made of. */
+function withUnusedBits(text: string): string {
+  const at = text.indexOf('=') - 1
+  assert.ok(at > 0, 'a text without padding has no unused bits')
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+  const next = alphabet[alphabet.indexOf(text[at] ?? '') + 1] ?? assert.fail('the last symbol')
+  return `${text.slice(0, at)}${next}${text.slice(at + 1)}`
+}
 
 test('a revoked discharge refuses the token that needs it', () => {
   const token = addThirdParty(mintFor(1), { location: 'auth', sharedKey })

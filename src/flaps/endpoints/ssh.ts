@@ -7,6 +7,8 @@ import { optionalWhole } from './schemas.ts'
 
 const tag = 'SSH'
 const HOURS_DEFAULT = 1
+/** As tokens name it that may do nothing else (profile `ssh`). */
+const MUTATION = 'issueCertificate'
 
 const body = Type.Object({
   public_key: Type.String({ description: 'an OpenSSH line: ssh-ed25519 AAAA...' }),
@@ -28,7 +30,7 @@ export const sshEndpoints = [
     summary: "Signs a public key, which then opens the app's machines over ssh for some hours.",
     body,
     answers,
-    access: { on: 'app', action: Action.control },
+    access: { on: 'app', action: Action.control, mutation: MUTATION },
     limit: 'none',
     example,
     async handle(call) {
@@ -51,7 +53,7 @@ export const sshEndpoints = [
       'Signs a public key, which then opens the machines of all apps over ssh for some hours.',
     body,
     answers,
-    access: { on: 'org', action: Action.control, slugFrom: 'path' },
+    access: { on: 'org', action: Action.control, slugFrom: 'path', mutation: MUTATION },
     limit: 'none',
     example,
     async handle(call) {
