@@ -35,6 +35,11 @@ export class InternalZone {
     this.#place = place
   }
 
+  /** Of the rows behind the answers: at another version the same question may have another answer. */
+  get version(): number {
+    return this.#directory.version
+  }
+
   /** Undefined: none of these zones' names. */
   answer(caller: Caller, labels: Labels, type: number, dnsClass: number) {
     const zone = ZONES.find((candidate) => isWithin(labels, candidate))
