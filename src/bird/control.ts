@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import { type BfdSession, parseBfdSessions } from './bfd-session.ts'
 import { BirdError } from './errors.ts'
 import { type BirdReply, ReplyParser } from './reply.ts'
 
@@ -53,6 +54,21 @@ export class BirdControl {
   async protocols(signal?: AbortSignal): Promise<ProtocolState[]> {
     const reply = await this.command('show protocols', signal)
     return parseProtocols(reply)
+  }
+
+  /** Reads the daemon's configuration file again. @throws BirdError also bird.refused: the file is wrong, the old one counts */
+  async configure(signal?: AbortSignal): Promise<void> {
+    await this.command('configure', signal)
+  }
+
+  /** Every BFD session; none where the configuration has no BFD. */
+  async bfdSessions(signal?: AbortSignal): Promise<BfdSession[]> {
+    try {
+      return parseBfdSessions(await this.command('show bfd sessions', signal))
+    } catch (error) {
+      if (error instanceof BirdError && error.code === 'bird.refused') return [] // there is no BFD protocol
+      throw error
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { type Clock, type Log, systemClock } from '#base'
-import type { BirdControl } from '#bird'
+import type { BfdSession, BirdControl } from '#bird'
 import {
   type AnnouncerPhase,
   AnnouncerState,
@@ -7,6 +7,7 @@ import {
   CHECK_EVERY_MS,
 } from './announcer-state.ts'
 import type { AnycastPrefix } from './anycast-prefixes.ts'
+import type { BirdConfigFile } from './bird-config-file.ts'
 
 export interface AnnouncerOptions {
   readonly bird: BirdControl
@@ -14,8 +15,19 @@ export interface AnnouncerOptions {
   /** Asks the local proxy whether it is well; what it throws means no. */
   readonly isHealthy: (signal: AbortSignal) => Promise<boolean>
   readonly drainMs?: number
+  /** What BIRD is to be configured with before it is told anything. Absent: that is the operator's matter. */
+  readonly config?: BirdConfigFile
   readonly clock?: Clock
   readonly log?: Log
+}
+
+/** As `godwit net anycast --json` prints it. */
+export interface AnycastStatus {
+  readonly phase: AnnouncerPhase
+  readonly prefixes: readonly string[]
+  /** Sessions with neighbours: `Established` when it is well. */
+  readonly bgp: readonly { readonly name: string; readonly info: string }[]
+  readonly bfd: readonly BfdSession[]
 }
 
 /**
@@ -49,6 +61,18 @@ export class Announcer {
   async undrain(): Promise<void> {
     this.#state.undrain(this.#nowMs())
     await this.#tell()
+  }
+
+  /** What this host and its BIRD say of themselves. @throws BirdError */
+  async status(): Promise<AnycastStatus> {
+    const { bird, prefixes } = this.#options
+    const [protocols, sessions] = await Promise.all([bird.protocols(), bird.bfdSessions()])
+    return {
+      phase: this.#state.phase,
+      prefixes: prefixes.map(({ prefix }) => prefix),
+      bgp: protocols.filter(({ kind }) => kind === 'BGP').map(({ name, info }) => ({ name, info })),
+      bfd: sessions,
+    }
   }
 
   /** Stops checking. BIRD goes on as it was told last. */
@@ -104,7 +128,8 @@ export class Announcer {
   /** Compares with what BIRD does now: one that was restarted has forgotten. */
   async #tellNow(): Promise<void> {
     const { announcement } = this.#state
-    const { bird, prefixes } = this.#options
+    const { bird, prefixes, config } = this.#options
+    await config?.apply(bird)
     const states = await bird.protocols()
     const up = new Set(states.filter(({ isUp }) => isUp).map(({ name }) => name))
     for (const { protocol, drainingProtocol } of prefixes) {
