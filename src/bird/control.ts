@@ -56,9 +56,12 @@ export class BirdControl {
     return parseProtocols(reply)
   }
 
-  /** Reads the daemon's configuration file again. @throws BirdError also bird.refused: the file is wrong, the old one counts */
-  async configure(signal?: AbortSignal): Promise<void> {
-    await this.command('configure', signal)
+  /**
+   * Has the daemon read a configuration file, whose path has no quotes. What was enabled by hand is as the file says.
+   * @throws BirdError also bird.refused: the file is wrong, and what was there counts on
+   */
+  async configure(path: string, signal?: AbortSignal): Promise<void> {
+    await this.command(`configure "${path}"`, signal)
   }
 
   /** Every BFD session; none where the configuration has no BFD. */

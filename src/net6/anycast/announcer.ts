@@ -1,6 +1,7 @@
 import { type Clock, type Log, systemClock } from '#base'
 import type { BfdSession, BirdControl } from '#bird'
 import {
+  type Announcement,
   type AnnouncerPhase,
   AnnouncerState,
   CHECK_DEADLINE_MS,
@@ -32,7 +33,7 @@ export interface AnycastStatus {
 
 /**
  * Has BIRD announce the host's anycast prefixes while the local proxy is well. BIRD holds the routes, so an
- * announcer that dies changes nothing; the next one withdraws what the proxy's health does not bear out.
+ * announcer that dies changes nothing; the next one goes on from there, and withdraws what the proxy's health does not bear out.
  */
 export class Announcer {
   readonly #options: AnnouncerOptions
@@ -88,6 +89,11 @@ export class Announcer {
   async #run(): Promise<void> {
     const { clock = systemClock, log } = this.#options
     const { signal } = this.#stop
+    try {
+      this.#state.adopt(await this.#announced(), clock.nowMs())
+    } catch (error) {
+      log?.warn({ err: error }, 'BIRD does not say what it announces: starting from nothing')
+    }
     while (!signal.aborted) {
       const isHealthy = await this.#check(signal)
       if (signal.aborted) return
@@ -104,6 +110,15 @@ export class Announcer {
         if (!signal.aborted) throw error
       })
     }
+  }
+
+  /** What BIRD tells neighbours now. */
+  async #announced(): Promise<Announcement> {
+    const { bird, prefixes } = this.#options
+    const states = await bird.protocols(this.#stop.signal)
+    const up = new Set(states.filter(({ isUp }) => isUp).map(({ name }) => name))
+    if (prefixes.some(({ drainingProtocol }) => up.has(drainingProtocol))) return 'draining'
+    return prefixes.some(({ protocol }) => up.has(protocol)) ? 'prefixes' : 'nothing'
   }
 
   async #check(signal: AbortSignal): Promise<boolean> {

@@ -84,6 +84,21 @@ test('a drained host stays silent until it is told otherwise', () => {
   assert.equal(state.announcement, 'prefixes')
 })
 
+test('what an announcer finds announced it keeps, and withdraws when the proxy is dead', () => {
+  const state = new AnnouncerState({ drainMs: 1_000 })
+  state.adopt('prefixes', 0)
+  state.checked(false, 1)
+  assert.equal(state.announcement, 'prefixes')
+  state.checked(false, 2)
+  assert.equal(state.announcement, 'nothing')
+  const draining = new AnnouncerState({ drainMs: 1_000 })
+  draining.adopt('draining', 0)
+  draining.checked(true, 999)
+  assert.equal(draining.announcement, 'draining')
+  draining.checked(true, 1_000)
+  assert.equal(draining.phase, 'drained')
+})
+
 test('a neighbour sees prefixes come, ask to be left alone, and go with the proxy', async (t) => {
   const [edge, router] = [await trialHost(t), await trialHost(t)]
   await connect(edge, router, 'cable')

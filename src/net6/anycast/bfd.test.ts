@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import test, { type TestContext } from 'node:test'
 import { pollUntil } from '#base'
 import { renderBirdConfig } from '#bird'
@@ -43,9 +44,12 @@ test('a link that is cut without a word is found out by BFD, long before the hol
   const far = await startBird(router, renderBirdConfig({ ...theirs, neighbours: [taking] }))
   const near = await startBird(edge, 'router id 192.0.2.0;\nprotocol device {}\n')
   const ours = routerOf(bgp('192.0.2.0', '192.0.2.1', [64500, 64501]), prefixes)
-  const config = new BirdConfigFile(near.configPath, renderBirdConfig(ours))
   const { bird } = near
-  const announcer = new Announcer({ bird, prefixes, config, isHealthy: async () => true })
+  const announce = () => {
+    const config = new BirdConfigFile(near.configPath, renderBirdConfig(ours))
+    return new Announcer({ bird, prefixes, config, isHealthy: async () => true })
+  }
+  let announcer = announce()
   t.after(() => announcer.close())
 
   const isSeen = async () => {
@@ -62,6 +66,15 @@ test('a link that is cut without a word is found out by BFD, long before the hol
   assert.deepEqual([sessions[0]?.name, sessions.length], ['neighbour_0', 1])
   assert.deepEqual([bfd[0]?.address, bfd[0]?.interface], ['192.0.2.1', 'cable'])
 
+  const since = async () =>
+    (await bird.command('show protocols anycast_0')).lines.map(({ text }) => text)
+  const before = await since()
+  await announcer.close()
+  announcer = announce()
+  await pollUntil('the next announcer', () => announcer.phase === 'announced', DEADLINE)
+  await announcer.undrain() // tells BIRD all that there is to tell
+  assert.deepEqual(await since(), before, 'nothing was withdrawn')
+
   await Promise.all([edge.shell(CUT), router.shell(CUT)])
   const cutMs = performance.now()
   const isGone = async () => !(await isSeen())
@@ -74,6 +87,31 @@ test('a link that is cut without a word is found out by BFD, long before the hol
 
   await Promise.all([edge, router].map((host) => host.shell('nft delete table inet cut')))
   await comes()
+})
+
+test('BIRD reads a file that changed, and one that it refuses leaves the old one', async (t) => {
+  const host = await trialHost(t)
+  const { bird, configPath, end } = await startBird(
+    host,
+    'router id 192.0.2.0;\nprotocol device {}\n',
+  )
+  const changed = 'router id 192.0.2.0;\nprotocol device devices {}\n'
+  await new BirdConfigFile(configPath, changed).apply(bird)
+  assert.deepEqual(
+    (await bird.protocols()).map(({ name }) => name),
+    ['devices'],
+  )
+  const wrong = new BirdConfigFile(configPath, 'router id nonsense;')
+  for (let again = 0; again < 2; again += 1) {
+    await assert.rejects(wrong.apply(bird), { code: 'bird.refused' })
+    assert.equal(readFileSync(configPath, 'utf8'), changed)
+  }
+  await end()
+  const late = 'router id 192.0.2.0;\nprotocol device later {}\n'
+  await assert.rejects(new BirdConfigFile(configPath, late).apply(bird), {
+    code: 'bird.unreachable',
+  })
+  assert.equal(readFileSync(configPath, 'utf8'), late)
 })
 
 test('what is no address never gets into the configuration of BIRD', () => {

@@ -24,7 +24,7 @@ const asn = Type.Integer({ minimum: 1, maximum: 4_294_967_294 })
 export const bgpSchema = Type.Object(
   {
     /** BIRD's configuration file, which is written whole. */
-    config: Type.String({ default: '/etc/bird/bird.conf' }),
+    config: Type.String({ pattern: '^/[^"\\s]+$', default: '/etc/bird/bird.conf' }),
     /** Dotted quad, of this host alone. */
     router_id: Type.String(),
     asn,

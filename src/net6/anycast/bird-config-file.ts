@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { errorCode } from '#base'
 import type { BirdControl } from '#bird'
@@ -6,27 +6,43 @@ import type { BirdControl } from '#bird'
 /** BIRD may have dropped its privileges; there is no secret in it. */
 const MODE = 0o644
 
-/** A configuration file of BIRD that this daemon writes, and that BIRD has read or not. */
+/**
+ * A configuration file of BIRD that this daemon writes. It takes its place when BIRD has read it, so one that says the same
+ * already was read: reading it again would withdraw what is announced, as the file has that disabled.
+ */
 export class BirdConfigFile {
   readonly #path: string
   readonly #text: string
-  #isRead = false
+  #state: 'unknown' | 'unread' | 'read' = 'unknown'
 
+  /** @param path without quotes and blanks */
   constructor(path: string, text: string) {
     this.#path = path
     this.#text = text
   }
 
   /**
-   * Writes the file where it says something else, and has BIRD read it, once in the life of this daemon: a BIRD that starts
-   * later reads it by itself.
-   * @throws BirdError bird.unreachable, bird.refused; a system error when the file cannot be written
+   * Has BIRD read the file, unless it has.
+   * @throws BirdError bird.refused: the old file stays; bird.unreachable: the file is there for a BIRD that starts;
+   * a system error when the file cannot be written
    */
   async apply(bird: BirdControl): Promise<void> {
-    if (this.#isRead) return
-    if (this.#present() !== this.#text) this.#write()
-    await bird.configure()
-    this.#isRead = true
+    if (this.#state === 'unknown' && this.#present() === this.#text) this.#state = 'read'
+    if (this.#state === 'read') return
+    const next = `${this.#path}.next`
+    mkdirSync(dirname(next), { recursive: true })
+    writeFileSync(next, this.#text)
+    chmodSync(next, MODE) // whatever the mask of this process
+    try {
+      await bird.configure(next)
+    } catch (error) {
+      this.#state = 'unread'
+      if (errorCode(error) === 'bird.refused') rmSync(next)
+      else renameSync(next, this.#path)
+      throw error
+    }
+    renameSync(next, this.#path)
+    this.#state = 'read'
   }
 
   #present(): string | undefined {
@@ -36,13 +52,5 @@ export class BirdConfigFile {
       if (errorCode(error) === 'ENOENT') return undefined
       throw error
     }
-  }
-
-  #write(): void {
-    mkdirSync(dirname(this.#path), { recursive: true })
-    const next = `${this.#path}.next`
-    writeFileSync(next, this.#text)
-    chmodSync(next, MODE) // whatever the mask of this process
-    renameSync(next, this.#path)
   }
 }
