@@ -1,4 +1,5 @@
 import { getSystemErrorName } from 'node:util'
+import { DnsError } from '../errors.ts'
 import type { Endpoint } from '../upstream/exchange.ts'
 import {
   type AF_INET,
@@ -114,16 +115,26 @@ export class DatagramSocket implements Disposable {
   /**
    * Gives each waiting datagram, at most BATCH, to `take`: its bytes and its sender's `sockaddr`, both good until `take`
    * returns. What `take` puts with `queue` is sent in the end.
-   * @returns how many there were, or the negated errno
+   * @returns how many there were
+   * @throws DnsError dns.receive_failed
    */
   receive(take: (packet: Buffer, sender: Buffer) => void): number {
     const count = recvmmsg(this.fd, this.#in.headers.address, BATCH)
+    if (count < 0) return this.#none(count)
     for (let at = 0; at < count; at += 1) {
       const packet = (this.#in.data[at] as Buffer).subarray(0, this.#in.lengthOf(at))
       take(packet, this.#in.names[at] as Buffer)
     }
     this.flush()
     return count
+  }
+
+  #none(result: number): number {
+    if (result === EAGAIN || result === EINTR) return 0
+    throw new DnsError('dns.receive_failed', {
+      what: 'a socket has an error instead of questions',
+      values: { port: this.port, errno: getSystemErrorName(result) },
+    })
   }
 
   /** Copies a datagram of at most DATAGRAM_BYTES to be sent with the next `flush`. */

@@ -4,6 +4,7 @@ import { NativeMemory } from './libc.ts'
 
 const UV_POLL = 8
 const UV_READABLE = 1
+const READY = 0
 const QUIET = 1
 
 const { functions: uv } = dlopen(null, {
@@ -15,7 +16,7 @@ const { functions: uv } = dlopen(null, {
 })
 
 /**
- * Calls `onReadable` in each turn of Node's loop in which `fd` has something to read, until disposed. libuv watches
+ * Calls `onReadable` in each turn of Node's loop in which `fd` has something to read, or an error, until disposed. libuv watches
  * the descriptor; its callback is its own `uv_handle_set_data`, which puts the callback's status (0) in the first word
  * of the handle. An immediate, which keeps nobody awake, looks at that word: no system call, and `onReadable`
  * runs as every callback of Node does.
@@ -25,9 +26,8 @@ const { functions: uv } = dlopen(null, {
 export function watchReadable(fd: number, onReadable: () => void): Disposable {
   const handle = new NativeMemory(Number(uv.uv_handle_size(UV_POLL)))
   const { words } = handle
-  const started =
-    uv.uv_poll_init(getCurrentEventLoop(), handle.address, fd) ||
-    uv.uv_poll_start(handle.address, UV_READABLE, uv.uv_handle_set_data.pointer)
+  const start = () => uv.uv_poll_start(handle.address, UV_READABLE, uv.uv_handle_set_data.pointer)
+  const started = uv.uv_poll_init(getCurrentEventLoop(), handle.address, fd) || start()
   if (started !== 0) {
     throw new DnsError('dns.watch_failed', {
       what: 'libuv refuses a socket',
@@ -40,9 +40,11 @@ export function watchReadable(fd: number, onReadable: () => void): Disposable {
   const look = () => {
     if (!isWatched) return
     setImmediate(look).unref()
-    if (words[0] === QUIET) return
+    const status = words[0]
+    if (status === QUIET) return
     words[0] = QUIET
     onReadable()
+    if (status !== READY && isWatched) start() // an error of the descriptor ends libuv's watch: the read took it away
   }
   setImmediate(look).unref()
   return {

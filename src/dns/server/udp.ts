@@ -59,7 +59,13 @@ export async function listenUdp(
     socket.queue(reply, to)
     socket.flush()
   }
-  const watch = watchReadable(socket.fd, () => socket.receive(take))
+  const watch = watchReadable(socket.fd, () => {
+    try {
+      socket.receive(take)
+    } catch (error) {
+      onFault(error)
+    }
+  })
   return {
     port: socket.port,
     get unsent() {
