@@ -39,6 +39,7 @@ export {
   setFlycast,
 } from './host-network.ts'
 export { ensureHostField, readHostField } from './host-number.ts'
+export { machineOfDevice } from './machine/link-names.ts'
 export type {
   MachineNetwork,
   MachineNetworkSpec,
@@ -49,6 +50,7 @@ export {
   type MachineNetworksOptions,
   MTU_BYTES,
 } from './machine/machine-networks.ts'
+export { globalServicesIpv4 } from './machine/private-ipv4.ts'
 export type { HostRow } from './mesh/host-rows.ts'
 export { MESH_PORT, Mesh, type MeshOptions } from './mesh/mesh.ts'
 export { generateMeshKey } from './mesh/mesh-keys.ts'
