@@ -46,14 +46,19 @@ const UDP_ECHO = `const socket = require('dgram').createSocket('udp4')
 socket.on('message', (got, { address, port }) =>
   socket.send(process.argv[2] + ' ' + address + ':' + port + ' ' + got, port, address))
 socket.bind(${UDP_PORT}, process.argv[1])`
+/** Answers in segments of 1,000 bytes, which the kernel of a container hands on as one packet (UDP_SEGMENT). */
+const UDP_SEGMENTS = `use Socket; socket(S, PF_INET, SOCK_DGRAM, 17) or die;
+bind(S, sockaddr_in(${UDP_PORT + 1}, inet_aton($ARGV[0]))) or die;
+setsockopt(S, 17, 103, pack("i", 1000)) or die;
+while (defined($from = recv(S, $got, 2000, 0))) { send(S, "x" x 2500, 0, $from) or die }`
 /** Asks until there is an answer, from one port; prints whom it came from, the own end, and what it said. */
-const UDP_ASK = `const [to, text, forMs] = process.argv.slice(1)
+const UDP_ASK = `const [to, port, text, forMs] = process.argv.slice(1)
 const socket = require('dgram').createSocket('udp4')
 socket.on('message', (got, from) => {
   console.log(from.address + ':' + from.port, socket.address().port, String(got))
   process.exit()
 })
-const ask = () => socket.send(text, ${UDP_PORT}, to)
+const ask = () => socket.send(text, Number(port), to)
 ask()
 setInterval(ask, 500)
 setTimeout(() => process.exit(), Number(forMs))`
@@ -185,7 +190,13 @@ test('connections of the world reach machines, on a planet', async (t) => {
         image: IMAGE,
         init: { cmd: ['sleep', '1000000'] },
         // The port is never rewritten: what is sent to 5000 arrives there.
-        services: [{ protocol: 'udp', internal_port: 9_999, ports: [{ port: UDP_PORT }] }],
+        services: [
+          {
+            protocol: 'udp',
+            internal_port: 9_999,
+            ports: [{ port: UDP_PORT }, { port: UDP_PORT + 1 }],
+          },
+        ],
         restart: { policy: 'no' },
       }
       for (const [region, host] of [
@@ -201,13 +212,17 @@ test('connections of the world reach machines, on a planet', async (t) => {
         const [, address] = /^(\S+)\s+fly-global-services$/m.exec(hosts.json.stdout) ?? []
         assert(address !== undefined, 'fly-global-services is known inside')
         const netns = `--net=/run/netns/godwit-machine-${id}`
-        const words = [netns, process.execPath, '-e', UDP_ECHO, address, region]
-        const child = world.node(host).spawn('nsenter', words)
-        t.after(() => child.kill('SIGKILL'))
+        for (const words of [
+          [process.execPath, '-e', UDP_ECHO, address, region],
+          ['perl', '-e', UDP_SEGMENTS, address],
+        ]) {
+          const child = world.node(host).spawn('nsenter', [netns, ...words])
+          t.after(() => child.kill('SIGKILL'))
+        }
       }
       await known('wren', 2)
-      const askUdp = async (client: string, text: string, forMs: number = LONG_MS) => {
-        const words = ['-e', UDP_ASK, ip, text, String(forMs)]
+      const askUdp = async (client: string, text: string, forMs = LONG_MS, port = UDP_PORT) => {
+        const words = ['-e', UDP_ASK, ip, String(port), text, String(forMs)]
         const printed = await world
           .node(client)
           .run(process.execPath, words, { deadlineMs: forMs + 20_000 })
@@ -226,6 +241,8 @@ test('connections of the world reach machines, on a planet', async (t) => {
       assert.match(await askUdp('nrt-client', 'far'), / (ams|iad) \S+ far$/) // no machine is there
       await isServed('ams-client', 'ams', 'x'.repeat(1_300))
       assert.equal(await askUdp('ams-client', 'x'.repeat(1_473), 2_000), '')
+      const [, , part] = (await askUdp('nrt-client', 'go', LONG_MS, UDP_PORT + 1)).split(' ')
+      assert.match(part ?? '', /^x{1000}$|^x{500}$/)
       const metrics = ['-sS', 'http://127.0.0.1:9091/metrics']
       const told = await world.node(ams).run('curl', metrics)
       assert.match(told, /drops_count\{region="ams",reason="too_large"\} [1-9]/)

@@ -11,11 +11,12 @@ const ADDRESS_BYTES = 28
 
 /** Headers are written before what was received, in place. */
 export const MARGIN_BYTES = 64
-/** More than any datagram that is handed on: what fills it was longer. */
-const ROOM_BYTES = DATAGRAM_BYTES_MAX + HEAD_BYTES_MAX + PACKET_HEAD_BYTES
+/** More than any datagram that is handed on: what does not fit was longer. */
+export const ROOM_BYTES = DATAGRAM_BYTES_MAX + HEAD_BYTES_MAX + PACKET_HEAD_BYTES
+const ROOM_BYTES_MAX = 66_000
 
 /** Every socket receives here: what is in it holds until the next datagram. */
-export const datagram = new Memory(MARGIN_BYTES + ROOM_BYTES, MARGIN_BYTES)
+export const datagram = new Memory(MARGIN_BYTES + ROOM_BYTES_MAX, MARGIN_BYTES)
 /** The `struct sockaddr` that it came from. */
 export const sender = new Memory(ADDRESS_BYTES)
 const senderBytes = new Memory(8)
@@ -25,10 +26,20 @@ export class DatagramSocket implements Watcher {
   readonly fd: number
   readonly #loop: EventLoop
   readonly #received: (length: number) => void
+  readonly #roomBytes: number
   #isOpen = true
 
-  /** @param received is told the length, which may be more than there was room for: see `datagram` and `sender` */
-  constructor(loop: EventLoop, fd: number, received: (length: number) => void) {
+  /**
+   * @param received is told the length, which may be more than there was room for: see `datagram` and `sender`
+   * @param roomBytes up to ROOM_BYTES_MAX
+   */
+  constructor(
+    loop: EventLoop,
+    fd: number,
+    received: (length: number) => void,
+    roomBytes = ROOM_BYTES,
+  ) {
+    this.#roomBytes = Math.min(roomBytes, ROOM_BYTES_MAX)
     this.#loop = loop
     this.fd = fd
     this.#received = received
@@ -39,7 +50,7 @@ export class DatagramSocket implements Watcher {
     for (let count = 0; count < DATAGRAMS_PER_TURN && this.#isOpen; count += 1) {
       senderBytes.bytes.writeUInt32LE(ADDRESS_BYTES, 0)
       const [into, from] = [datagram.at(MARGIN_BYTES), sender.at(0)]
-      const length = recvfrom(this.fd, into, ROOM_BYTES, MSG_TRUNC, from, senderBytes.at(0))
+      const length = recvfrom(this.fd, into, this.#roomBytes, MSG_TRUNC, from, senderBytes.at(0))
       if (length === EINTR) continue
       if (length < 0) return // EAGAIN, or an ICMP error of something that was sent: it has no effect
       this.#received(length)

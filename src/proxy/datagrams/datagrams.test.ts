@@ -33,7 +33,8 @@ const echoing: OpenMachineWire = (_loop, answered) => ({
       datagram.bytes.write(text, at, 'latin1')
       const ends = { from: to, to: from }
       const begin = writePacketHead(datagram.bytes, at, text.length, ends)
-      answered(at + text.length - begin, 'm1')
+      const segmentBytes = got === 'parts' ? 10 : 0
+      answered({ start: begin, length: at + text.length - begin, machine: 'm1', segmentBytes })
     })
     return true
   },
@@ -126,6 +127,16 @@ test('what is too large is dropped and counted, in both directions', async (t) =
   client.send('large', port, SERVICE)
   await dropped(worker.counters, 'too_large')
   assert.equal(edge.counters.datagramsOut, 0)
+})
+
+test('what a container sends in segments reaches the client as so many datagrams', async (t) => {
+  const { client, port, own } = await twoHosts(t)
+  const parts: string[] = []
+  client.on('message', (bytes: Buffer) => parts.push(bytes.toString('latin1')))
+  client.send('parts', port, SERVICE)
+  const text = `${own} parts`
+  await pollUntil('all parts', () => parts.join('').length >= text.length, { deadlineMs: 20_000 })
+  assert.deepEqual(parts, text.match(/.{1,10}/g))
 })
 
 test('a worker that does not have the machine refuses', async (t) => {

@@ -10,8 +10,13 @@ import { type DatagramHead, DatagramKind, readHead, writeHead } from './datagram
 import { DatagramSocket, datagram, hadRoom, MARGIN_BYTES, sender } from './datagram-socket.ts'
 import { EdgeFlows } from './edge-flows.ts'
 import { type Endpoint, ipOf, numberOf } from './endpoint.ts'
-import { readPacket, writePacketHead } from './ipv4-packet.ts'
-import { type MachineWire, type OpenMachineWire, openMachineWire } from './machine-wire.ts'
+import { type ReadPacket, readPacket, writePacketHead } from './ipv4-packet.ts'
+import {
+  type MachineAnswer,
+  type MachineWire,
+  type OpenMachineWire,
+  openMachineWire,
+} from './machine-wire.ts'
 import { MeshHosts } from './mesh-hosts.ts'
 import { WorkerFlows } from './worker-flows.ts'
 
@@ -144,11 +149,27 @@ export class Datagrams implements Disposable {
   }
 
   /** A machine of this host has sent something from its address of fly-global-services. */
-  #answered(length: number, machine: string): DatagramDrop | undefined {
-    if (!hadRoom(length)) return 'too_large'
-    const packet = readPacket(datagram.bytes, MARGIN_BYTES, length)
-    if (typeof packet === 'string') return packet
-    const { from, to: client, payloadAt, payloadBytes } = packet
+  #answered({ start, length, machine, segmentBytes }: MachineAnswer): void {
+    const packet = readPacket(datagram.bytes, start, length)
+    if (typeof packet === 'string') {
+      this.#count(packet)
+      return
+    }
+    const { payloadAt, payloadBytes } = packet
+    const end = payloadAt + payloadBytes
+    const step = segmentBytes > 0 ? segmentBytes : Math.max(1, payloadBytes)
+    // Headers are written over the end of the part before, which is gone by then.
+    for (let at = payloadAt; at === payloadAt || at < end; at += step) {
+      this.#count(this.#toEdge(packet, machine, at, Math.min(step, end - at)))
+    }
+  }
+
+  #toEdge(
+    { from, to: client }: ReadPacket,
+    machine: string,
+    payloadAt: number,
+    payloadBytes: number,
+  ): DatagramDrop | undefined {
     const flow = this.#worker.fromMachine(machine, from, client, payloadBytes, this.#nowMs())
     if (typeof flow === 'string') return flow
     const head = { kind: DatagramKind.toClient, client, service: flow.to, machine }
@@ -204,7 +225,7 @@ export class Datagrams implements Disposable {
     if (this.#wire !== undefined || this.#isWireRefused) return this.#wire
     const { loop, log, openWire = openMachineWire } = this.#options
     try {
-      this.#wire = openWire(loop, (length, machine) => this.#count(this.#answered(length, machine)))
+      this.#wire = openWire(loop, (answer) => this.#answered(answer))
     } catch (error) {
       this.#isWireRefused = true
       log.error({ err: error }, 'public UDP reaches no machine of this host')

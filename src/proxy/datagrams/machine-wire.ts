@@ -8,18 +8,19 @@ import {
   close,
   IPPROTO_RAW,
   nameInterface,
+  PACKET_VNET_HDR,
   SO_ATTACH_FILTER,
   SOCK_CLOEXEC,
-  SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_RAW,
+  SOL_PACKET,
   SOL_SOCKET,
   sendto,
   setsockopt,
   socket,
 } from '../net/libc.ts'
 import { Memory } from '../net/memory.ts'
-import { DatagramSocket, sender } from './datagram-socket.ts'
+import { DatagramSocket, datagram, MARGIN_BYTES, sender } from './datagram-socket.ts'
 import { ipOf } from './endpoint.ts'
 
 /** Packets to the machines of this host under others' addresses, and what they answer from fly-global-services. */
@@ -29,13 +30,28 @@ export interface MachineWire {
   close(): void
 }
 
-/** @param answered an IPv4 packet of `length` bytes is in `datagram`; the id is of the machine whose link it came by */
+/** What a machine has sent from fly-global-services: an IPv4 packet, in `datagram`. */
+export interface MachineAnswer {
+  readonly start: number
+  readonly length: number
+  /** Whose link it came by. */
+  readonly machine: string
+  /** A container's kernel hands on several datagrams as one: the payload of each but the last. 0: it is one. */
+  readonly segmentBytes: number
+}
+
 export type OpenMachineWire = (
   loop: EventLoop,
-  answered: (length: number, machine: string) => void,
+  answered: (answer: MachineAnswer) => void,
 ) => MachineWire
 
 const IPV4_TYPE = 0x0800
+// Before the packet: struct virtio_net_hdr (linux/virtio_net.h), by PACKET_VNET_HDR, then the header of Ethernet.
+const OFFLOAD_BYTES = 10
+const ETHERNET_BYTES = 14
+const PACKET_START = MARGIN_BYTES + OFFLOAD_BYTES + ETHERNET_BYTES
+const PACKET_BYTES_MAX = 65_535
+const OFFLOAD_UDP_SEGMENTS = 5 // VIRTIO_NET_HDR_GSO_UDP_L4, which Linux tells from 6.2 on
 const NAME_BYTES = 16
 /** Names of interfaces that are remembered: a number is never given twice while a host is up. */
 const NAMES_MAX = 10_000
@@ -49,14 +65,17 @@ const RETURN = 0x06
 const UDP = 17
 /** UDP from the third address of a machine's eight (src/net6/machine/private-ipv4.ts). */
 const FILTER: readonly (readonly [number, number, number, number])[] = [
-  [LOAD_BYTE, 0, 0, 9], // the protocol
+  [LOAD_BYTE, 0, 0, ETHERNET_BYTES + 9], // the protocol
   [JUMP_IF_EQUAL, 0, 4, UDP],
-  [LOAD_WORD, 0, 0, 12], // the source
+  [LOAD_WORD, 0, 0, ETHERNET_BYTES + 12], // the source
   [AND, 0, 0, ipOf('255.255.0.7')],
   [JUMP_IF_EQUAL, 0, 1, ipOf('172.19.0.3')],
-  [RETURN, 0, 0, 0xffff],
+  [RETURN, 0, 0, 0x7fffffff],
   [RETURN, 0, 0, 0],
 ]
+
+const one = new Memory(8)
+one.bytes.writeInt32LE(1, 0)
 
 /**
  * Two sockets: a raw one, for packets whose source is the client's, and one that sees the packets of machines after the
@@ -70,10 +89,11 @@ export const openMachineWire: OpenMachineWire = (loop, answered) => {
   )
   let packets = -1
   try {
-    packets = need('packet socket', socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))
+    packets = need('packet socket', socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))
     const [program, instructions] = encodeFilter()
     const { size } = program
     need('filter', setsockopt(packets, SOL_SOCKET, SO_ATTACH_FILTER, program.at(0), size))
+    need('offload', setsockopt(packets, SOL_PACKET, PACKET_VNET_HDR, one.at(0), 4))
     const at = packetAddress()
     need('bind', bind(packets, at.at(0), at.size))
     instructions.bytes.fill(0) // the kernel has a copy
@@ -85,10 +105,16 @@ export const openMachineWire: OpenMachineWire = (loop, answered) => {
   const names = new InterfaceNames()
   const target = new Memory(16) // struct sockaddr_in
   target.bytes.writeUInt16LE(AF_INET, 0)
-  const receiving = new DatagramSocket(loop, packets, (length) => {
+  const received = (bytes: number) => {
     const machine = names.machineOf(sender.bytes.readInt32LE(4))
-    if (machine !== undefined) answered(length, machine)
-  })
+    if (machine === undefined) return
+    const isSegmented = datagram.bytes[MARGIN_BYTES + 1] === OFFLOAD_UDP_SEGMENTS
+    const segmentBytes = isSegmented ? datagram.bytes.readUInt16LE(MARGIN_BYTES + 4) : 0
+    const length = bytes - OFFLOAD_BYTES - ETHERNET_BYTES
+    answered({ start: PACKET_START, length, machine, segmentBytes })
+  }
+  const roomBytes = OFFLOAD_BYTES + ETHERNET_BYTES + PACKET_BYTES_MAX
+  const receiving = new DatagramSocket(loop, packets, received, roomBytes)
   return {
     send(memory, start, length, ip) {
       target.bytes.writeUInt32BE(ip, 4)
