@@ -29,6 +29,8 @@ export interface DatagramsOptions {
   readonly log: Log
   /** Where this host's proxy hears others; all hosts' are at the same port. Undefined: it serves its own machines alone. */
   readonly mesh: { readonly address: string; readonly port: number } | undefined
+  /** Datagrams go to this host, which says nothing of its own: the loss of its path is to be noticed. */
+  readonly watchHost?: (hostId: string, address: string) => void
   /** @default openMachineWire */
   readonly openWire?: OpenMachineWire
 }
@@ -103,16 +105,17 @@ export class Datagrams implements Disposable {
   }
 
   #fromClient(service: Endpoint, length: number): DatagramDrop | undefined {
-    const { counters } = this.#options
+    const { counters, table, watchHost } = this.#options
     const client = clientOf(sender)
     counters.bytesIn += length
     const to = this.#edge.fromClient(service, client, length, this.#nowMs())
     if (typeof to === 'string') return to
     counters.datagramsIn += 1
     const head = { kind: DatagramKind.toMachine, client, service, machine: to.machine }
-    return to.hostId === this.#own
-      ? this.#deliver(this.#own, head, MARGIN_BYTES, length)
-      : this.#send(to.hostId, head, MARGIN_BYTES, length)
+    if (to.hostId === this.#own) return this.#deliver(this.#own, head, MARGIN_BYTES, length)
+    const { backhaulAddress } = table.topology.host(to.hostId)
+    if (backhaulAddress !== '') watchHost?.(to.hostId, backhaulAddress)
+    return this.#send(to.hostId, head, MARGIN_BYTES, length)
   }
 
   #fromMesh(length: number): DatagramDrop | undefined {

@@ -131,7 +131,10 @@ async function openProxy(
     backhaul.address === undefined
       ? undefined
       : { address: backhaul.address, port: more.backhaul.port }
-  datagrams = opened.use(new FollowedDatagrams({ ...followed, loop, counters, random, mesh }))
+  const watchHost = (hostId: string, address: string) => routing?.backhaul.watch(hostId, address)
+  datagrams = opened.use(
+    new FollowedDatagrams({ ...followed, loop, counters, random, mesh, watchHost }),
+  )
   if (config.metrics_port !== undefined) {
     const render = () =>
       renderMetrics(started.counters, config.region) +
