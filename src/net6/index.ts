@@ -7,7 +7,7 @@
  * process of a host), health/, anycast/.
  */
 export { chooseHostField, drawNetworkId, type HostClaim } from './allocation.ts'
-export { Announcer, type AnnouncerOptions } from './anycast/announcer.ts'
+export { Announcer, type AnnouncerOptions, type AnycastStatus } from './anycast/announcer.ts'
 export type { AnnouncerPhase } from './anycast/announcer-state.ts'
 export {
   type AnycastPrefix,
@@ -15,6 +15,7 @@ export {
   originatedPrefixes,
   strayAddresses,
 } from './anycast/anycast-prefixes.ts'
+export { bgpSchema } from './anycast/bgp-config.ts'
 export { loadNetConfig, type NetConfig } from './daemon/net-config.ts'
 export { commandNet, type NetCommand } from './daemon/net-servers.ts'
 export { openNet, type RunningNet } from './daemon/open-net.ts'
