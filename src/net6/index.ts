@@ -51,7 +51,7 @@ export {
   type MachineNetworksOptions,
   MTU_BYTES,
 } from './machine/machine-networks.ts'
-export { globalServicesIpv4 } from './machine/private-ipv4.ts'
+export { GLOBAL_SERVICES_MASK, globalServicesIpv4 } from './machine/private-ipv4.ts'
 export type { HostRow } from './mesh/host-rows.ts'
 export { MESH_PORT, Mesh, type MeshOptions } from './mesh/mesh.ts'
 export { generateMeshKey } from './mesh/mesh-keys.ts'

@@ -1,4 +1,4 @@
-import { machineOfDevice } from '#net6'
+import { GLOBAL_SERVICES_MASK, machineOfDevice } from '#net6'
 import { ProxyError } from '../errors.ts'
 import type { EventLoop } from '../net/event-loop.ts'
 import {
@@ -63,13 +63,13 @@ const AND = 0x54
 const JUMP_IF_EQUAL = 0x15
 const RETURN = 0x06
 const UDP = 17
-/** UDP from the third address of a machine's eight (src/net6/machine/private-ipv4.ts). */
+/** UDP from a machine's address of fly-global-services. */
 const FILTER: readonly (readonly [number, number, number, number])[] = [
   [LOAD_BYTE, 0, 0, ETHERNET_BYTES + 9], // the protocol
   [JUMP_IF_EQUAL, 0, 4, UDP],
   [LOAD_WORD, 0, 0, ETHERNET_BYTES + 12], // the source
-  [AND, 0, 0, ipOf('255.255.0.7')],
-  [JUMP_IF_EQUAL, 0, 1, ipOf('172.19.0.3')],
+  [AND, 0, 0, ipOf(GLOBAL_SERVICES_MASK.mask)],
+  [JUMP_IF_EQUAL, 0, 1, ipOf(GLOBAL_SERVICES_MASK.value)],
   [RETURN, 0, 0, 0x7fffffff],
   [RETURN, 0, 0, 0],
 ]
