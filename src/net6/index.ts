@@ -40,6 +40,7 @@ export {
   setFlycast,
 } from './host-network.ts'
 export { ensureHostField, readHostField } from './host-number.ts'
+export { machineOfDevice } from './machine/link-names.ts'
 export type {
   MachineNetwork,
   MachineNetworkSpec,
@@ -50,6 +51,7 @@ export {
   type MachineNetworksOptions,
   MTU_BYTES,
 } from './machine/machine-networks.ts'
+export { GLOBAL_SERVICES_MASK, globalServicesIpv4 } from './machine/private-ipv4.ts'
 export type { HostRow } from './mesh/host-rows.ts'
 export { MESH_PORT, Mesh, type MeshOptions } from './mesh/mesh.ts'
 export { generateMeshKey } from './mesh/mesh-keys.ts'
