@@ -61,6 +61,12 @@ export {
   type OwnAddressOptions,
   ownAddress,
 } from './mesh-address.ts'
+export { type Endpoint, printSource, readSource } from './platform/carried-source.ts'
+export {
+  GATEWAY_API_PORT,
+  GATEWAY_LOGS_PORT,
+  PLATFORM_LOGS_PORT,
+} from './platform/platform-relay.ts'
 export { DROP_MEANINGS, DROP_REASONS, type DropReason, type Drops } from './programs/drop-reason.ts'
 export type { Counters, DestinationRule, PlatformService } from './programs/map-layout.ts'
 export { Programs, type ProgramsOptions } from './programs/programs.ts'

@@ -19,7 +19,8 @@ export interface PlatformRowsOptions {
   readonly log: Log
 }
 
-const HOSTS_SQL = 'SELECT id, six_pn_prefix, mesh_public_key, mesh_endpoint, backhaul_ip FROM hosts'
+const HOSTS_SQL =
+  'SELECT id, six_pn_prefix, mesh_public_key, mesh_endpoint, backhaul_ip, is_gateway FROM hosts'
 const FLYCAST_SQL = "SELECT address, app_id FROM ips WHERE kind = 'private_v6'"
 
 /**
@@ -34,6 +35,10 @@ export class PlatformRows implements AsyncDisposable {
   /** As they are in the replica now. */
   readonly #present = new Map<string, FollowedHostRow>()
   readonly #flycast = new Map<string, string>()
+  /** Where gateways are on the mesh, by host. */
+  readonly #gateways = new Map<string, string>()
+  /** From this host, by the other one. */
+  readonly #rttUs = new Map<string, number>()
   readonly #following: Following
   #wasComplete = false
   #kept: string
@@ -49,6 +54,7 @@ export class PlatformRows implements AsyncDisposable {
       ...{ url, ...token, log },
       queries: [
         { sql: HOSTS_SQL, keyColumns: 1, onRow: (id, cells) => this.#host(id, cells) },
+        { sql: linksSql(options.hostId), keyColumns: 1, onRow: (_key, cells) => this.#link(cells) },
         { sql: FLYCAST_SQL, keyColumns: 2, onRow: (key, cells) => this.#address(key, cells) },
       ],
     })
@@ -75,6 +81,17 @@ export class PlatformRows implements AsyncDisposable {
   /** Addresses of apps inside networks, of all organisations. */
   get flycast(): string[] {
     return [...new Set(this.#flycast.values())].sort()
+  }
+
+  /** Where the gateways of the API are on the mesh: this host itself, if it is one, then the nearest. */
+  get gateways(): string[] {
+    const { hostId } = this.#options
+    const distance = (id: string) => (id === hostId ? -1 : (this.#rttUs.get(id) ?? Infinity))
+    return [...this.#gateways]
+      .sort(([a], [b]) =>
+        distance(a) === distance(b) ? (a < b ? -1 : 1) : distance(a) - distance(b),
+      )
+      .map(([, address]) => address)
   }
 
   /** Numbers that hosts have, as far as their rows make sense. */
@@ -124,6 +141,7 @@ export class PlatformRows implements AsyncDisposable {
   #host(id: string, cells: JsonCells | undefined): void {
     if (cells === undefined) {
       this.#present.delete(id)
+      this.#gateways.delete(id)
       this.#known.gone(id, this.#options.clock.nowMs())
     } else {
       const [, prefix = '', key = '', endpoint = '', backhaulIp = ''] = cells.map(text)
@@ -131,8 +149,18 @@ export class PlatformRows implements AsyncDisposable {
       const row = { id, six_pn_prefix: prefix, ...keyAndPlace }
       this.#present.set(id, { ...row, backhaul_ip: backhaulIp })
       this.#known.set(row)
+      if (cells[5] === 1 && backhaulIp !== '') this.#gateways.set(id, backhaulIp)
+      else this.#gateways.delete(id)
     }
     this.#hasChanged()
+  }
+
+  /** A link that is gone keeps its length: it only orders. */
+  #link(cells: JsonCells | undefined): void {
+    const [peerId, rttUs] = cells ?? []
+    if (typeof peerId !== 'string') return
+    if (typeof rttUs === 'number') this.#rttUs.set(peerId, rttUs)
+    else this.#rttUs.delete(peerId)
   }
 
   #address(key: string, cells: JsonCells | undefined): void {
@@ -146,6 +174,10 @@ export class PlatformRows implements AsyncDisposable {
     this.#wake?.()
   }
 }
+
+/** A host's id is letters, digits, `_` and `-`: the configuration has checked it. */
+const linksSql = (hostId: string) =>
+  `SELECT peer_id, rtt_us FROM host_links WHERE host_id = '${hostId}'`
 
 const pathOf = (folder: string) => join(folder, 'hosts.json')
 
