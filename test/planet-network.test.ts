@@ -246,6 +246,10 @@ test('machines made by curl alone have the private network', async (t) => {
       const isHeard = (seen: { last_handshake: string | null }[]) =>
         seen[0]?.last_handshake !== null
       await eventually('its handshake in its status', rows, isHeard, LONG_MS)
+      const { gateway } = JSON.parse(await platform.godwit(iad, ['net', 'status', '--json']))
+      const [device] = gateway.devices
+      assert.deepEqual([device.peerIp, device.transport], [own, 'udp'])
+      assert(Date.now() - device.handshakeMs < 180_000)
       await wireguard('remove', 'birds', 'laptop')
       const reach = () => asPerson('ping', '-c', '1', '-W', '1', herons[0].privateIp)
       await eventually('the cut', reach, (printed) => !isAnswered(printed), LONG_MS)
@@ -258,25 +262,37 @@ test('machines made by curl alone have the private network', async (t) => {
     async () => {
       const ask = (from: Machine, path: string, by = from.by) => {
         const header = `authorization: ${platform.token(by)}`
-        return exec(
-          from,
-          'wget',
-          '-qO-',
-          '-T',
-          '20',
-          '--header',
-          header,
-          `http://[fdaa::3]:4280${path}`,
-        )
+        const words = ['-qO-', '--header', header, `http://[fdaa::3]:4280${path}`]
+        return exec(from, 'wget', ...words)
       }
       for (const from of [herons[2], herons[0], shark]) {
-        const listed = await ask(from, `/v1/apps/${from.app}/machines`)
-        assert(listed.includes(from.id), listed)
+        const list = () => ask(from, `/v1/apps/${from.app}/machines`) // it may have started just now
+        await eventually(
+          `its list at ${from.host}`,
+          list,
+          (text) => text.includes(from.id),
+          LONG_MS,
+        )
       }
       assert.match(await ask(herons[2], '/v1/apps/shark/machines', 'fish'), /403 Forbidden/)
       assert.match(await exec(herons[2], ...lookUp('_api.internal')), /fdaa:\S*::3/)
     },
   )
+
+  await t.test('the doctor finds a gateway whose port for devices is blocked', async () => {
+    const faults = async () => {
+      const words = ['-c', '"$@" || true', 'sh', GODWIT, 'doctor', 'network', '--json']
+      const found = JSON.parse(await world.node(nrt).run('sh', words)).faults
+      return found.map((one: { kind: string; subject: string }) => `${one.kind} ${one.subject}`)
+    }
+    await eventually('no fault', faults, (seen) => seen.length === 0, LONG_MS)
+    const block = `nft add table inet trial
+      nft 'add chain inet trial in { type filter hook input priority -10; }'
+      nft add rule inet trial in udp dport 51820 drop`
+    await world.node(iad).run('sh', ['-ec', block])
+    assert.deepEqual(await faults(), ['port_blocked gateway iad-1'])
+    await world.node(iad).run('nft', ['delete', 'table', 'inet', 'trial'])
+  })
 
   await t.test('a host changes its key and no packet is lost', async () => {
     const [from, , to] = herons

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { createLog, firstOf, pollUntil } from '#base'
 import { ApiClient } from '#corrosion'
+import { readKnownGateways } from '../gateway/known-gateways.ts'
 import { PEER_DEVICE, PEER_PORT } from '../gateway/peer-gateway.ts'
 import { readMeshDevice } from '../mesh/mesh-device.ts'
 import { generateMeshKey } from '../mesh/mesh-keys.ts'
@@ -71,12 +72,22 @@ test('a host says what it is, joins whoever rows tell of, with or without corros
   assert.deepEqual([gateway?.['endpoint'], gateway?.['region']], ['127.0.0.1:51820', 'ams'])
   const guest = generateMeshKey().publicKey
   const guests = async () =>
-    (await readWireGuardDevice(openSystem(), PEER_DEVICE))?.peers.map((one) => one.publicKey)
+    (await readWireGuardDevice(openSystem(), PEER_DEVICE))?.peers
+      .filter(({ allowedIps }) => allowedIps.length > 0) // hosts may try it, too
+      .map((one) => one.publicKey)
   await client.execute(
     "INSERT INTO wireguard_peers (public_key, gateway, network_id, peer_ip) VALUES (?, 'm1', 7, ?)",
     [guest, peerAddress(7, host, 0)],
   )
   await pollUntil('the guest', async () => (await guests())?.includes(guest), DEADLINE)
+
+  const isTold = async () => (await readKnownGateways(config.folder))[0]?.hostId === 'm1'
+  await pollUntil('its gateway in its file', isTold, DEADLINE)
+  const tried = async () =>
+    (await readWireGuardDevice(openSystem(), PEER_DEVICE))?.peers.some(
+      ({ publicKey, allowedIps }) => publicKey === other.key && allowedIps.length === 0,
+    )
+  await pollUntil('the other host among those that may try', tried, DEADLINE)
 
   await commandNet(config.socket, 'rotate-key')
   const isNew = async () => (await own())?.mesh_public_key !== row.mesh_public_key
