@@ -7,6 +7,7 @@ import {
   foundCluster,
   type HostRole,
   hostStatus,
+  loadHostConfig,
   type PartStatus,
   type PlannedHost,
 } from '#host'
@@ -61,6 +62,11 @@ export class PlanetPlatform {
   /** Whether a host has its files. */
   isFounded(host: string): boolean {
     return existsSync(this.#disk(host, 'host.toml'))
+  }
+
+  /** How machines of a founded host run. */
+  runtimeOf(host: string): 'runc' | 'qemu' {
+    return loadHostConfig(this.#disk(host, 'host.toml')).worker.runtime ?? 'runc'
   }
 
   /** Writes the files of a new cluster to the hosts' disks. What had files already is another cluster's. */

@@ -9,6 +9,8 @@ import { newKeyLine } from '#seal'
 import { BoxError } from './errors.ts'
 import { type BoxHost, PlanetPlatform, SMALL_SERVER } from './planet-platform.ts'
 
+export type BoxRuntime = 'runc' | 'qemu'
+
 export const ORGANIZATION = 'demo'
 const API_PORT = 4280
 const FORWARD = 'api'
@@ -23,6 +25,10 @@ const REGIONS_MS = 120_000
 
 export interface RaiseOptions {
   readonly topology: Topology
+  /** How machines run, also on a platform that stands. */
+  readonly runtime?: BoxRuntime
+  /** How they run on one that is founded now, unless `runtime` says it. @default runc */
+  readonly foundRuntime?: BoxRuntime
   /** Of the API on this machine's loopback; 0: any that is free. */
   readonly apiPort?: number
   /** Of the edges on this machine's loopback; 0: any that is free. */
@@ -54,10 +60,16 @@ export interface Web {
  * The whole platform on a planet that stands: the parts of every host, an organisation, and a way in from this
  * machine. What stands already is left as it is, so it may run again after whatever stopped it.
  *
- * @throws BoxError box.not_founded, box.not_ready; PlanetError planet.port_taken
+ * @throws BoxError box.not_founded, box.other_runtime, box.not_ready; PlanetError planet.port_taken
  */
 export async function raisePlatform(world: World, options: RaiseOptions): Promise<Raised> {
-  const { progress = () => undefined, signal, profilePath } = options
+  const {
+    runtime,
+    foundRuntime = 'runc',
+    progress = () => undefined,
+    signal,
+    profilePath,
+  } = options
   const platform = new PlanetPlatform(world)
   const hosts = rolesOf(world)
   const gateway = hosts.find(({ roles }) => roles.includes('gateway'))?.name
@@ -72,8 +84,14 @@ export async function raisePlatform(world: World, options: RaiseOptions): Promis
     progress(`founding a cluster of ${hosts.length} hosts: keys, certificates, files`)
     makeAccounts(world, gateway)
     await shareAuthority(world, hosts)
-    const settings = settingsOf(world)
+    const settings = settingsOf(world, runtime ?? foundRuntime)
     await platform.found({ hosts, settings, places: placesOf(options.topology) })
+  } else if (runtime !== undefined && platform.runtimeOf(gateway) !== runtime) {
+    throw new BoxError('box.other_runtime', {
+      what: 'the platform stands, and its machines run otherwise',
+      values: { runtime: platform.runtimeOf(gateway), wanted: runtime },
+      fix: 'remove it with godwit down, or leave --runtime out',
+    })
   }
   progress(`starting ${hosts.length} hosts, each with what its role needs`)
   for (const { name } of hosts) await platform.startHost(name)
@@ -99,25 +117,28 @@ const rolesOf = (world: World): BoxHost[] =>
     return { name, roles: ['worker', 'edge', ...(isFirst ? (['gateway', 'nats'] as const) : [])] }
   })
 
-/** Addresses of apps are the planet's anycast ones. */
-function settingsOf({ plan: { anycast } }: World) {
+/** Of apps: the planet's anycast ones. */
+function addressesOf({ plan: { anycast } }: World) {
   const firstOf = (family: string) => anycast.find(({ prefix }) => prefix.includes(family))?.prefix
   const v4 = firstOf('.')?.replace(/\d+\/\d+$/, '1')
   const v6 = firstOf(':')?.replace(/::\/\d+$/, ':1')
   return {
-    worker: SMALL_SERVER,
+    ...(v4 === undefined ? {} : { shared_v4: v4 }),
+    ...(v6 === undefined ? {} : { v6_prefix: v6 }),
+  }
+}
+
+function settingsOf(world: World, runtime: BoxRuntime) {
+  return {
+    worker: { ...SMALL_SERVER, runtime },
     gateway: {
-      addresses: {
-        v4: [],
-        ...(v4 === undefined ? {} : { shared_v4: v4 }),
-        ...(v6 === undefined ? {} : { v6_prefix: v6 }),
-      },
+      addresses: { v4: [], ...addressesOf(world) },
     },
     edge: {
       app_domain: APP_DOMAIN,
       local_ca: '/var/lib/godwit/ca',
       anycast: {
-        prefixes: anycast.map(({ prefix }) => prefix),
+        prefixes: world.plan.anycast.map(({ prefix }) => prefix),
         bird_socket: '/run/godwit/bird.ctl', // the planet's own
       },
     },
@@ -189,7 +210,7 @@ async function openWeb(
   gateway: string,
   { webPort = WEB_PORT, progress }: RaiseOptions,
 ): Promise<Web> {
-  const address = settingsOf(world).gateway.addresses.shared_v4
+  const address = addressesOf(world).shared_v4
   const caFile = world.node(gateway).diskPath('ca', 'ca.pem')
   const city = world.ofKind('client')[0]
   if (address === undefined || city === undefined) return { port: 0, caFile, address }

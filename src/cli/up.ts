@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { join, relative } from 'node:path'
 import { Command, Option } from 'commander'
-import type { Web } from '#box'
+import type { BoxRuntime, Web } from '#box'
 import type { Machine, Profile } from '#flaps-client'
+import { acceleratorFor } from './accelerator.ts'
 import { ApiInputError } from './api/input-error.ts'
 import { interruption } from './interruption.ts'
 
@@ -17,6 +18,7 @@ const planetOption = () =>
 interface UpOptions {
   readonly planet: string
   readonly latency: boolean
+  readonly runtime?: BoxRuntime
   readonly apiPort: string
   readonly webPort: string
 }
@@ -31,6 +33,12 @@ export function upCommand(): Command {
     )
     .addOption(planetOption())
     .option('--no-latency', 'every link is immediate, for speed')
+    .addOption(
+      new Option(
+        '--runtime <kind>',
+        'runc: containers; qemu: virtual machines, emulated without KVM (default: qemu where a guest boots with KVM)',
+      ).choices(['runc', 'qemu']),
+    )
     .option(
       '--api-port <port>',
       "of the API on this machine's loopback; 0: any that is free",
@@ -41,7 +49,7 @@ export function upCommand(): Command {
       "of the apps on this machine's loopback; 0: any that is free",
       '8443',
     )
-    .action(async ({ planet, latency, apiPort, webPort }: UpOptions) => {
+    .action(async ({ planet, latency, runtime, apiPort, webPort }: UpOptions) => {
       const { BOX_TOPOLOGY, buildPlanet, loadTopology, planWorld } = await import('#planet')
       const { HELLO_APP, HELLO_LAYOUT, makeHelloImage, ORGANIZATION, raisePlatform } = await import(
         '#box'
@@ -49,9 +57,10 @@ export function upCommand(): Command {
       const signal = interruption()
       const progress = progressLines()
       const topology = { ...loadTopology(BOX_TOPOLOGY), ...(latency ? {} : { latency: false }) }
+      const kind = runtime === undefined ? await runtimeHere(signal, progress) : { runtime }
       const world = await buildPlanet(planWorld(planet, topology), { progress, signal })
       const { profile, web } = await raisePlatform(world, {
-        ...{ topology, progress, signal },
+        ...{ topology, progress, signal, ...kind },
         apiPort: Number(apiPort),
         webPort: Number(webPort),
       })
@@ -72,7 +81,10 @@ export function upCommand(): Command {
       const visited = await visitedOf(web, signal)
       process.stdout.write(summary(await pagesOf(profile), { planet, profile, web, visited }))
     })
-    .addHelpText('after', '\nExamples:\n  $ godwit up\n  $ godwit up --no-latency\n  $ godwit down')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ godwit up\n  $ godwit up --no-latency\n  $ godwit up --runtime qemu\n  $ godwit down',
+    )
 }
 
 /** `godwit down`: nothing of it is left. */
@@ -92,6 +104,16 @@ export function downCommand(): Command {
       process.stdout.write(isRemoved ? `removed ${planet}\n` : 'there is nothing to remove\n')
     })
     .addHelpText('after', '\nExample:\n  $ godwit down')
+}
+
+/** Virtual machines where the hardware runs them, else containers, and says so. What stands keeps what it has. */
+async function runtimeHere(
+  signal: AbortSignal,
+  progress: (step: string) => void,
+): Promise<{ readonly foundRuntime?: BoxRuntime }> {
+  if ((await acceleratorFor('qemu', signal)) === 'kvm') return { foundRuntime: 'qemu' }
+  progress('no guest boots with KVM here: machines are containers (--runtime qemu emulates)')
+  return {}
 }
 
 /** As one would write it here. */

@@ -101,8 +101,18 @@ test('an organisation lists its own apps', async () => {
 
 test('an app with machines that run is deleted only with force, and all it had is gone', async () => {
   await using world = await FlapsWorld.open()
-  const { id } = await world.newMachine()
-  await world.call('POST', '/apps/heron/volumes', { body: { name: 'data' } })
+  await world.call('POST', '/apps/heron/volumes', { body: { name: 'idle' } })
+  const { body: volume } = await world.call('POST', '/apps/heron/volumes', {
+    body: { name: 'data' },
+  })
+  const mounts = [{ volume: volume.id, path: '/data' }]
+  const { id } = await world.newMachine({ config: { image: 'nginx', mounts } })
+  const volumes = () =>
+    world.database
+      .prepare('SELECT state FROM volumes')
+      .all()
+      .map(({ state }) => state)
+  assert.deepEqual(volumes(), ['created', 'created'])
   assert.equal((await world.call('DELETE', '/apps/heron')).status, 412)
   const deleted = await world.call('DELETE', '/apps/heron?force=true')
   assert.deepEqual([deleted.status, deleted.body], [202, ''])
@@ -112,6 +122,7 @@ test('an app with machines that run is deleted only with force, and all it had i
     states.map(({ state }) => state),
     ['destroyed'],
   )
+  assert.deepEqual(volumes(), ['destroyed', 'destroyed'])
 })
 
 test('a deploy token may do everything to its app and nothing else', async () => {

@@ -1,14 +1,17 @@
+import { errorCode, retry } from '#base'
 import type { Call } from './call.ts'
 import { isNotFound, refuse } from './errors.ts'
 
 /** Machines or volumes that are destroyed at the same time. */
 const PARALLEL = 8
+/** A machine that is being destroyed has its volume until it ended: its host kills it, so it takes seconds at most. */
+const BOUND = { baseMs: 50, capMs: 1_000, deadlineMs: 30_000 }
 
 /**
  * Destroys an app's machines, then its volumes, then the app. What was gone already does not matter,
  * so that an interrupted call can be sent again.
  *
- * @throws FlapsError flaps.state_bad: machines run, and nobody said `force`
+ * @throws FlapsError flaps.state_bad: machines run, and nobody said `force`; or a volume stayed bound to its machine
  */
 export async function destroyApp(call: Call, { force }: { force: boolean }): Promise<void> {
   const { services, app, signal } = call
@@ -26,7 +29,15 @@ export async function destroyApp(call: Call, { force }: { force: boolean }): Pro
   await inParallel(services.rows.volumes(app.id), ({ id }) => {
     const where = services.rows.whereIsVolume(id)
     if (where === undefined) return Promise.resolve()
-    return unlessGone(services.fleet.host(where.hostId).volumes.destroy(id, signal))
+    const { volumes } = services.fleet.host(where.hostId)
+    return unlessGone(
+      retry((attempt) => volumes.destroy(id, attempt), {
+        ...BOUND,
+        operation: `destroying volume ${id}`,
+        isTransient: (error) => errorCode(error) === 'flyd.state_bad',
+        signal,
+      }),
+    )
   })
   await services.directory.deleteApp(app, call.by)
 }
@@ -37,10 +48,6 @@ async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<voi
   }
 }
 
-/**
- * A volume stays bound for seconds after its machine was destroyed: its host drops it with the app's
- * other leftovers, so that is no reason to keep the app.
- */
 async function unlessGone(work: Promise<unknown>): Promise<void> {
   try {
     await work

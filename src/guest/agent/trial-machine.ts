@@ -16,7 +16,7 @@ import {
   rmSync,
   symlinkSync,
 } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -93,12 +93,23 @@ function makeRoot(root: string): void {
 
 async function connectTo(path: string): Promise<Agent> {
   using deadline = startDeadline('the trial machine', START_MS)
-  await pollUntil('the socket of the trial machine', () => existsSync(path), {
+  const socket = await pollUntil('the trial machine to listen', () => tryConnect(path), {
     deadlineMs: START_MS,
   })
-  const socket = connect(path)
-  await once(socket, 'connect', { signal: deadline.signal })
   return connectAgent(socket, { signal: deadline.signal })
+}
+
+/** Nothing while nobody listens: init binds the socket, which names it, a moment before that. */
+async function tryConnect(path: string): Promise<Socket | undefined> {
+  const socket = connect(path)
+  try {
+    await once(socket, 'connect')
+    return socket
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'ENOENT' && code !== 'ECONNREFUSED') throw error
+    return undefined
+  }
 }
 
 function onlyChildOf(pid: number): number {

@@ -61,7 +61,7 @@ export class WorkerGate {
   }
 
   #isRecentlyStopped(machine: MachineEntry): boolean {
-    if (machine.isDraining) return true
+    if (machine.isDraining || machine.availability === 'changing') return true
     const nowMs = this.#core.clock.monotonicMs()
     return machine.availability === 'startable' && nowMs - machine.stoppedAtMs < RECENTLY_STOPPED_MS
   }

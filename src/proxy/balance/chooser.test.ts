@@ -3,7 +3,7 @@ import test from 'node:test'
 import { seededRandom } from '#base'
 import type { PortRoute } from '../routing-table/port-route.ts'
 import { type MachineOptions, TableFixture } from '../routing-table/table.fixture.ts'
-import { Chooser } from './chooser.ts'
+import { Chooser, STARTING_MS } from './chooser.ts'
 import { explain } from './explain.ts'
 import { NO_WISH, type Wish, wishOf } from './wish.ts'
 
@@ -119,6 +119,29 @@ test('a young machine that fails its checks is waited for, an old one is unhealt
   assert.deepEqual(all.chosen().ids, ['asleep'])
   all.nowMs += 20_001
   assert.deepEqual(all.chosen().ids, ['unhealthy'])
+})
+
+test('a machine that stops or is replaced is waited for where nobody else is, and not for long', () => {
+  const all = new Choices().machine('m1', 'h1', 0)
+  const named = header({ 'fly-force-instance-id': 'm1' })
+  for (const state of ['stopping', 'replacing']) {
+    all.rows.change('m1', { state })
+    assert.deepEqual(all.chosen(), { ids: ['asleep'], wakes: [] })
+    assert.deepEqual(all.chosen(named), { ids: ['asleep'], wakes: [] })
+  }
+  all.machine('m2', 'h2', 0)
+  assert.deepEqual(all.chosen(), { ids: ['m2'], wakes: [] })
+  all.rows.change('m2', { state: 'destroying' })
+  all.nowMs += STARTING_MS
+  assert.deepEqual(all.chosen().ids, ['nobody'])
+  all.rows.change('m1', { state: 'stopped' })
+  assert.deepEqual(all.chosen(), { ids: ['asleep'], wakes: ['m1'] })
+})
+
+test('autostart off: a machine that stops is not waited for', () => {
+  const service = { autostart: 0 }
+  const all = new Choices().machine('m1', 'h1', 0, { state: 'stopping', service })
+  assert.deepEqual(all.chosen().ids, ['nobody'])
 })
 
 test('prefer-region tries the listed regions in order, then the nearest', () => {

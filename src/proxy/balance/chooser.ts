@@ -8,7 +8,7 @@ import { NO_WISH, type Wish } from './wish.ts'
 
 /** Why no machine can be chosen now. The first three may pass. */
 export type NoChoice =
-  /** None runs: the chooser's `wake` has the one to start, or it is being started. */
+  /** None runs: the chooser's `wake` has the one to start, or it is being started, or stops at this moment. */
   | 'asleep'
   /** All that run are at their hard limits. */
   | 'full'
@@ -19,7 +19,7 @@ export type NoChoice =
 
 /** Started machines with failing checks are waited for this long before they count as unhealthy. */
 export const WARMING_MS = 20_000
-/** A machine that is starting for longer keeps no other one from being started. */
+/** A machine that is starting for longer keeps no other one from being started; one that stops is not waited for. */
 export const STARTING_MS = 30_000
 
 /**
@@ -74,6 +74,7 @@ export class Chooser {
     let isFull = false
     let isWarming = false
     let isUnhealthy = false
+    let isChanging = false
     for (const region of regions) {
       const { bands } = region
       const below = this.#belowSoft(bands, wish, nowMs, includesAvoided)
@@ -90,11 +91,13 @@ export class Chooser {
       }
       isFull ||= hasFull(bands, wish)
       isUnhealthy ||= region.warming.length > 0
+      isChanging ||= hasChanging(region, wish, nowMs)
     }
     if (isWarming) return 'asleep' // one is on its way: no second one for the same need
     this.wake = asleep
     if (asleep !== undefined) return 'asleep'
     if (isFull) return 'full'
+    if (isChanging) return 'asleep' // and is started once it rests
     return isUnhealthy ? 'unhealthy' : 'nobody'
   }
 
@@ -110,6 +113,7 @@ export class Chooser {
       return 'asleep'
     }
     if (machine.isOutOfReach) return 'unhealthy'
+    if (isChangingNow(service, nowMs)) return 'asleep'
     if (machine.availability !== 'running') return 'nobody'
     if (!machine.isPassing) return 'unhealthy'
     return service.load < service.hardLimit ? service : 'full'
@@ -217,3 +221,9 @@ const hasWarming = ({ warming }: RegionCandidates, nowMs: number) =>
       ? nowMs - machine.stateSinceMs < STARTING_MS
       : nowMs - machine.startedAtMs < WARMING_MS,
   )
+
+const isChangingNow = ({ machine, autostart }: ServiceEntry, nowMs: number) =>
+  machine.availability === 'changing' && autostart && nowMs - machine.stateSinceMs < STARTING_MS
+
+const hasChanging = ({ changing }: RegionCandidates, wish: Wish, nowMs: number) =>
+  changing.some((service) => isChangingNow(service, nowMs) && isAllowed(service, wish))

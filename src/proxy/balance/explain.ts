@@ -43,6 +43,7 @@ export type Verdict =
   | 'failing_checks'
   | 'starting'
   | 'startable'
+  | 'changing'
   | 'start_failed'
   | 'cordoned'
   | 'excluded'
@@ -144,6 +145,7 @@ function verdictOf(service: ServiceEntry, wish: Wish, nowMs: number): Verdict {
     if (!service.autostart) return 'unavailable'
     return nowMs < machine.noStartBeforeMs ? 'start_failed' : 'startable'
   }
+  if (machine.availability === 'changing' && service.autostart) return 'changing'
   if (machine.availability !== 'running') return 'unavailable'
   if (!machine.isPassing) return 'failing_checks'
   if (nowMs < service.avoidUntilMs) return 'avoided'

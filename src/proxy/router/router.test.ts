@@ -93,6 +93,21 @@ test('200 requests to a stopped app cause one start, and all are served by it', 
   assert.deepEqual([...machines], ['m1'])
 })
 
+test('a request for a machine that stops waits until it rests, and starts it then', async () => {
+  const fixture = new RouterFixture()
+  fixture.rows.nowMs = fixture.clock.monotonicMs()
+  fixture.rows.machine('m1', 'a', 'h1', { state: 'stopping' })
+  const answer = fixture.decide(fixture.request())
+  await fixture.clock.pass(500)
+  assert.deepEqual(fixture.waker.started, [])
+  fixture.rows.change('m1', { state: 'stopped' })
+  fixture.core.changed()
+  await fixture.clock.pass(1)
+  assert.deepEqual(fixture.waker.started, ['m1'])
+  fixture.waker.end('m1')
+  assert.equal(machineOf(await answer), 'm1')
+})
+
 test('a failed start sends the request to the next machine; when all fail it gets the code of the last', async () => {
   const fixture = new RouterFixture()
   fixture.rows.machine('m1', 'a', 'h1', { state: 'stopped' })

@@ -120,7 +120,9 @@ export class RoutingCore {
     service.release()
     if (this.#lines.size === 0) return
     for (const [route, line] of this.#lines) {
-      if (route.byMachine.get(service.machine.id) === service) this.#look(route, line)
+      if (route.byMachine.get(service.machine.id) !== service) continue
+      line.released()
+      this.#look(route, line)
     }
   }
 
@@ -188,6 +190,7 @@ export class RoutingCore {
       this.#isLooking = false
     }
     if (line.size === 0) this.#lines.delete(route)
+    else if (line.isHeld) this.#arm()
   }
 
   #arm(atMs = Number.POSITIVE_INFINITY): void {

@@ -11,7 +11,9 @@ export type Availability =
   | 'starting'
   /** It can be started. */
   | 'startable'
-  /** Cordoned, a standby, changing, broken, gone, or its host is. */
+  /** It stops, or is being replaced: in a moment it can be started, or runs. */
+  | 'changing'
+  /** Cordoned, a standby, broken, gone, or its host is. */
   | 'unavailable'
 
 const AVAILABILITY: Readonly<Record<string, Availability>> = {
@@ -21,6 +23,8 @@ const AVAILABILITY: Readonly<Record<string, Availability>> = {
   stopped: 'startable',
   suspended: 'startable',
   suspending: 'startable', // a start cancels the copy
+  stopping: 'changing',
+  replacing: 'changing',
 }
 
 /** A machine as the rows of its host tell. */

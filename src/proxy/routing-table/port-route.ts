@@ -15,6 +15,8 @@ export interface RegionCandidates {
   readonly warming: readonly ServiceEntry[]
   /** Stopped or suspended and startable by a request: in the order in which all proxies start them. */
   readonly startable: readonly ServiceEntry[]
+  /** Stopping or being replaced: worth waiting for where nobody else is. */
+  readonly changing: readonly ServiceEntry[]
 }
 
 const [NO_SPEC] = parsePortSpecs([{ port: 1 }]) as [PortSpec]
@@ -90,11 +92,13 @@ function regionOf(
   const bands = new Map<number, ServiceEntry[]>()
   const warming: ServiceEntry[] = []
   const startable: ServiceEntry[] = []
+  const changing: ServiceEntry[] = []
   const bandOf = ({ machine }: ServiceEntry) =>
     machine.host === undefined ? 0 : topology.bandOf(machine.host)
   for (const service of services) {
     const { availability, isPassing, isOutOfReach } = service.machine
     if (availability === 'startable' && service.autostart) startable.push(service)
+    else if (availability === 'changing' && service.autostart) changing.push(service)
     else if (availability === 'starting' || isOutOfReach) warming.push(service)
     else if (availability === 'running' && !isPassing) warming.push(service)
     else if (availability === 'running') {
@@ -110,5 +114,6 @@ function regionOf(
     bands: [...bands].sort(([a], [b]) => a - b).map(([, members]) => members),
     warming,
     startable: startable.sort((a, b) => (a.machine.id < b.machine.id ? -1 : 1)),
+    changing,
   }
 }
