@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { KeyRing, openAccounts, RevocationFeed } from '#accounts'
-import { createLog, systemClock, systemRandom } from '#base'
+import { createLog, pollUntil, systemClock, systemRandom } from '#base'
 import { openVerifier } from '#macaroon'
 import { printSource } from '#net6'
 import { newKeyLine } from '#seal'
+import { STREAM_PROTOCOL } from '../endpoints/machine-connect.ts'
 import { FlapsWorld } from '../fixture/flaps-world.ts'
 import { birds, fish, newToken } from '../fixture/memory-directory.ts'
 import { runFlaps } from '../run-flaps.ts'
@@ -35,11 +36,14 @@ async function exchange(port: number, source: string | undefined, text: string):
   return read
 }
 
-async function running(t: TestContext) {
+async function running(t: TestContext, perOrganizationMax?: number) {
   const world = await FlapsWorld.open()
   const flaps = await runFlaps({
     ...{ services: world.newServices(), listen: anywhere, admin: anywhere, log },
-    network: { listen: anywhere, organizationOf },
+    network: {
+      ...{ listen: anywhere, organizationOf },
+      ...(perOrganizationMax === undefined ? {} : { perOrganizationMax }),
+    },
   })
   t.after(async () => {
     await flaps[Symbol.asyncDispose]()
@@ -116,6 +120,40 @@ test('connections stay open for further requests, and the end of the API ends th
   const closed = new Promise((done) => socket.once('close', done))
   await flaps[Symbol.asyncDispose]()
   await closed
+})
+
+test('an organisation has its share of connections, and others have theirs', async (t) => {
+  const { world, get, port } = await running(t, 1)
+  const source = { address: BIRDS_MACHINE ?? '', port: 50_000 }
+  const socket = connect({ host: '127.0.0.1', port })
+  t.after(() => socket.destroy())
+  socket.write(printSource(source, source))
+  socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+  await new Promise((done) => socket.once('data', done))
+  const ask = () => get(BIRDS_MACHINE, '/v1/apps/heron', world.orgToken())
+  assert.equal((await ask()).text, '')
+  assert.equal((await get(FISH_MACHINE, '/v1/apps/trout', fishToken())).status, 200)
+  socket.destroy()
+  const isFree = async () => (await ask()).status === 200
+  await pollUntil('the place', isFree, { deadlineMs: 20_000 })
+})
+
+test('a stream to a machine is joined there, too', async (t) => {
+  const { world, port } = await running(t)
+  const { id } = await world.newMachine()
+  const source = { address: BIRDS_MACHINE ?? '', port: 50_000 }
+  const socket = connect({ host: '127.0.0.1', port })
+  t.after(() => socket.destroy())
+  socket.write(printSource(source, source))
+  const head = [
+    ...[`GET /v1/apps/heron/machines/${id}/connect?port=5432 HTTP/1.1`, 'host: a'],
+    ...['connection: upgrade', `upgrade: ${STREAM_PROTOCOL}`, `authorization: ${world.orgToken()}`],
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\nthere and back`)
+  let read = ''
+  for await (const piece of socket) read += piece
+  assert.match(read, /^HTTP\/1\.1 101 /)
+  assert.match(read, /there and back$/)
 })
 
 test('the log stream is for the slug of the network’s organisation with a token of it, as far as that reads', (t) => {

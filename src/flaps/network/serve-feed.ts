@@ -12,6 +12,9 @@ export interface ServeFeedOptions extends Omit<AcceptOptions, 'serve'>, FeedAcce
   readonly link: FeedOptions['link']
 }
 
+/** Of the 1,000 that a gateway serves. */
+const CLIENTS_OF_ORGANIZATION_MAX = 128
+
 /**
  * The log stream for machines and devices inside organisations' networks, which speak NATS.
  *
@@ -22,6 +25,7 @@ export async function serveFeed(options: ServeFeedOptions): Promise<ListeningSer
   const feed = new LogFeed({ link, clock, log, port: PLATFORM_LOGS_PORT })
   const server = createServer()
   const accepting = acceptNetworks(server, {
+    perOrganizationMax: CLIENTS_OF_ORGANIZATION_MAX,
     ...options,
     serve: (socket: Socket, source) => feed.serve(socket, feedAccess(source, options)),
   })

@@ -35,10 +35,7 @@ export class LogFeed implements Disposable {
   /** Takes the socket: it is served until it ends. */
   serve(socket: Socket, access: FeedAccess): void {
     const { clientsMax = CLIENTS_MAX, port } = this.#options
-    if (this.#clients.size >= clientsMax) {
-      socket.end("-ERR 'maximum connections exceeded'\r\n")
-      return
-    }
+    if (this.#clients.size >= clientsMax) return void socket.destroy()
     this.#served += 1
     const client = new FeedClient(socket, access, this.#options)
     this.#clients.add(client)
@@ -57,6 +54,7 @@ class FeedClient {
   readonly #options: FeedOptions
   readonly #listening = new Map<string, Disposable>()
   #timer: Disposable | undefined
+  #isParting = false
 
   constructor(socket: Socket, access: FeedAccess, options: FeedOptions) {
     this.#socket = socket
@@ -85,7 +83,7 @@ class FeedClient {
   #tick(): void {
     this.#timer = this.#options.clock.setTimer(() => {
       this.#do(this.#session.tick(this.#nowMs))
-      if (!this.#socket.destroyed) this.#tick()
+      if (!this.#socket.destroyed && !this.#isParting) this.#tick()
     }, TICK_MS)
   }
 
@@ -99,15 +97,21 @@ class FeedClient {
         this.#listening.delete(action.key)
       } else {
         this.#options.log.debug({ why: action.why }, 'a client of the log stream is cut off')
-        this.#socket.end()
-        this.#socket.resume()
-        this.#socket.setTimeout(TICK_MS, () => this.#socket.destroy())
+        this.#part()
       }
     }
     if (this.#socket.writableLength > UNREAD_BYTES_MAX) {
       this.#options.log.debug('a client of the log stream reads too slowly')
       this.#socket.destroy()
     }
+  }
+
+  /** Lets it read why, if it does so soon. */
+  #part(): void {
+    this.#socket.end()
+    this.#timer?.[Symbol.dispose]()
+    this.#timer = this.#options.clock.setTimer(() => this.#socket.destroy(), TICK_MS)
+    this.#isParting = true
   }
 
   #listen({ key, subject, queue }: Extract<FeedAction, { kind: 'listen' }>): void {
