@@ -8,6 +8,7 @@ import { BackhaulWatch, cutMesh, healMesh } from './backhaul-watch.ts'
 import { eventually, Prober, testPlanet } from './planet-world.ts'
 import {
   APP_DOMAIN,
+  DEDICATED_V4,
   HOSTS,
   IMAGE,
   type Organisation,
@@ -38,6 +39,29 @@ cat > cgi-bin/far <<'END'
 printf "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n$replay\r\n%s" $FLY_REGION
 END
 chmod +x cgi-bin/* && exec httpd -f -h /www`
+
+const UDP_PORT = 5_000
+/** Inside a machine's network: answers with its name, who asked, and what. */
+const UDP_ECHO = `const socket = require('dgram').createSocket('udp4')
+socket.on('message', (got, { address, port }) =>
+  socket.send(process.argv[2] + ' ' + address + ':' + port + ' ' + got, port, address))
+socket.bind(${UDP_PORT}, process.argv[1])`
+/** Answers in segments of 1,000 bytes, which the kernel of a container hands on as one packet (UDP_SEGMENT). */
+const UDP_SEGMENTS = `use Socket; socket(S, PF_INET, SOCK_DGRAM, 17) or die;
+bind(S, sockaddr_in(${UDP_PORT + 1}, inet_aton($ARGV[0]))) or die;
+setsockopt(S, 17, 103, pack("i", 1000)) or die;
+while (defined($from = recv(S, $got, 2000, 0))) { send(S, "x" x 2500, 0, $from) or die }`
+/** Asks until there is an answer, from one port; prints whom it came from, the own end, and what it said. */
+const UDP_ASK = `const [to, port, text, forMs] = process.argv.slice(1)
+const socket = require('dgram').createSocket('udp4')
+socket.on('message', (got, from) => {
+  console.log(from.address + ':' + from.port, socket.address().port, String(got))
+  process.exit()
+})
+const ask = () => socket.send(text, Number(port), to)
+ask()
+setInterval(ask, 500)
+setTimeout(() => process.exit(), Number(forMs))`
 
 const serviceOf = (limits: object) => ({
   protocol: 'tcp',
@@ -153,6 +177,89 @@ test('connections of the world reach machines, on a planet', async (t) => {
     const header = ['-H', 'fly-prefer-region: nrt']
     assert.equal(await ask('ams-client', 'heron', '/', header), 'nrt 200')
   })
+
+  await t.test(
+    'UDP reaches the nearest machine with its client’s address, in every region',
+    async (t) => {
+      await platform.must(201, ams, 'POST', '/apps', { app_name: 'wren', org_slug: 'birds' })
+      const { ip } = await platform.must(200, ams, 'POST', '/apps/wren/ip_assignments', {
+        type: 'v4',
+      })
+      assert(DEDICATED_V4.includes(ip))
+      const config = {
+        image: IMAGE,
+        init: { cmd: ['sleep', '1000000'] },
+        // The port is never rewritten: what is sent to 5000 arrives there.
+        services: [
+          {
+            protocol: 'udp',
+            internal_port: 9_999,
+            ports: [{ port: UDP_PORT }, { port: UDP_PORT + 1 }],
+          },
+        ],
+        restart: { policy: 'no' },
+      }
+      for (const [region, host] of [
+        ['ams', 'ams-1'],
+        ['iad', 'iad-1'],
+      ] as const) {
+        const body = { region, config }
+        const { id } = await platform.must(200, ams, 'POST', '/apps/wren/machines', body)
+        ids.set(`wren ${region}`, id)
+        const command = ['cat', '/etc/hosts']
+        const exec = () => platform.call(ams, 'POST', `${pathOf('wren', region)}/exec`, { command })
+        const hosts = await eventually('its hosts', exec, ({ status }) => status === 200, LONG_MS)
+        const [, address] = /^(\S+)\s+fly-global-services$/m.exec(hosts.json.stdout) ?? []
+        assert(address !== undefined, 'fly-global-services is known inside')
+        const netns = `--net=/run/netns/godwit-machine-${id}`
+        for (const words of [
+          [process.execPath, '-e', UDP_ECHO, address, region],
+          ['perl', '-e', UDP_SEGMENTS, address],
+        ]) {
+          const child = world.node(host).spawn('nsenter', [netns, ...words])
+          t.after(() => child.kill('SIGKILL'))
+        }
+      }
+      await known('wren', 2)
+      const askUdp = async (client: string, text: string, forMs = LONG_MS, port = UDP_PORT) => {
+        const words = ['-e', UDP_ASK, ip, String(port), text, String(forMs)]
+        const printed = await world
+          .node(client)
+          .run(process.execPath, words, { deadlineMs: forMs + 20_000 })
+        return printed.trim()
+      }
+      /** The answer of a region: from the app's address, to one who is known there by his own. */
+      const isServed = async (client: string, region: string, text = 'hello') => {
+        const said = await askUdp(client, text)
+        const [, port] = said.split(' ')
+        const own = world.node(client).plan.ipv4
+        assert.equal(said, `${ip}:${UDP_PORT} ${port} ${region} ${own}:${port} ${text}`)
+      }
+      await isServed('ams-client', 'ams')
+      await isServed('iad-client', 'iad')
+      await isServed('gru-client', 'iad')
+      // No machine is in nrt: another region's serves, and the third one's when the path to it breaks.
+      const regionFor = async () =>
+        /^\S+ \S+ (ams|iad) \S+ far$/.exec(await askUdp('nrt-client', 'far'))?.[1]
+      const far = await regionFor()
+      assert(far !== undefined)
+      await cutMesh(world, 'nrt-1', `${far}-1`)
+      const other = far === 'ams' ? 'iad' : 'ams'
+      await eventually('another region', regionFor, (seen) => seen === other, LONG_MS)
+      await healMesh(world, 'nrt-1')
+      await isServed('ams-client', 'ams', 'x'.repeat(1_300))
+      assert.equal(await askUdp('ams-client', 'x'.repeat(1_473), 2_000), '')
+      const [, , part] = (await askUdp('nrt-client', 'go', LONG_MS, UDP_PORT + 1)).split(' ')
+      assert.match(part ?? '', /^x{1000}$|^x{500}$/)
+      const metrics = ['-sS', 'http://127.0.0.1:9091/metrics']
+      const told = await world.node(ams).run('curl', metrics)
+      assert.match(told, /drops_count\{region="ams",reason="too_large"\} [1-9]/)
+      assert.match(told, /datagrams_count\{region="ams",from="machine"\} [1-9]/)
+      await platform.must(200, ams, 'POST', `${pathOf('wren', 'ams')}/stop`)
+      await known('wren', 1)
+      await isServed('ams-client', 'iad')
+    },
+  )
 
   await t.test('a path of the mesh that breaks moves its traffic, and heals', async (t) => {
     const headers = { host: `heron.${APP_DOMAIN}`, 'fly-prefer-region': 'nrt' }

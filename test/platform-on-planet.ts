@@ -32,6 +32,8 @@ export const HOSTS = ['ams-1', 'iad-1', 'nrt-1'] as const
 export const GATEWAYS = ['ams-1', 'iad-1'] as const
 /** Of the anycast prefixes of the box. */
 export const SHARED_V4 = '203.0.113.1'
+/** Each for one app that asks for an address of its own. */
+export const DEDICATED_V4 = ['203.0.113.21', '203.0.113.22'] as const
 export const APP_DOMAIN = 'apps.test'
 export const IMAGE = '127.0.0.1:5000/busybox:v1'
 const READY_MS = 90_000
@@ -92,7 +94,10 @@ export class Platform {
         ],
       })),
       settings: {
-        gateway: { accounts, oidc_issuer: ISSUER, addresses: { v4: [], shared_v4: SHARED_V4 } },
+        gateway: {
+          ...{ accounts, oidc_issuer: ISSUER },
+          addresses: { v4: [...DEDICATED_V4], shared_v4: SHARED_V4 },
+        },
         edge: { app_domain: APP_DOMAIN, local_ca: join(folder, 'ca'), anycast: anycastOf(world) },
         worker: { cpus: 8, memory_mb: 8192, pool_gb: 2, image_cache_gb: 2 },
       },

@@ -23,6 +23,7 @@ for (let at = 0; at < (count ?? 0); at += 1) {
     privateIp: addressOf(at),
     metadata: {},
     isRegistered: true,
+    isCordoned: false,
   }
   directory.apply({ table: 'machines', key: machine.id, row: machine })
 }

@@ -273,6 +273,11 @@ internal_port = 1
 min_machines_running = 1
 [[services.tcp_checks]]
 interval = "500ms"
+[[services]]
+protocol = "udp"
+internal_port = 1
+[[services.ports]]
+port = 2
 `,
   )
   assert.deepEqual(errors, [])
@@ -285,6 +290,7 @@ interval = "500ms"
       'services[0].min_machines_running',
       'services[0]',
       'services[0].tcp_checks[0].interval',
+      'services[1].ports[0].port',
     ],
   )
 })

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { fc } from '#property'
+import { parseBfdSessions } from './bfd-session.ts'
 import { type BirdRouter, renderBirdConfig } from './config.ts'
 import { BirdControl, parseProtocols } from './control.ts'
 import { BirdError } from './errors.ts'
@@ -29,6 +30,7 @@ const router: BirdRouter = {
       imports: 'everything',
       exports: 'everything',
       cost: 46_000,
+      bfd: { minRxMs: 100, minTxMs: 200, multiplier: 3 },
     },
     {
       protocol: 'ams_1_6',
@@ -102,6 +104,28 @@ test('rows of `show protocols` are read', () => {
   assert.deepEqual(parseProtocols(reply), [
     { name: 'device1', kind: 'Device', isUp: true, info: '' },
     { name: 'iad_4', kind: 'BGP', isUp: false, info: 'Active Socket: closed' },
+  ])
+})
+
+test('rows of `show bfd sessions` are read', () => {
+  const [reply] = new ReplyParser().push(
+    '1020-bfd1:\n' +
+      ' IP address                Interface  State      Since         Interval  Timeout\n' +
+      ' 192.0.2.1                 cable      Up         12:00:00.000    0.100    0.300\n' +
+      ' 2001:db8::1               eth0       Down       12:00:01.000    1.000    0.000\n' +
+      '0000 \n',
+  )
+  assert(reply !== undefined)
+  const rows = parseBfdSessions(reply)
+  assert.deepEqual(rows, [
+    {
+      ...{ address: '192.0.2.1', interface: 'cable', state: 'Up' },
+      ...{ intervalSeconds: 0.1, timeoutSeconds: 0.3 },
+    },
+    {
+      ...{ address: '2001:db8::1', interface: 'eth0', state: 'Down' },
+      ...{ intervalSeconds: 1, timeoutSeconds: 0 },
+    },
   ])
 })
 

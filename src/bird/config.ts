@@ -14,6 +14,19 @@ export interface OriginatedPrefix {
   readonly preference?: number
 }
 
+/**
+ * Bidirectional forwarding detection (RFC 5880): packets so often that a silent neighbour is found out in the time of
+ * `multiplier` of them, long before BGP's hold time. The slower end decides the pace of each direction.
+ */
+export interface BfdTimers {
+  /** The least time between packets that this end can take, milliseconds. */
+  readonly minRxMs: number
+  /** The least time between packets that this end sends while the session is up, milliseconds. */
+  readonly minTxMs: number
+  /** Packets of this end that the neighbour must miss to count it as gone. */
+  readonly multiplier: number
+}
+
 /** One eBGP session, over directly connected addresses. */
 export interface BgpNeighbour {
   /** Name of the protocol. Letters, digits and `_`. */
@@ -25,6 +38,8 @@ export interface BgpNeighbour {
   readonly imports: 'everything' | readonly string[]
   /** What is told to this neighbour. */
   readonly exports: 'everything' | 'originated' | 'nothing'
+  /** The neighbour must speak it, too: until it does, nothing but the hold time finds it gone. @default none */
+  readonly bfd?: BfdTimers
   /** Added to the MED of what this neighbour tells: the cost of the link to it. */
   readonly cost: number
 }
@@ -56,6 +71,7 @@ export function renderBirdConfig(router: BirdRouter): string {
     'log stderr { warning, error, fatal, bug };',
     'protocol device { scan time 10; }',
     ...(router.isForwarding ? [kernel(4), kernel(6)] : []),
+    ...(router.neighbours.some(({ bfd }) => bfd !== undefined) ? ['protocol bfd bfd1 {}'] : []),
     ...router.originates.map(originate),
     ...router.neighbours.map((neighbour) => session(router, neighbour)),
     '',
@@ -98,12 +114,18 @@ function session(router: BirdRouter, neighbour: BgpNeighbour): string {
   connect delay time 1;
   connect retry time 2;
   error wait time 1, 8;
-  med metric on;
+  med metric on;${detection(neighbour)}
   ipv${version} {
     import ${importFilter(neighbour, version)};
     export ${exportFilter(neighbour)};
   };
 }`
+}
+
+function detection({ bfd }: BgpNeighbour): string {
+  if (bfd === undefined) return ''
+  const { minRxMs, minTxMs, multiplier } = bfd
+  return `\n  bfd { min rx interval ${minRxMs} ms; min tx interval ${minTxMs} ms; multiplier ${multiplier}; };`
 }
 
 function importFilter({ imports, cost }: BgpNeighbour, version: 4 | 6): string {

@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import { type BfdSession, parseBfdSessions } from './bfd-session.ts'
 import { BirdError } from './errors.ts'
 import { type BirdReply, ReplyParser } from './reply.ts'
 
@@ -53,6 +54,24 @@ export class BirdControl {
   async protocols(signal?: AbortSignal): Promise<ProtocolState[]> {
     const reply = await this.command('show protocols', signal)
     return parseProtocols(reply)
+  }
+
+  /**
+   * Has the daemon read a configuration file, whose path has no quotes. What was enabled by hand is as the file says.
+   * @throws BirdError also bird.refused: the file is wrong, and what was there counts on
+   */
+  async configure(path: string, signal?: AbortSignal): Promise<void> {
+    await this.command(`configure "${path}"`, signal)
+  }
+
+  /** Every BFD session; none where the configuration has no BFD. */
+  async bfdSessions(signal?: AbortSignal): Promise<BfdSession[]> {
+    try {
+      return parseBfdSessions(await this.command('show bfd sessions', signal))
+    } catch (error) {
+      if (error instanceof BirdError && error.code === 'bird.refused') return [] // there is no BFD protocol
+      throw error
+    }
   }
 }
 

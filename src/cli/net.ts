@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import { createLog, firstOf, formatDurationMs } from '#base'
 import {
+  type AnycastStatus,
   commandNet,
   type DeviceStatus,
   DROP_MEANINGS,
@@ -47,6 +48,7 @@ export function netCommand(): Command {
     .addCommand(rotateKeyCommand())
     .addCommand(drainCommand('drain', 'have visitors served elsewhere, then announce nothing'))
     .addCommand(drainCommand('undrain', 'announce the anycast prefixes again'))
+    .addCommand(anycastCommand())
     .addHelpText(
       'after',
       `
@@ -105,6 +107,38 @@ const drainCommand = (name: 'drain' | 'undrain', summary: string) =>
       const { phase } = (await commandNet(socket, name)) as { phase: string }
       process.stdout.write(json ? `${JSON.stringify({ phase })}\n` : `anycast: ${phase}\n`)
     })
+
+function anycastCommand(): Command {
+  return new Command('anycast')
+    .summary('what this host announces, and its sessions with neighbours')
+    .description(
+      "Asks the network's daemon and, through it, BIRD: BGP sessions, and BFD sessions where there are any.",
+    )
+    .option('--socket <file>', "the daemon's socket", SOCKET)
+    .addOption(jsonOption())
+    .addHelpText('after', '\nExample:\n  $ godwit net anycast')
+    .action(async ({ socket, json }: { socket: string; json?: true }) => {
+      const status = (await commandNet(socket, 'anycast')) as AnycastStatus
+      process.stdout.write(json ? `${JSON.stringify(status, undefined, 2)}\n` : anycast(status))
+    })
+}
+
+function anycast({ phase, prefixes, bgp, bfd }: AnycastStatus): string {
+  const detections = bfd.map((one) => [
+    one.address,
+    one.interface,
+    one.state,
+    `${one.intervalSeconds} s`,
+    `${one.timeoutSeconds} s`,
+  ])
+  return [
+    `${phase}: ${prefixes.join(', ')}\n\n`,
+    renderTable([['BGP', 'STATE'], ...bgp.map(({ name, info }) => [name, info])]),
+    ...(bfd.length === 0
+      ? []
+      : ['\n', renderTable([['BFD', 'INTERFACE', 'STATE', 'EVERY', 'GONE AFTER'], ...detections])]),
+  ].join('')
+}
 
 function statusCommand(): Command {
   return new Command('status')

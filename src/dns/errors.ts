@@ -7,6 +7,10 @@ export class DnsError extends GodwitError<DnsErrorCode> {
   static override readonly catalogue = {
     /** An address of the configuration could not be bound. */
     'dns.listen_failed': { status: 500 },
+    /** The system gave an error where it was asked for datagrams. The socket is watched on. */
+    'dns.receive_failed': { status: 500, transient: true },
+    /** Node's loop does not take a socket. */
+    'dns.watch_failed': { status: 500 },
     /** Text that is no IPv6 address. */
     'dns.address_bad': { status: 400 },
     /** Text that is no domain name (RFC 1035, section 2.3.4). */

@@ -1,7 +1,8 @@
 /**
  * dns: names inside machines and for WireGuard peers, and the public zone of an operator. Reading order:
  * wire/ (packets), directory/ (the rows in memory), zone/ (what a name has), upstream/ (public names),
- * resolver.ts (which of these answers), server/ (sockets), rows/ (what corrosion says), run/ (the daemon). docs/dns.md lists the names.
+ * resolver.ts (which of these answers), prepared-replies.ts (what it answers again), server/ (sockets), rows/ (what
+ * corrosion says), run/ (the daemon). docs/dns.md lists the names.
  */
 export type { Caller } from './directory/directory.ts'
 export { Directory } from './directory/directory.ts'

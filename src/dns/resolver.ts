@@ -1,4 +1,5 @@
 import type { Caller } from './directory/directory.ts'
+import { PreparedReplies } from './prepared-replies.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { HEADER_BYTES, RCODE, TYPE } from './wire/constants.ts'
 import { parseQuery, type Query } from './wire/query.ts'
@@ -14,7 +15,10 @@ import {
 import type { InternalZone } from './zone/internal-zone.ts'
 import type { PublicZone } from './zone/public-zone.ts'
 
-/** What a server does with a packet: a reply now, a reply later, or nothing. */
+/**
+ * What a server does with a packet: a reply now, a reply later, or nothing. The packet is the server's own memory and good
+ * until the handler returns; a reply that comes at once is the handler's, good until it is called again.
+ */
 export type Handler = (
   packet: Buffer,
   source: string,
@@ -35,18 +39,28 @@ const always = () => true
 /** For machines and peers: their own network's names from memory, all others by the upstreams. */
 export function resolver(options: ResolverOptions): Handler {
   const { zone, callerOf, upstream, isReady = always } = options
-  return handler((packet, query, source, channel) => {
+  const prepared = new PreparedReplies()
+  const handle = handler((packet, query, source, channel) => {
     if (!isReady()) return failure(RCODE.SERVFAIL)
     const caller = callerOf(source)
     if (caller === undefined) return failure(RCODE.REFUSED)
     const answer = zone.answer(caller, query.labels, query.type, query.class)
-    if (answer !== undefined) return answer
+    if (answer !== undefined) {
+      const reply = writeReply(packet, query, answer, channel)
+      if (channel === 'udp') prepared.keep({ packet, query, source }, caller, reply)
+      return reply
+    }
     if (upstream === undefined || !query.isRecursionDesired) return failure(RCODE.REFUSED)
-    return upstream.ask(packet, query).then(
-      (response) => fitted(packet, query, response, channel),
-      () => writeReply(packet, query, failure(RCODE.SERVFAIL), channel),
+    const kept = Buffer.from(packet)
+    return upstream.ask(kept, query).then(
+      (response) => fitted(kept, query, response, channel),
+      () => writeReply(kept, query, failure(RCODE.SERVFAIL), channel),
     )
   })
+  return (packet, source, channel) => {
+    const known = channel === 'udp' ? prepared.find(packet, source, zone.version) : undefined
+    return known ?? handle(packet, source, channel)
+  }
 }
 
 /** For the public: the operator's zone and nothing else. */
@@ -67,7 +81,7 @@ function handler(
     query: Query,
     source: string,
     channel: Channel,
-  ) => Answer | Promise<Buffer>,
+  ) => Answer | Buffer | Promise<Buffer>,
 ): Handler {
   return (packet, source, channel) => {
     const query = parseQuery(packet)
@@ -78,7 +92,8 @@ function handler(
       return writeReply(packet, query, badVersion, channel)
     }
     const answer = answerOf(packet, query, source, channel)
-    return answer instanceof Promise ? answer : writeReply(packet, query, answer, channel)
+    const isWritten = Buffer.isBuffer(answer) || answer instanceof Promise
+    return isWritten ? answer : writeReply(packet, query, answer, channel)
   }
 }
 

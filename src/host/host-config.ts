@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { loadConfig } from '#base'
+import { bgpSchema } from '#net6'
 import { HostError } from './errors.ts'
 
 const closed = { additionalProperties: false }
@@ -106,6 +107,8 @@ export const hostSchema = Type.Object(
               prefixes: Type.Array(Type.String(), { minItems: 1 }),
               bird_socket: Type.Optional(Type.String()),
               drain_s: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400 })),
+              /** BIRD's sessions with neighbours. Absent: its configuration is the operator's own. */
+              bgp: Type.Optional(bgpSchema),
             },
             closed,
           ),

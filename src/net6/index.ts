@@ -7,7 +7,7 @@
  * process of a host), health/, anycast/.
  */
 export { chooseHostField, drawNetworkId, type HostClaim } from './allocation.ts'
-export { Announcer, type AnnouncerOptions } from './anycast/announcer.ts'
+export { Announcer, type AnnouncerOptions, type AnycastStatus } from './anycast/announcer.ts'
 export type { AnnouncerPhase } from './anycast/announcer-state.ts'
 export {
   type AnycastPrefix,
@@ -15,6 +15,7 @@ export {
   originatedPrefixes,
   strayAddresses,
 } from './anycast/anycast-prefixes.ts'
+export { bgpSchema } from './anycast/bgp-config.ts'
 export { loadNetConfig, type NetConfig } from './daemon/net-config.ts'
 export { commandNet, type NetCommand } from './daemon/net-servers.ts'
 export { openNet, type RunningNet } from './daemon/open-net.ts'
@@ -40,6 +41,7 @@ export {
   setFlycast,
 } from './host-network.ts'
 export { ensureHostField, readHostField } from './host-number.ts'
+export { machineOfDevice } from './machine/link-names.ts'
 export type {
   MachineNetwork,
   MachineNetworkSpec,
@@ -50,6 +52,7 @@ export {
   type MachineNetworksOptions,
   MTU_BYTES,
 } from './machine/machine-networks.ts'
+export { GLOBAL_SERVICES_MASK, globalServicesIpv4 } from './machine/private-ipv4.ts'
 export type { HostRow } from './mesh/host-rows.ts'
 export { MESH_PORT, Mesh, type MeshOptions } from './mesh/mesh.ts'
 export { generateMeshKey } from './mesh/mesh-keys.ts'

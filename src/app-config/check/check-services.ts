@@ -66,7 +66,7 @@ function checkShared(service: HttpService | Service, path: string, problems: Pro
 
 function checkPort(
   port: Port,
-  { protocol = 'tcp' }: Service,
+  { protocol = 'tcp', internal_port: internal }: Service,
   path: string,
   problems: Problems,
 ): void {
@@ -88,6 +88,10 @@ function checkPort(
   }
   if (protocol === 'udp' && handlers.length > 0) {
     problems.warn(`${path}/handlers`, 'have no effect on UDP')
+  }
+  if (protocol === 'udp' && single !== undefined && internal !== undefined && single !== internal) {
+    const why = `datagrams arrive at the port that clients send to, ${single}, not at internal_port`
+    problems.warn(`${path}/port`, why)
   }
   if (port.force_https && !handlers.includes('http')) {
     problems.warn(`${path}/force_https`, "has no effect without the handler 'http'")

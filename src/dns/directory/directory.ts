@@ -4,12 +4,14 @@ import { NetworkOwners } from './network-owners.ts'
 import type {
   AppRow,
   ChallengeRow,
+  CheckRow,
   IpRow,
   LinkRow,
   MachineRow,
   PeerRow,
   RegionRow,
   RowChange,
+  ServiceRow,
 } from './rows.ts'
 import { ipv6Bytes, networkOf } from './six-pn.ts'
 
@@ -30,6 +32,8 @@ export class Directory {
   readonly #appsByName = new Grouped<AppRow>((row) => row.name.toLowerCase())
   readonly #machines = new Grouped<MachineRow>((row) => row.appId)
   readonly #machinesByAddress = new Grouped<MachineRow>((row) => addressKey(row.privateIp))
+  readonly #services = new Grouped<ServiceRow>((row) => row.machineId)
+  readonly #checks = new Grouped<CheckRow>((row) => row.machineId)
   readonly #ips = new Grouped<IpRow>((row) => row.appId)
   readonly #peers = new Grouped<PeerRow>((row) => String(row.networkId))
   readonly #links = new Grouped<LinkRow>((row) => row.hostId)
@@ -50,6 +54,12 @@ export class Directory {
       case 'machines':
         this.#machinesByAddress.set(key, change.row)
         this.#machines.set(key, change.row)
+        return
+      case 'services':
+        this.#services.set(key, change.row)
+        return
+      case 'checks':
+        this.#checks.set(key, change.row)
         return
       case 'ips':
         this.#ips.set(key, change.row)
@@ -105,6 +115,17 @@ export class Directory {
     return [...this.#machines.group(app.id)]
       .filter((row) => isOwn(caller, row))
       .sort((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  services(machineId: string): IteratorObject<ServiceRow> {
+    return this.#services.group(machineId)
+  }
+
+  /** Do all checks of the machine's services pass? As the proxy sees it. */
+  isPassing(machineId: string): boolean {
+    return this.#checks
+      .group(machineId)
+      .every(({ isOfService, status }) => !isOfService || status === 'passing')
   }
 
   machineAt(caller: Caller, address: Buffer): MachineRow | undefined {

@@ -19,6 +19,32 @@ export interface MachineRow {
   readonly metadata: Readonly<Record<string, string>>
   /** False: `dns.skip_registration` of its configuration. */
   readonly isRegistered: boolean
+  /** The proxy sends nothing to it. */
+  readonly isCordoned: boolean
+}
+
+/** A port of a machine that the proxy serves. */
+export interface ServiceRow {
+  readonly machineId: string
+  /** `tcp` or `udp`. */
+  readonly protocol: string
+  /** 1 to 65535. */
+  readonly internalPort: number
+  readonly ports: readonly ServicePort[]
+}
+
+/** Public ports from `first` to `last`. */
+export interface ServicePort {
+  readonly first: number
+  readonly last: number
+  readonly handlers: readonly string[]
+}
+
+export interface CheckRow {
+  readonly machineId: string
+  readonly status: string
+  /** The proxy heeds it. */
+  readonly isOfService: boolean
 }
 
 export interface IpRow {
@@ -60,6 +86,8 @@ export interface ChallengeRow {
 export interface TableRows {
   readonly apps: AppRow
   readonly machines: MachineRow
+  readonly services: ServiceRow
+  readonly checks: CheckRow
   readonly ips: IpRow
   readonly wireguard_peers: PeerRow
   readonly host_links: LinkRow

@@ -1,5 +1,5 @@
 import type { JsonCell, JsonCells } from '#corrosion'
-import type { RowChange, TableName, TableRows } from '../directory/rows.ts'
+import type { RowChange, ServicePort, TableName, TableRows } from '../directory/rows.ts'
 
 export interface DnsTable<Row> {
   /** The statement whose live result is the table; its key's columns first. */
@@ -26,6 +26,7 @@ export const DNS_TABLES: { readonly [Table in TableName]: DnsTable<TableRows[Tab
   machines: {
     sql:
       'SELECT id, app_id, org_id, network_id, host_id, region, state, process_group, private_ip, metadata, ' +
+      'is_cordoned, ' +
       "json_extract(config, '$.dns.skip_registration') AS is_skipped FROM machines",
     keyColumns: 1,
     read: ([
@@ -39,6 +40,7 @@ export const DNS_TABLES: { readonly [Table in TableName]: DnsTable<TableRows[Tab
       group,
       ip,
       metadata,
+      isCordoned,
       isSkipped,
     ]) => ({
       id: text(id),
@@ -52,6 +54,26 @@ export const DNS_TABLES: { readonly [Table in TableName]: DnsTable<TableRows[Tab
       privateIp: text(ip),
       metadata: textsByName(metadata),
       isRegistered: number(isSkipped) === 0,
+      isCordoned: number(isCordoned) === 1,
+    }),
+  },
+  services: {
+    sql: 'SELECT machine_id, protocol, internal_port, ports FROM services',
+    keyColumns: 3,
+    read: ([machineId, protocol, internalPort, ports]) => ({
+      machineId: text(machineId),
+      protocol: text(protocol),
+      internalPort: number(internalPort),
+      ports: servicePorts(ports),
+    }),
+  },
+  checks: {
+    sql: 'SELECT machine_id, name, status, is_service FROM checks',
+    keyColumns: 2,
+    read: ([machineId, , status, isService]) => ({
+      machineId: text(machineId),
+      status: text(status),
+      isOfService: number(isService) === 1,
     }),
   },
   ips: {
@@ -119,13 +141,32 @@ const text = (cell: JsonCell | undefined): string =>
 
 const number = (cell: JsonCell | undefined): number => (typeof cell === 'number' ? cell : 0)
 
+/** Of a JSON array, the members that name a port, or a range of them. */
+function servicePorts(cell: JsonCell | undefined): ServicePort[] {
+  const members = parsed(cell)
+  if (!Array.isArray(members)) return []
+  return members.flatMap((member: unknown) => {
+    if (typeof member !== 'object' || member === null) return []
+    const { port, start_port, end_port, handlers } = member as Record<string, unknown>
+    const [first, last] = typeof port === 'number' ? [port, port] : [start_port, end_port]
+    if (typeof first !== 'number' || typeof last !== 'number') return []
+    const names = Array.isArray(handlers) ? handlers : []
+    return [{ first, last, handlers: names.filter((name) => typeof name === 'string') }]
+  })
+}
+
 /** Of a JSON object, the members that are texts. */
 function textsByName(cell: JsonCell | undefined): Record<string, string> {
+  const value = parsed(cell)
+  const entries = typeof value === 'object' && value !== null ? Object.entries(value) : []
+  return Object.fromEntries(entries.filter(([, held]) => typeof held === 'string'))
+}
+
+/** Undefined for what is no JSON: the row counts, without that cell. */
+function parsed(cell: JsonCell | undefined): unknown {
   try {
-    const value: unknown = JSON.parse(text(cell))
-    const entries = typeof value === 'object' && value !== null ? Object.entries(value) : []
-    return Object.fromEntries(entries.filter(([, held]) => typeof held === 'string'))
+    return JSON.parse(text(cell))
   } catch {
-    return {} // the machine counts, without its metadata
+    return undefined
   }
 }

@@ -21,6 +21,8 @@ test("a real agent's rows are names, while it is dead, and as they are when it i
     machine('m1'),
     machine('m2'),
     machine('m3', '{"dns":{"skip_registration":true}}'),
+    `INSERT INTO services (machine_id, protocol, internal_port, host_id, ports)
+     VALUES ('m2', 'tcp', 8080, 'h', '[{"port":80,"handlers":["http"]},{"start_port":90,"end_port":95}]')`,
     `INSERT INTO ips (address, app_id, kind, network_id) VALUES ('fdaa:2:45b:0:1::7', 'a1', 'private_v6', ${NETWORK})`,
     `INSERT INTO wireguard_peers (public_key, org_id, network_id, name, peer_ip)
      VALUES ('k', 'acme', ${NETWORK}, 'laptop', 'fdaa:2:45b:a7b:2:0:a:2')`,
@@ -37,6 +39,9 @@ test("a real agent's rows are names, while it is dead, and as they are when it i
   assert.deepEqual(web(), both)
   assert.equal(ask(directory, 'leader.role.kv._metadata.web.internal')?.data.length, 2)
   assert.deepEqual(ask(directory, 'web.flycast')?.data, ['fdaa:2:45b:0:1::7'])
+  const served = (port: string) => ask(directory, `_${port}._tcp.web.internal`, TYPE.SRV)?.data
+  const serving = ['1 1 8080 m2.vm.web.internal.']
+  assert.deepEqual([served('http'), served('93')], [serving, serving])
   assert.deepEqual(ask(directory, '_peer.internal', TYPE.TXT)?.data, ['laptop'])
   assert.equal(ask(directory, 'fra.web.internal')?.rcode, RCODE.NOERROR)
   assert.equal([...directory.links('h-ams')][0]?.rttUs, 700)
@@ -46,6 +51,13 @@ test("a real agent's rows are names, while it is dead, and as they are when it i
   await reach('the stop', () => web().length === 1)
   await agent.write(`UPDATE machines SET state = 'started' WHERE id = 'm1'`)
   await reach('the start', () => web().length === 2)
+
+  await agent.write(
+    `INSERT INTO checks (machine_id, name, host_id, status, is_service) VALUES ('m2', 'c', 'h', 'critical', 1)`,
+  )
+  await reach('the failed check', () => served('http')?.length === 0)
+  await agent.write(`UPDATE checks SET status = 'passing' WHERE machine_id = 'm2'`)
+  await reach('the check that passes', () => served('http')?.length === 1)
 
   await agent.kill()
   await reach('the loss of the agent', () => !rows.isConnected)

@@ -9,6 +9,8 @@ export interface MetricSources {
   readonly rows: DnsRows
   readonly limits: ClientLimits
   readonly upstream: Upstream | undefined
+  /** Replies that the kernel did not take, of all sockets. */
+  readonly unsent: () => number
 }
 
 const RCODES = 16
@@ -19,7 +21,7 @@ export class DnsMetrics {
   readonly #answers = new Map<string, Float64Array>()
   #faults = 0
 
-  constructor({ rows, limits, upstream }: MetricSources) {
+  constructor({ rows, limits, upstream, unsent }: MetricSources) {
     const registers = [this.registry]
     collectDefaultMetrics({ register: this.registry })
     const answers = new Counter({
@@ -44,6 +46,7 @@ export class DnsMetrics {
         () => this.#faults,
       ],
       ['dns_dropped', 'questions dropped because their client asks too much', () => limits.dropped],
+      ['dns_unsent', 'UDP replies that the kernel did not take', unsent],
       [
         'dns_upstream_in_flight',
         'questions that upstreams are asked now',

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { DnsRows } from '../directory/rows.ts'
-import { type Listener, listenFailed } from '../server/udp.ts'
+import { listenFailed } from '../server/listen-failed.ts'
+import type { Listener } from '../server/udp.ts'
 import type { Endpoint } from '../upstream/exchange.ts'
 import type { DnsMetrics } from './dns-metrics.ts'
 

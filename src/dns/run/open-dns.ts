@@ -4,7 +4,7 @@ import { authority, type Handler, resolver } from '../resolver.ts'
 import { followRows } from '../rows/follow-rows.ts'
 import { ClientLimits } from '../server/client-limits.ts'
 import { listenTcp } from '../server/tcp.ts'
-import { listenUdp } from '../server/udp.ts'
+import { listenUdp, type UdpListener } from '../server/udp.ts'
 import { Upstream } from '../upstream/upstream.ts'
 import { InternalZone } from '../zone/internal-zone.ts'
 import { PublicZone } from '../zone/public-zone.ts'
@@ -41,7 +41,9 @@ export async function openDns(config: DnsConfig, { log }: { log: Log }): Promise
     waitingMax: config.limits.waiting,
     clock: systemClock,
   })
-  const metrics = new DnsMetrics({ rows, limits, upstream })
+  const sockets: UdpListener[] = []
+  const unsent = () => sockets.reduce((sum, socket) => sum + socket.unsent, 0)
+  const metrics = new DnsMetrics({ rows, limits, upstream, unsent })
   const onFault = (err: unknown) => {
     metrics.fault()
     log.error({ err }, 'a fault while answering')
@@ -52,6 +54,7 @@ export async function openDns(config: DnsConfig, { log }: { log: Log }): Promise
       const at = parseEndpoint(text)
       const udp = opened.use(await listenUdp(at, handle, { limits, onFault }))
       opened.use(await listenTcp({ ...at, port: udp.port }, handle, { onFault }))
+      sockets.push(udp)
       ports.push(udp.port)
     }
   }

@@ -6,15 +6,17 @@ import { type Channel, failure, writeFailure, writeReply } from '../wire/reply.t
 /** What a handler throws, or rejects with, goes to `onFault`; the client gets SERVFAIL and the server lives on. */
 export function guarded(handle: Handler, onFault: (error: unknown) => void): Handler {
   return (packet, source, channel) => {
-    const fail = (error: unknown): Buffer => {
-      onFault(error)
-      return serverFailure(packet, channel)
-    }
     try {
       const reply = handle(packet, source, channel)
-      return reply instanceof Promise ? reply.catch(fail) : reply
+      if (!(reply instanceof Promise)) return reply
+      const kept = Buffer.from(packet)
+      return reply.catch((error: unknown) => {
+        onFault(error)
+        return serverFailure(kept, channel)
+      })
     } catch (error) {
-      return fail(error)
+      onFault(error)
+      return serverFailure(packet, channel)
     }
   }
 }

@@ -4,7 +4,7 @@ import { createSocket } from 'node:dgram'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { ipv6Bytes } from '../directory/six-pn.ts'
-import { app, PLACE, queryPacket, SOURCE, smallWorld } from '../fixture/world.ts'
+import { app, offer, PLACE, queryPacket, SOURCE, service, smallWorld } from '../fixture/world.ts'
 import { authority, resolver } from '../resolver.ts'
 import { Upstream } from '../upstream/upstream.ts'
 import { parseQuery } from '../wire/query.ts'
@@ -31,13 +31,30 @@ function serve(upstream?: Upstream, directory = smallWorld()) {
 }
 
 test('dig reads answers over UDP and TCP', async () => {
-  const handle = serve()
+  const directory = smallWorld()
+  offer(directory, service('m01'), service('m02'))
+  const handle = serve(undefined, directory)
   await using udp = await listenUdp(LOOPBACK, handle)
   await using tcp = await listenTcp({ ...LOOPBACK, port: udp.port }, handle)
   const both = 'fdaa:2:45b:a7b:174:1:1:2\nfdaa:2:45b:a7b:174:1:2:2'
   assert.equal(await dig(udp.port, '+short', 'web.internal', 'AAAA'), both)
   assert.equal(await dig(tcp.port, '+tcp', '+short', 'web.internal', 'AAAA'), both)
   assert.equal(await dig(udp.port, '+short', 'vms.web.internal', 'TXT'), '"m01 ams,m02 nrt"')
+  const services = await dig(
+    udp.port,
+    '+noall',
+    '+answer',
+    '+additional',
+    '_http._tcp.web.internal',
+    'SRV',
+  )
+  const fields = services.split('\n').map((line) => line.split(/\s+/).join(' '))
+  assert.deepEqual(fields, [
+    '_http._tcp.web.internal. 5 IN SRV 1 1 8080 m01.vm.web.internal.',
+    '_http._tcp.web.internal. 5 IN SRV 1 1 8080 m02.vm.web.internal.',
+    'm01.vm.web.internal. 5 IN AAAA fdaa:2:45b:a7b:174:1:1:2',
+    'm02.vm.web.internal. 5 IN AAAA fdaa:2:45b:a7b:174:1:2:2',
+  ])
   const negative = await dig(udp.port, 'nope.internal', 'AAAA')
   assert.match(negative, /status: NXDOMAIN/)
   assert.match(negative, /internal\.\s+5\s+IN\s+SOA\s+_api\.internal\./)

@@ -2,7 +2,8 @@ import { createServer, type Socket } from 'node:net'
 import type { Handler } from '../resolver.ts'
 import type { Endpoint } from '../upstream/exchange.ts'
 import { guarded } from './guard.ts'
-import { type Listener, listenFailed } from './udp.ts'
+import { listenFailed } from './listen-failed.ts'
+import type { Listener } from './udp.ts'
 
 export interface TcpLimits {
   /** @default 1000 */

@@ -6,6 +6,7 @@ export const TYPE = {
   PTR: 12,
   TXT: 16,
   AAAA: 28,
+  SRV: 33,
   OPT: 41,
   ANY: 255,
   CAA: 257,

@@ -1,5 +1,7 @@
 import { encodeName, type Labels } from './names.ts'
 
+/** Where the target's name stands in the data of an SRV record. */
+export const SRV_TARGET_AT = 6
 const TXT_STRING_BYTES = 255
 /** Of one TXT record: with header, question and owner it fits a TCP message. */
 const TXT_BYTES_MAX = 64_000
@@ -19,6 +21,15 @@ export function txtData(elements: readonly string[], separator: string): Buffer 
     strings.push(Buffer.of(string.length), string)
   }
   return strings.length === 0 ? Buffer.of(0) : Buffer.concat(strings)
+}
+
+/** RFC 2782. Machines of one priority are equals: the weight is 1. */
+export function srvData(priority: number, port: number, target: Labels): Buffer {
+  const numbers = Buffer.alloc(SRV_TARGET_AT)
+  numbers.writeUInt16BE(priority & 0xffff, 0)
+  numbers.writeUInt16BE(1, 2)
+  numbers.writeUInt16BE(port, 4)
+  return Buffer.concat([numbers, encodeName(target)])
 }
 
 export interface SoaFields {

@@ -1,5 +1,6 @@
 import { ipv6Text } from '../directory/six-pn.ts'
 import { TYPE } from './constants.ts'
+import { SRV_TARGET_AT } from './record-data.ts'
 
 const NAMES = new Map<number, string>(Object.entries(TYPE).map(([name, type]) => [type, name]))
 
@@ -22,6 +23,10 @@ export function recordText(type: number, data: Buffer): string {
   if (type === TYPE.AAAA) return ipv6Text(data)
   if (type === TYPE.TXT) return stringsText(data)
   if (type === TYPE.PTR || type === TYPE.NS) return nameText(data, 0).text
+  if (type === TYPE.SRV) {
+    const numbers = [0, 2, 4].map((at) => data.readUInt16BE(at))
+    return [...numbers, nameText(data, SRV_TARGET_AT).text].join(' ')
+  }
   if (type === TYPE.CAA) return `${data[0]} ${data.toString('latin1', 2)}`
   if (type !== TYPE.SOA) return data.toString('hex')
   const primary = nameText(data, 0)

@@ -2,9 +2,9 @@ import type { Caller, Directory } from '../directory/directory.ts'
 import type { Place } from '../directory/nearness.ts'
 import { CLASS_IN, RCODE, TYPE } from '../wire/constants.ts'
 import { encodeName, isEncodable, isWithin, type Labels } from '../wire/names.ts'
-import { soaData } from '../wire/record-data.ts'
-import { type Answer, failure, type ResourceRecord } from '../wire/reply.ts'
-import type { Found } from './found.ts'
+import { SRV_TARGET_AT, soaData, srvData } from '../wire/record-data.ts'
+import { type AdditionalRecord, type Answer, failure, type ResourceRecord } from '../wire/reply.ts'
+import type { Found, ServiceTarget } from './found.ts'
 import { findFlycast, findInternal } from './network-names.ts'
 
 /** So long may a stopped machine be named still. */
@@ -35,6 +35,11 @@ export class InternalZone {
     this.#place = place
   }
 
+  /** Of the rows behind the answers: at another version the same question may have another answer. */
+  get version(): number {
+    return this.#directory.version
+  }
+
   /** Undefined: none of these zones' names. */
   answer(caller: Caller, labels: Labels, type: number, dnsClass: number) {
     const zone = ZONES.find((candidate) => isWithin(labels, candidate))
@@ -60,9 +65,14 @@ export class InternalZone {
     const found = zone === INTERNAL ? findInternal(scope, prefix) : findFlycast(scope, prefix)
     if (found === undefined)
       return this.#negative(RCODE.NXDOMAIN, zone, 'no such name in your network')
-    const records = [...recordsOf(found, type), ...(isApex ? this.#apex(zone, type) : [])]
+    const services = type === TYPE.SRV || type === TYPE.ANY ? (found.services ?? []) : []
+    const records = [
+      ...services.map(serviceRecord),
+      ...recordsOf(found, type),
+      ...(isApex ? this.#apex(zone, type) : []),
+    ]
     if (records.length === 0) return this.#negative(RCODE.NOERROR, zone, found.why)
-    return positive(records, found.why)
+    return { ...positive(records, found.why), additional: services.flatMap(targetAddress) }
   }
 
   #reverse(caller: Caller, labels: Labels, type: number): ExplainedAnswer {
@@ -130,6 +140,23 @@ function recordsOf({ aaaa = [], txt }: Found, type: number): ResourceRecord[] {
     records.push({ type: TYPE.TXT, ttlSeconds: TTL_SECONDS, data: txt })
   }
   return records
+}
+
+const serviceRecord = ({ priority, port, target }: ServiceTarget): ResourceRecord => ({
+  type: TYPE.SRV,
+  ttlSeconds: TTL_SECONDS,
+  data: srvData(priority, port, target),
+})
+
+/** Of the target of the SRV record that is the answer of that number: these stand first, a machine's together. */
+function targetAddress(
+  { address, target }: ServiceTarget,
+  answer: number,
+  all: readonly ServiceTarget[],
+): AdditionalRecord[] {
+  if (all[answer - 1]?.target[0] === target[0]) return []
+  const owner = { answer, at: SRV_TARGET_AT }
+  return [{ type: TYPE.AAAA, ttlSeconds: TTL_SECONDS, data: address, owner }]
 }
 
 /** The address of a full `ip6.arpa` name (RFC 3596, section 2.5). */

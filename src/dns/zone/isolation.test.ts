@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { fc } from '#property'
 import { Directory } from '../directory/directory.ts'
 import type { RowChange } from '../directory/rows.ts'
-import { ask } from '../fixture/world.ts'
+import { ask, service } from '../fixture/world.ts'
 import { TYPE } from '../wire/constants.ts'
 
 /**
@@ -83,8 +83,11 @@ function* changes({ apps, machines, peers, ips }: World): Generator<RowChange> {
       privateIp: machineIp(lie.ip ?? home, id),
       metadata: { role: 'leader' },
       isRegistered: true,
+      isCordoned: false,
     }
     yield { table: 'machines', key, row }
+    const served = service(key, { internalPort: 8000 + id })
+    yield { table: 'services', key, row: served }
   }
   for (const { home, at, ip } of peers) {
     const key = `peer-${home.tag}-${at}`
@@ -109,7 +112,10 @@ function* names(): Generator<[string, number]> {
       ...REGIONS.map((region) => `${region}.`),
       ...ids.map((id) => `${id}.vm.`),
     ]
-    for (const prefix of prefixes) yield [`${prefix}${name}.internal`, TYPE.ANY]
+    for (const prefix of prefixes) {
+      yield [`${prefix}${name}.internal`, TYPE.ANY]
+      yield [`_http._tcp.${prefix}${name}.internal`, TYPE.ANY]
+    }
     for (const list of ['vms', 'all.vms', 'regions', 'all.regions']) {
       yield [`${list}.${name}.internal`, TYPE.ANY]
     }
@@ -156,7 +162,7 @@ test('no answer, to any name, tells of another network than the one that asks, w
           const answer = ask(directory, name, type, `${home.prefix}a7b:9:0:1:2`)
           if (answer === undefined || answer.data.length === 0) continue
           answered += 1
-          judge(home, name, answer.data.join(' '))
+          judge(home, name, [...answer.data, ...(answer.additional ?? [])].join(' '))
         }
       }
     }),

@@ -2,8 +2,9 @@ import type { Caller, Directory } from '../directory/directory.ts'
 import type { Place } from '../directory/nearness.ts'
 import type { MachineRow } from '../directory/rows.ts'
 import { ipv6Bytes, serviceAddress } from '../directory/six-pn.ts'
-import { findAppName, isDeployed, isStarted, list } from './app-names.ts'
+import { findAppName, list } from './app-names.ts'
 import type { Found } from './found.ts'
+import { isDeployed, isStarted } from './machine-selection.ts'
 
 /** Names that flyctl makes for itself are not listed and have no address. */
 const HIDDEN_PEER = 'interactive-'

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { loadNetConfig } from '#net6'
 import { foundCluster, type PlannedHost } from '../found-cluster.ts'
 import { loadHostConfig } from '../host-config.ts'
 import { inStartOrder } from '../part-order.ts'
@@ -75,6 +76,37 @@ acme = { directory_url = "https://acme.test/directory" }
   assert.doesNotMatch(told('ams-2', asWorker, 'net'), /anycast/)
   assert.match(told('ams-2', asEdge, 'proxy'), /acme\.test/)
   assert.doesNotMatch(told('ams-2', asWorker, 'proxy'), /acme\.test/)
+})
+
+test("an edge's BGP sessions come to the network's daemon as it reads them, with the defaults filled in", async (t) => {
+  const { load } = await cluster(t)
+  const edge = `[edge.anycast]
+prefixes = ["203.0.113.0/24"]
+[edge.anycast.bgp]
+router_id = "192.0.2.10"
+asn = 64500
+[[edge.anycast.bgp.neighbours]]
+address = "192.0.2.1"
+local = "192.0.2.10"
+asn = 64501
+bfd = { min_tx_ms = 50 }
+`
+  const asEdge = (text: string) =>
+    text.replace('[region]', `${edge}[region]`).replaceAll('"worker"', '"worker", "edge"')
+  const [file] = partsOf(load('ams-2', asEdge)).find(({ name }) => name === 'net')?.files ?? []
+  const folder = mkdtempSync(join(tmpdir(), 'godwit-parts-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'net.toml')
+  writeFileSync(path, file?.text ?? '')
+  assert.deepEqual(loadNetConfig(path).anycast?.bgp, {
+    ...{ config: '/etc/bird/bird.conf', router_id: '192.0.2.10', asn: 64500, hold_s: 90 },
+    neighbours: [
+      {
+        ...{ address: '192.0.2.1', local: '192.0.2.10', asn: 64501 },
+        bfd: { min_rx_ms: 300, min_tx_ms: 50, multiplier: 3 },
+      },
+    ],
+  })
 })
 
 test('a file whose members cannot be is refused, and says why', async (t) => {

@@ -43,6 +43,13 @@ export class AnnouncerState {
     return this.#phase === 'draining' ? 'draining' : 'nothing'
   }
 
+  /** What another process began is gone on with, so that a daemon that is replaced withdraws nothing. */
+  adopt(announcement: Announcement, nowMs: number): void {
+    if (announcement === 'nothing' || this.#phase !== 'silent') return
+    this.#phase = 'announced'
+    if (announcement === 'draining') this.drain(nowMs)
+  }
+
   /** The local proxy was asked whether it is well. */
   checked(isHealthy: boolean, nowMs: number): void {
     if (isHealthy) {

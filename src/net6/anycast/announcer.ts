@@ -1,12 +1,14 @@
 import { type Clock, type Log, systemClock } from '#base'
-import type { BirdControl } from '#bird'
+import type { BfdSession, BirdControl } from '#bird'
 import {
+  type Announcement,
   type AnnouncerPhase,
   AnnouncerState,
   CHECK_DEADLINE_MS,
   CHECK_EVERY_MS,
 } from './announcer-state.ts'
 import type { AnycastPrefix } from './anycast-prefixes.ts'
+import type { BirdConfigFile } from './bird-config-file.ts'
 
 export interface AnnouncerOptions {
   readonly bird: BirdControl
@@ -14,13 +16,24 @@ export interface AnnouncerOptions {
   /** Asks the local proxy whether it is well; what it throws means no. */
   readonly isHealthy: (signal: AbortSignal) => Promise<boolean>
   readonly drainMs?: number
+  /** What BIRD is to be configured with before it is told anything. Absent: that is the operator's matter. */
+  readonly config?: BirdConfigFile
   readonly clock?: Clock
   readonly log?: Log
 }
 
+/** As `godwit net anycast --json` prints it. */
+export interface AnycastStatus {
+  readonly phase: AnnouncerPhase
+  readonly prefixes: readonly string[]
+  /** Sessions with neighbours: `Established` when it is well. */
+  readonly bgp: readonly { readonly name: string; readonly info: string }[]
+  readonly bfd: readonly BfdSession[]
+}
+
 /**
  * Has BIRD announce the host's anycast prefixes while the local proxy is well. BIRD holds the routes, so an
- * announcer that dies changes nothing; the next one withdraws what the proxy's health does not bear out.
+ * announcer that dies changes nothing; the next one goes on from there, and withdraws what the proxy's health does not bear out.
  */
 export class Announcer {
   readonly #options: AnnouncerOptions
@@ -51,6 +64,18 @@ export class Announcer {
     await this.#tell()
   }
 
+  /** What this host and its BIRD say of themselves. @throws BirdError */
+  async status(): Promise<AnycastStatus> {
+    const { bird, prefixes } = this.#options
+    const [protocols, sessions] = await Promise.all([bird.protocols(), bird.bfdSessions()])
+    return {
+      phase: this.#state.phase,
+      prefixes: prefixes.map(({ prefix }) => prefix),
+      bgp: protocols.filter(({ kind }) => kind === 'BGP').map(({ name, info }) => ({ name, info })),
+      bfd: sessions,
+    }
+  }
+
   /** Stops checking. BIRD goes on as it was told last. */
   async close(): Promise<void> {
     this.#stop.abort()
@@ -64,6 +89,11 @@ export class Announcer {
   async #run(): Promise<void> {
     const { clock = systemClock, log } = this.#options
     const { signal } = this.#stop
+    try {
+      this.#state.adopt(await this.#announced(), clock.nowMs())
+    } catch (error) {
+      log?.warn({ err: error }, 'BIRD does not say what it announces: starting from nothing')
+    }
     while (!signal.aborted) {
       const isHealthy = await this.#check(signal)
       if (signal.aborted) return
@@ -80,6 +110,15 @@ export class Announcer {
         if (!signal.aborted) throw error
       })
     }
+  }
+
+  /** What BIRD tells neighbours now. */
+  async #announced(): Promise<Announcement> {
+    const { bird, prefixes } = this.#options
+    const states = await bird.protocols(this.#stop.signal)
+    const up = new Set(states.filter(({ isUp }) => isUp).map(({ name }) => name))
+    if (prefixes.some(({ drainingProtocol }) => up.has(drainingProtocol))) return 'draining'
+    return prefixes.some(({ protocol }) => up.has(protocol)) ? 'prefixes' : 'nothing'
   }
 
   async #check(signal: AbortSignal): Promise<boolean> {
@@ -104,7 +143,8 @@ export class Announcer {
   /** Compares with what BIRD does now: one that was restarted has forgotten. */
   async #tellNow(): Promise<void> {
     const { announcement } = this.#state
-    const { bird, prefixes } = this.#options
+    const { bird, prefixes, config } = this.#options
+    await config?.apply(bird)
     const states = await bird.protocols()
     const up = new Set(states.filter(({ isUp }) => isUp).map(({ name }) => name))
     for (const { protocol, drainingProtocol } of prefixes) {

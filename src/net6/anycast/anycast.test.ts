@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import test from 'node:test'
 import { pollUntil } from '#base'
-import { BirdControl, type BirdRouter, renderBirdConfig } from '#bird'
+import { renderBirdConfig } from '#bird'
 import { fc } from '#property'
-import { connect, type TrialHost, trialHost } from '../trial-host.fixture.ts'
+import { connect, trialHost } from '../trial-host.fixture.ts'
 import { Announcer } from './announcer.ts'
 import {
   AnnouncerState,
@@ -16,6 +13,7 @@ import {
   WITHDRAW_MS_MAX,
 } from './announcer-state.ts'
 import { anycastPrefixes, originatedPrefixes, strayAddresses } from './anycast-prefixes.ts'
+import { startBird, type TrialBird } from './trial-bird.fixture.ts'
 
 const OWNED = ['203.0.113.0/24', '2001:db8:a::/48', '198.51.100.0/22']
 const DEADLINE = { deadlineMs: 30_000 }
@@ -86,34 +84,20 @@ test('a drained host stays silent until it is told otherwise', () => {
   assert.equal(state.announcement, 'prefixes')
 })
 
-interface TrialBird {
-  readonly bird: BirdControl
-  end(): Promise<void>
-  restart(): Promise<TrialBird>
-}
-
-/** Ends with its host. */
-async function startBird(host: TrialHost, router: BirdRouter): Promise<TrialBird> {
-  const [config, socket] = [join(host.folder, 'bird.conf'), join(host.folder, 'bird.ctl')]
-  writeFileSync(config, renderBirdConfig(router))
-  const [command = '', ...enter] = host.system.enter
-  const child = spawn(command, [...enter, 'bird', '-f', '-c', config, '-s', socket], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
-  const ended = new Promise((done) => child.once('close', done))
-  const end = async () => {
-    await bird.command('down')
-    await ended
-  }
-  const bird = new BirdControl(socket)
-  const answers = () =>
-    bird.protocols().then(
-      () => true,
-      () => false,
-    )
-  await pollUntil('BIRD', answers, DEADLINE)
-  return { bird, end, restart: () => startBird(host, router) }
-}
+test('what an announcer finds announced it keeps, and withdraws when the proxy is dead', () => {
+  const state = new AnnouncerState({ drainMs: 1_000 })
+  state.adopt('prefixes', 0)
+  state.checked(false, 1)
+  assert.equal(state.announcement, 'prefixes')
+  state.checked(false, 2)
+  assert.equal(state.announcement, 'nothing')
+  const draining = new AnnouncerState({ drainMs: 1_000 })
+  draining.adopt('draining', 0)
+  draining.checked(true, 999)
+  assert.equal(draining.announcement, 'draining')
+  draining.checked(true, 1_000)
+  assert.equal(draining.phase, 'drained')
+})
 
 test('a neighbour sees prefixes come, ask to be left alone, and go with the proxy', async (t) => {
   const [edge, router] = [await trialHost(t), await trialHost(t)]
@@ -134,7 +118,8 @@ test('a neighbour sees prefixes come, ask to be left alone, and go with the prox
     }
     const config = { routerId: own, asn, holdSeconds: 9, isForwarding: false }
     const originates = isEdge ? originatedPrefixes(prefixes) : []
-    birds.push(await startBird(host, { ...config, originates, neighbours: [neighbour] }))
+    const router = { ...config, originates, neighbours: [neighbour] }
+    birds.push(await startBird(host, renderBirdConfig(router)))
   }
   const [ours, theirs] = birds as [TrialBird, TrialBird]
   let isWell = true

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { loadConfig } from '#base'
 import { DRAIN_MS } from '../anycast/announcer-state.ts'
+import { bgpSchema } from '../anycast/bgp-config.ts'
 import { PEER_PORT } from '../gateway/peer-gateway.ts'
 import { STATE_FOLDER } from '../health/network-status.ts'
 import { MTU_BYTES } from '../machine/machine-networks.ts'
@@ -63,6 +64,8 @@ const netSchema = Type.Object(
           proxy_socket: Type.String({ default: '/run/godwit/proxy.sock' }),
           /** How long neighbours are asked to prefer others before the prefixes go. */
           drain_s: Type.Integer({ minimum: 0, maximum: 86_400, default: DRAIN_MS / 1000 }),
+          /** BIRD's configuration is written by this daemon. Absent: it is the operator's. */
+          bgp: Type.Optional(bgpSchema),
         },
         closed,
       ),

@@ -38,7 +38,7 @@ export interface HealthJson {
   readonly rows: { readonly is_complete: boolean; readonly is_connected: boolean }
 }
 
-export type NetCommand = 'rotate-key' | 'drain' | 'undrain'
+export type NetCommand = 'rotate-key' | 'drain' | 'undrain' | 'anycast'
 
 /** `POST /<command>`. A socket file that a killed daemon left is replaced. */
 export async function serveCommands(

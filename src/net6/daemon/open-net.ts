@@ -101,6 +101,7 @@ const anycastCommands = (announcer: Announcer) => ({
     await announcer.undrain()
     return { phase: announcer.phase }
   },
+  anycast: () => announcer.status(),
 })
 
 async function firstRows(rows: PlatformRows, log: Log): Promise<void> {

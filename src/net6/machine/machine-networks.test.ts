@@ -9,6 +9,7 @@ import { networkedHost } from '../trial-host.fixture.ts'
 import { hostDevice, netnsName } from './link-names.ts'
 import type { MachineNetworkSpec } from './machine-network.ts'
 import { MachineNetworks } from './machine-networks.ts'
+import { globalServicesIpv4 } from './private-ipv4.ts'
 import { openTap } from './tap.fixture.ts'
 
 const random = seededRandom(6)
@@ -72,6 +73,32 @@ test('machines reach the internet under the addresses of the host, and are not r
   assert.match(await from(machine.privateIpv4), / 0 received/)
   const unasked = await shell('nft -j list counter inet godwit_net6 unasked')
   assert.match(unasked, /"packets": ?2/)
+})
+
+test('UDP from the address of fly-global-services is the proxy’s to hand on: it never leaves by itself', async (t) => {
+  const { make, inside, pings, shell } = await populated(t)
+  const machine = await make(7)
+  await shell(`ip netns exec internet nft 'add table inet seen;
+    add chain inet seen in { type filter hook input priority 0; };
+    add rule inet seen in udp dport 9 counter'`)
+  const script = `const socket = require("dgram").createSocket("udp4");
+    socket.bind(0, process.argv[1], () => socket.send("hello", 9, "${INTERNET4}", () => socket.close()))`
+  const seen = async () =>
+    Number(
+      (await shell('ip netns exec internet nft list table inet seen')).match(/packets (\d+)/)?.[1],
+    )
+  const say = (from: string) =>
+    shell(`ip netns exec ${netnsName(machine.id)} ${process.execPath} -e '${script}' ${from}`)
+  const global = machine.globalServicesIpv4
+  assert.equal(globalServicesIpv4(machine.privateIpv4), global)
+  await say(global)
+  assert(!(await pings(machine, INTERNET4, `-I ${global}`)))
+  const counter = await shell('nft list counter inet godwit_net6 answers')
+  assert.match(counter, /packets [2-9]/)
+  assert.equal(await seen(), 0)
+  await say(machine.privateIpv4)
+  await pollUntil('its own UDP', async () => (await seen()) === 1, DEADLINE)
+  await inside(machine, `ping -c 1 -W 5 ${INTERNET4}`)
 })
 
 test('the host reaches a service of a machine, and the machine no service of the host', async (t) => {

@@ -5,6 +5,8 @@
 import { Net6Error } from '../errors.ts'
 
 export const POOL = '172.19.0.0/16'
+/** Whose bits under the mask are these is the `.3` of a machine. */
+export const GLOBAL_SERVICES_MASK = { mask: '255.255.0.7', value: '172.19.0.3' } as const
 const POOL_START = (172 << 24) | (19 << 16)
 const NETWORK_BITS = 29
 const SLOT_COUNT_MAX = 1 << (NETWORK_BITS - 16)
@@ -22,6 +24,13 @@ export function privateIpv4(slot: number): PrivateIpv4 {
     return [24, 16, 8, 0].map((shift) => (number >>> shift) & 0xff).join('.')
   }
   return { gateway: at(1), machine: at(2), globalServices: at(3), bits: NETWORK_BITS }
+}
+
+/** What public UDP arrives at, by the machine's own address; undefined: it is none of the pool. */
+export function globalServicesIpv4(machine: string): string | undefined {
+  const [a, b, c, d] = machine.split('.').map(Number)
+  if (a !== 172 || b !== 19 || c === undefined || d === undefined || d % 8 !== 2) return undefined
+  return `${a}.${b}.${c}.${d + 1}`
 }
 
 /** @throws Net6Error net6.pool_full */

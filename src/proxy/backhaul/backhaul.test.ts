@@ -283,3 +283,18 @@ test('a path that goes silent resets its streams, the host counts as unreachable
     await stage.close()
   }
 })
+
+test('a path that is only watched is missed when it goes silent, and found again', async () => {
+  const stage = await new Stage(echo).open()
+  try {
+    for (let times = 0; times < 3; times += 1) stage.edge?.watch('h2', '127.0.0.1')
+    await reach('a link', () => stage.sockets.size > 0)
+    assert.equal(stage.sockets.size, 2, 'both ends of one')
+    stage.hold()
+    await reach('the news', () => stage.reachable.includes('h2 false'))
+    stage.heal()
+    await reach('the return', () => stage.reachable.at(-1) === 'h2 true')
+  } finally {
+    await stage.close()
+  }
+})

@@ -87,6 +87,12 @@ export class BackhaulDialer {
     }
   }
 
+  /** Keeps a link to a host to which no stream goes, so that the loss of its path is noticed. */
+  watch(hostId: string, address: string): void {
+    const peer = this.#peer(hostId, address)
+    if (peer.links.size === 0 && peer.redialTimer === undefined) this.#dial(peer)
+  }
+
   /** Streams on all links, for figures. */
   get streamCount(): number {
     let count = 0

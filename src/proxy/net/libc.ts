@@ -20,6 +20,15 @@ const { functions: libc } = dlopen('libc.so.6', {
   getsockopt: { return: 'int32', arguments: ['int32', 'int32', 'int32', 'pointer', 'pointer'] },
   // ssize_t and size_t fit in 32 bits: no buffer here is larger.
   recv: { return: 'int32', arguments: ['int32', 'pointer', 'uint32', 'int32'] },
+  recvfrom: {
+    return: 'int32',
+    arguments: ['int32', 'pointer', 'uint32', 'int32', 'pointer', 'pointer'],
+  },
+  sendto: {
+    return: 'int32',
+    arguments: ['int32', 'pointer', 'uint32', 'int32', 'pointer', 'uint32'],
+  },
+  if_indextoname: { return: 'pointer', arguments: ['uint32', 'pointer'] },
   read: { return: 'int32', arguments: ['int32', 'pointer', 'int32'] },
   write: { return: 'int32', arguments: ['int32', 'pointer', 'int32'] },
   shutdown: { return: 'int32', arguments: ['int32', 'int32'] },
@@ -52,6 +61,21 @@ export const getsockopt = (fd: number, level: number, name: number, value: bigin
 export const recv = (fd: number, address: bigint, bytes: number, flags: number): number =>
   answer(libc.recv(fd, address, bytes, flags))
 
+/** A datagram, and from where: `from` has room for `fromBytes`, which is written anew. */
+export const recvfrom = (
+  fd: number,
+  address: bigint,
+  bytes: number,
+  flags: number,
+  from: bigint,
+  fromBytes: bigint,
+): number => answer(libc.recvfrom(fd, address, bytes, flags, from, fromBytes))
+export const sendto = (fd: number, address: bigint, bytes: number, to: bigint, toBytes: number) =>
+  answer(libc.sendto(fd, address, bytes, 0, to, toBytes))
+/** Writes the name of a network interface, up to 16 bytes with its end. @returns whether there is one */
+export const nameInterface = (index: number, name: bigint): boolean =>
+  libc.if_indextoname(index, name) !== 0n
+
 /** HOT. Three arguments: node:ffi's quick way ends there, so neither recv nor send. */
 export function read(fd: number, address: bigint, bytes: number): number {
   const result = libc.read(fd, address, bytes)
@@ -76,9 +100,14 @@ export const harmlessFunction: bigint = libc.getpid.pointer
 
 const EPOLL_CLOEXEC = 0o2000000
 export const MSG_PEEK = 2
+/** The result is the length of the datagram, though it did not fit. */
+export const MSG_TRUNC = 0x20
 export const AF_INET = 2
 export const AF_INET6 = 10
+export const AF_PACKET = 17
 export const SOCK_STREAM = 1
+export const SOCK_DGRAM = 2
+export const SOCK_RAW = 3
 export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
 export const SOL_SOCKET = 1
@@ -86,10 +115,15 @@ export const SO_REUSEADDR = 2
 export const SO_ERROR = 4
 export const SO_LINGER = 13
 export const SO_REUSEPORT = 15
+export const SO_ATTACH_FILTER = 26
+export const SOL_PACKET = 263
+export const PACKET_VNET_HDR = 15
 export const IPPROTO_TCP = 6
 export const TCP_NODELAY = 1
 export const IPPROTO_IP = 0
 export const IP_FREEBIND = 15
+/** To a raw socket of it, packets are given with their IP headers. */
+export const IPPROTO_RAW = 255
 export const IPPROTO_IPV6 = 41
 export const IPV6_FREEBIND = 78
 export const IPV6_V6ONLY = 26

@@ -18,6 +18,7 @@ import {
   SO_REUSEADDR,
   SO_REUSEPORT,
   SOCK_CLOEXEC,
+  SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
@@ -64,15 +65,32 @@ export function openConnection(to: SocketAddress): number {
  * @throws ProxyError proxy.listen_failed, proxy.address_bad
  */
 export function openListener(address: string, port: number): number {
+  return openBound(address, port, SOCK_STREAM, (fd) => listen(fd, LISTEN_BACKLOG))
+}
+
+/**
+ * A UDP socket; the process that follows this one opens another for the same address (SO_REUSEPORT).
+ * @throws ProxyError proxy.listen_failed, proxy.address_bad
+ */
+export function openDatagramSocket(address: string, port: number): number {
+  return openBound(address, port, SOCK_DGRAM)
+}
+
+function openBound(
+  address: string,
+  port: number,
+  type: number,
+  begin?: (fd: number) => number,
+): number {
   const at = encodeSocketAddress(address, port)
-  const fd = socket(at.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+  const fd = socket(at.family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
   const step = (name: string, result: number) => {
     if (result >= 0) return
     if (fd >= 0) close(fd)
     throw new ProxyError('proxy.listen_failed', {
       what: 'cannot listen',
       values: { address, port, call: name, errno: -result },
-      fix: 'see who holds the port: ss -ltnp',
+      fix: `see who holds the port: ss -l${type === SOCK_STREAM ? 't' : 'u'}np`,
     })
   }
   step('socket', fd)
@@ -85,7 +103,7 @@ export function openListener(address: string, port: number): number {
     step('freebind', setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, one.at(0), 4))
   else step('freebind', setsockopt(fd, IPPROTO_IP, IP_FREEBIND, one.at(0), 4))
   step('bind', bind(fd, at.memory.at(0), at.bytes))
-  step('listen', listen(fd, LISTEN_BACKLOG))
+  if (begin !== undefined) step('listen', begin(fd))
   return fd
 }
 

@@ -14,6 +14,13 @@ export class Counters {
   tunnelsOpen = 0
   compressionsActive = 0
   tlsHandshakes = 0
+  /** Datagrams handed on: of clients, towards machines; of machines, to clients of this edge. */
+  datagramsIn = 0
+  datagramsOut = 0
+  readonly datagramDrops = new Map<string, number>()
+  /** Flows that are followed now, and those that made room for others, ever: of this host as an edge and beside machines. */
+  readonly datagramFlows = new Map<string, number>()
+  readonly datagramEvictions = new Map<string, number>()
   readonly tlsFailures = new Map<string, number>()
   readonly faults = new Map<string, number>()
   /** Per app and status. */
@@ -32,6 +39,10 @@ export class Counters {
 
   fault(code: string): void {
     this.faults.set(code, (this.faults.get(code) ?? 0) + 1)
+  }
+
+  datagramDrop(reason: string): void {
+    this.datagramDrops.set(reason, (this.datagramDrops.get(reason) ?? 0) + 1)
   }
 
   tlsFailure(code: string): void {

@@ -27,21 +27,36 @@ export function renderMetrics(counters: Counters, region: string): string {
   one('godwit_proxy_retries_count', 'counter', counters.retries)
   one('godwit_proxy_replays_count', 'counter', counters.replays)
   one('godwit_proxy_tls_handshakes_count', 'counter', counters.tlsHandshakes)
-  renderByCode(lines, 'fly_edge_tls_handshake_errors', region, counters.tlsFailures)
-  renderByCode(lines, 'godwit_proxy_faults_count', region, counters.faults)
+  const by = (name: string, label: string, counts: ReadonlyMap<string, number>, type = 'counter') =>
+    lines.push(...renderBy({ name, type, label, region, counts }))
+  by('fly_edge_tls_handshake_errors', 'code', counters.tlsFailures)
+  by('godwit_proxy_faults_count', 'code', counters.faults)
+  const datagrams = new Map([
+    ['client', counters.datagramsIn],
+    ['machine', counters.datagramsOut],
+  ])
+  by('godwit_proxy_datagrams_count', 'from', datagrams)
+  by('godwit_proxy_datagram_drops_count', 'reason', counters.datagramDrops)
+  by('godwit_proxy_datagram_flows', 'side', counters.datagramFlows, 'gauge')
+  by('godwit_proxy_datagram_evictions_count', 'side', counters.datagramEvictions)
   renderResponses(lines, counters, region)
   renderMachines(lines, counters, region)
   return `${lines.join('\n')}\n`
 }
 
-function renderByCode(
-  lines: string[],
-  name: string,
-  region: string,
-  counts: ReadonlyMap<string, number>,
-) {
-  lines.push(`# TYPE ${name} counter`)
-  for (const [code, count] of counts) lines.push(`${name}${render({ region, code })} ${count}`)
+interface LabelledCounts {
+  readonly name: string
+  readonly type: string
+  readonly label: string
+  readonly region: string
+  readonly counts: ReadonlyMap<string, number>
+}
+
+function renderBy({ name, type, label, region, counts }: LabelledCounts): string[] {
+  const values = [...counts].map(
+    ([value, count]) => `${name}${render({ region, [label]: value })} ${count}`,
+  )
+  return [`# TYPE ${name} ${type}`, ...values]
 }
 
 function renderResponses(lines: string[], counters: Counters, region: string): void {

@@ -89,6 +89,10 @@ export class ServiceEntry {
     this.avoidUntilMs = Number.NEGATIVE_INFINITY
   }
 
+  exposes(port: number): boolean {
+    return this.ports.some(({ startPort, endPort }) => startPort <= port && port <= endPort)
+  }
+
   take(): void {
     this.inFlight += 1
     this.begun += 1

@@ -1,6 +1,6 @@
 import type { Clock, Log } from '#base'
 import { close } from '../net/libc.ts'
-import { openListener } from '../net/socket.ts'
+import { openDatagramSocket, openListener } from '../net/socket.ts'
 import type { TableName } from '../routing-table/platform-rows.ts'
 import type { RoutingTable } from '../routing-table/routing-table.ts'
 import type { Serving } from './serve.ts'
@@ -11,6 +11,7 @@ export interface FollowedListenersOptions {
   readonly table: RoutingTable
   /** False: clients are not served, but machines of this host are. */
   readonly isEdge: boolean
+  readonly protocol: 'tcp' | 'udp'
   readonly serving: Pick<Serving, 'listen' | 'unlisten'>
   /** Of the process before. */
   readonly inherited: readonly ListeningSocket[]
@@ -25,7 +26,7 @@ const LATER_MS = 1_000
 /** An address that cannot be listened on is tried again. */
 const RETRY_MS = 5_000
 
-/** Keeps the sockets that clients connect to as the routing table wants them. */
+/** Keeps the sockets that clients reach as the routing table wants them. */
 export class FollowedListeners implements Disposable {
   readonly #options: FollowedListenersOptions
   readonly #open = new Map<string, ListeningSocket>()
@@ -53,8 +54,9 @@ export class FollowedListeners implements Disposable {
 
   /** Opens what is wanted and not there, closes what is there and not wanted. */
   look(): void {
-    const { table, isEdge, serving, log } = this.#options
-    const wanted = wantedListeners(table, { isEdge })
+    const { table, isEdge, protocol, serving, log } = this.#options
+    const wanted = wantedListeners(table, { isEdge, protocol })
+    const openSocket = protocol === 'tcp' ? openListener : openDatagramSocket
     for (const [key, socket] of this.#open) {
       if (wanted.has(key)) continue
       this.#open.delete(key)
@@ -65,7 +67,7 @@ export class FollowedListeners implements Disposable {
     for (const [key, { address, port }] of wanted) {
       if (this.#open.has(key)) continue
       try {
-        const fd = openListener(address, port)
+        const fd = openSocket(address, port)
         this.#open.set(key, { address, port, fd })
         serving.listen(fd)
       } catch (error) {
@@ -73,7 +75,7 @@ export class FollowedListeners implements Disposable {
       }
     }
     if (wanted.size >= LISTENERS_MAX)
-      log.error({ max: LISTENERS_MAX }, 'too many addresses and ports')
+      log.error({ protocol, max: LISTENERS_MAX }, 'too many addresses and ports')
     this.#tellRefused(refused)
   }
 
@@ -81,8 +83,9 @@ export class FollowedListeners implements Disposable {
   #tellRefused(refused: readonly string[]): void {
     const text = refused.join(', ')
     if (text !== '' && text !== this.#refused) {
-      this.#options.log.warn(
-        { addresses: refused.slice(0, 20), count: refused.length },
+      const { protocol, log } = this.#options
+      log.warn(
+        { protocol, addresses: refused.slice(0, 20), count: refused.length },
         'not listened on',
       )
     }

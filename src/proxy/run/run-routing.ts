@@ -9,6 +9,7 @@ import { renderLoads, renderMetrics } from '../observe/metrics.ts'
 import { openRouting, type Routing } from '../router/open-routing.ts'
 import type { WakeHost } from '../wake/host-waker.ts'
 import { tellReady } from './child.ts'
+import { FollowedDatagrams } from './followed-datagrams.ts'
 import { FollowedListeners } from './followed-listeners.ts'
 import { limitsOf } from './limits-of.ts'
 import { openAcme } from './run-acme.ts'
@@ -46,12 +47,13 @@ export async function runRouting(
   const running = await openProxy(config, routing, openHosts, log, opened)
   tellReady()
   log.info({ pid: process.pid, host: routing.host, isEdge: routing.is_edge }, 'the proxy serves')
-  const { listeners, ticketKey, moved } = running
+  const { listeners, datagrams, ticketKey, moved } = running
   const sockets = () => listeners?.sockets ?? []
   await firstOf(untilTold({ isWorker: false, sockets, ticketKey, log }), moved)
   log.info('the proxy drains')
   running.routing.drain()
   listeners?.[Symbol.dispose]()
+  datagrams[Symbol.dispose]()
   await running.serving.drain(config.drain_s * 1000)
 }
 
@@ -59,6 +61,8 @@ interface RunningProxy {
   readonly routing: Routing
   readonly serving: Serving
   readonly listeners: FollowedListeners | undefined
+  /** Ends with the first word of a drain: flows begin anew at the process that follows. */
+  readonly datagrams: Disposable
   readonly ticketKey: Buffer
   /** Resolves when this host was given another number in the network: end the process, and start it again. */
   readonly moved: Promise<void>
@@ -79,6 +83,7 @@ async function openProxy(
       : opened.use(await LocalCertificates.open({ folder: more.local_ca, appDomain, clock, log }))
   const backhaul = await openBackhaul(routingConfig, log, opened)
   let listeners: FollowedListeners | undefined
+  let datagrams: FollowedDatagrams | undefined
   let routing: Routing | undefined
   let serving: Serving | undefined
   const hosts = openHosts?.((hostId) => routing?.table.topology.host(hostId).backhaulAddress)
@@ -92,7 +97,10 @@ async function openProxy(
     hostOf: (hostId) => hosts?.host(hostId),
     adminPath: config.admin_socket,
     closeUpgrades: ({ id }) => void serving?.goAway(id),
-    onRow: (table) => listeners?.rowChanged(table),
+    onRow: (table) => {
+      listeners?.rowChanged(table)
+      datagrams?.rowChanged(table)
+    },
   })
   const { router, certificates, table } = routing
   opened.defer(() => routing?.close())
@@ -114,8 +122,19 @@ async function openProxy(
   opened.use(rotateTickets(started, () => ticketKeys(keys, clock.nowMs())[0]))
   opened.use(await openAcme({ config: routingConfig, table, keys, log }))
   const inherited = inheritedSockets(process.env)
-  const followed = { table, serving: started, inherited, isEdge: more.is_edge, clock, log }
-  listeners = opened.use(new FollowedListeners(followed))
+  const followed = { table, isEdge: more.is_edge, clock, log }
+  listeners = opened.use(
+    new FollowedListeners({ ...followed, protocol: 'tcp', serving: started, inherited }),
+  )
+  const { loop, counters } = started
+  const mesh =
+    backhaul.address === undefined
+      ? undefined
+      : { address: backhaul.address, port: more.backhaul.port }
+  const watchHost = (hostId: string, address: string) => routing?.backhaul.watch(hostId, address)
+  datagrams = opened.use(
+    new FollowedDatagrams({ ...followed, loop, counters, random, mesh, watchHost }),
+  )
   if (config.metrics_port !== undefined) {
     const render = () =>
       renderMetrics(started.counters, config.region) +
@@ -126,7 +145,7 @@ async function openProxy(
       metrics.closeAllConnections()
     })
   }
-  return { routing, serving: started, listeners, ticketKey, moved: backhaul.moved }
+  return { routing, serving: started, listeners, datagrams, ticketKey, moved: backhaul.moved }
 }
 
 /** Where this host's proxy listens for others; `moved` when that is no longer true. */

@@ -36,6 +36,8 @@ export interface ServeOptions {
 /** A proxy that serves in this process. */
 export interface Serving {
   readonly counters: Counters
+  /** For other sockets of this process. */
+  readonly loop: EventLoop
   /** Accepts from one more descriptor, which is the caller's. */
   listen(fd: number): void
   /** Accepts no more from it; connections that are there go on. */
@@ -95,6 +97,7 @@ export function serve(options: ServeOptions): Serving {
   }
   return {
     counters,
+    loop,
     close,
     listen: (fd) => void listeners.set(fd, new Listener(engine, fd)),
     useTicketKey: (ticketKey) => engine.tlsContexts.useTicketKey(ticketKey),
