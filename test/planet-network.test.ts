@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { resolve } from 'node:path'
-import test from 'node:test'
+import test, { type TestContext } from 'node:test'
+import type { PlanetNode } from '#planet'
 import { eventually, testPlanet } from './planet-world.ts'
 import { HOSTS, IMAGE, type Organisation, Platform } from './platform-on-planet.ts'
 
@@ -16,6 +17,24 @@ interface Machine {
   readonly by: Organisation
   readonly host: string
   readonly privateIp: string
+}
+
+const NODE = resolve(import.meta.dirname, '../bin/node')
+
+/** Runs hear-logs.ts in a node until the test ends. @returns what it has said */
+function hearLogs(t: TestContext, node: PlanetNode, words: readonly string[]): () => string {
+  const program = resolve(import.meta.dirname, 'hear-logs.ts')
+  const child = node.spawn(NODE, [program, ...words])
+  let said = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (piece: Buffer) => {
+      said += piece
+    })
+  }
+  t.after(() => {
+    if (child.exitCode === null && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+  })
+  return () => said
 }
 
 test('machines made by curl alone have the private network', async (t) => {
@@ -134,7 +153,7 @@ test('machines made by curl alone have the private network', async (t) => {
 
   await t.test(
     'a person’s device reaches the organisation’s machines in any region, and no other’s',
-    async () => {
+    async (part) => {
       const client = world.node('iad-client')
       const wireguard = (...words: string[]) =>
         client.run(GODWIT, ['wireguard', ...words, ...platform.connection(iad)])
@@ -180,15 +199,100 @@ test('machines made by curl alone have the private network', async (t) => {
       await client.run('wg', ['set', 'laptop', 'peer', gatewayKey, 'allowed-ips', 'fdaa::/16'])
       assert.ok(!isAnswered(await asPerson('ping', '-c', '1', '-W', '1', shark.privateIp)))
       assert.deepEqual(addressesIn(await askName('shark.internal')), [])
+      const hasApi = await askName('_api.internal')
+      assert(hasApi.includes(`Address: ${dns}`) || hasApi.includes(`address ${dns}`), hasApi)
+      const api = `http://[${dns}]:4280`
+      const asked = (path: string, by: Organisation) =>
+        asPerson(
+          ...['curl', '-sS', '--max-time', '20', '-w', '\n%{http_code}'],
+          ...['-H', `authorization: ${platform.token(by)}`, `${api}${path}`],
+        )
+      const listed = await asked('/v1/apps/heron/machines', 'birds')
+      for (const { id } of herons) assert(listed.includes(id), listed)
+      assert.match(listed, /\n200$/)
+      assert.match(await asked('/', 'birds'), /\n404$/)
+      for (const app of ['heron', 'shark']) {
+        assert.match(await asked(`/v1/apps/${app}/machines`, 'fish'), /\n403$/, app)
+      }
+      const hear = (by: Organisation, subject: string, token = platform.token(by)) =>
+        hearLogs(part, client, [`[${dns}]:4223`, by, token, subject])
+      const lines = hear('birds', 'logs.>')
+      const foreign = hear('birds', 'logs.shark.*.*')
+      const stranger = hear('fish', 'logs.>')
+      await eventually('the log stream', lines, (text) => text.includes('listening'), LONG_MS)
+      await eventually('its refusal', foreign, (text) => /refused: .*shark/.test(text), LONG_MS)
+      await eventually(
+        'no entry',
+        stranger,
+        (text) => /Authorization Violation/i.test(text),
+        LONG_MS,
+      )
+      const { app, id, by } = herons[2]
+      for (const one of [shark, herons[2]]) {
+        const path = `/apps/${one.app}/machines/${one.id}/restart`
+        await platform.must(200, ams, 'POST', path, undefined, one.by)
+      }
+      const isOwn = (text: string) => text.includes(`"name":"${app}","instance":"${id}"`)
+      await eventually('a line of its machine', lines, isOwn, LONG_MS)
+      await platform.must(
+        200,
+        ams,
+        'GET',
+        `/apps/${app}/machines/${id}/wait?state=started&timeout=60`,
+        undefined,
+        by,
+      )
+      assert(!lines().includes('shark'), 'and none of another organisation')
       const isHeard = (seen: { last_handshake: string | null }[]) =>
         seen[0]?.last_handshake !== null
       await eventually('its handshake in its status', rows, isHeard, LONG_MS)
+      const { gateway } = JSON.parse(await platform.godwit(iad, ['net', 'status', '--json']))
+      const [device] = gateway.devices
+      assert.deepEqual([device.peerIp, device.transport], [own, 'udp'])
+      assert(Date.now() - device.handshakeMs < 180_000)
       await wireguard('remove', 'birds', 'laptop')
       const reach = () => asPerson('ping', '-c', '1', '-W', '1', herons[0].privateIp)
       await eventually('the cut', reach, (printed) => !isAnswered(printed), LONG_MS)
       await client.run('ip', ['link', 'delete', 'laptop'])
     },
   )
+
+  await t.test(
+    'machines reach the API by its name, on hosts that are no gateways, too',
+    async () => {
+      const ask = (from: Machine, path: string, by = from.by) => {
+        const header = `authorization: ${platform.token(by)}`
+        const words = ['-qO-', '--header', header, `http://[fdaa::3]:4280${path}`]
+        return exec(from, 'wget', ...words)
+      }
+      for (const from of [herons[2], herons[0], shark]) {
+        const list = () => ask(from, `/v1/apps/${from.app}/machines`) // it may have started just now
+        await eventually(
+          `its list at ${from.host}`,
+          list,
+          (text) => text.includes(from.id),
+          LONG_MS,
+        )
+      }
+      assert.match(await ask(herons[2], '/v1/apps/shark/machines', 'fish'), /403 Forbidden/)
+      assert.match(await exec(herons[2], ...lookUp('_api.internal')), /fdaa:\S*::3/)
+    },
+  )
+
+  await t.test('the doctor finds a gateway whose port for devices is blocked', async () => {
+    const faults = async () => {
+      const words = ['-c', '"$@" || true', 'sh', GODWIT, 'doctor', 'network', '--json']
+      const found = JSON.parse(await world.node(nrt).run('sh', words)).faults
+      return found.map((one: { kind: string; subject: string }) => `${one.kind} ${one.subject}`)
+    }
+    await eventually('no fault', faults, (seen) => seen.length === 0, LONG_MS)
+    const block = `nft add table inet trial
+      nft 'add chain inet trial in { type filter hook input priority -10; }'
+      nft add rule inet trial in udp dport 51820 drop`
+    await world.node(iad).run('sh', ['-ec', block])
+    assert.deepEqual(await faults(), ['port_blocked gateway iad-1'])
+    await world.node(iad).run('nft', ['delete', 'table', 'inet', 'trial'])
+  })
 
   await t.test('a host changes its key and no packet is lost', async () => {
     const [from, , to] = herons

@@ -127,11 +127,15 @@ export class Platform {
     await eventually(what, ask, (one) => one?.json?.regions?.length === 3, READY_MS)
   }
 
+  /** Of all that the organisation has, as a header's value. */
+  token(by: Organisation): string {
+    return this.#tokens.get(by) ?? ''
+  }
+
   /** Options with which the command line finds a gateway's API. */
   connection(gateway: string): string[] {
     const url = this.box.apiUrl(gateway)
-    const token = this.#tokens.get('birds') ?? ''
-    return ['--api', url, '--ca', this.#caFile, '--access-token', token]
+    return ['--api', url, '--ca', this.#caFile, '--access-token', this.token('birds')]
   }
 
   /** As an attacker's luck would have it: between two instructions. Its supervisor starts it anew. */
@@ -190,7 +194,7 @@ export class Platform {
       ...words,
       ...sent,
       '-H',
-      `authorization: ${this.#tokens.get(by)}`,
+      `authorization: ${this.token(by)}`,
       '-w',
       '\n%{http_code}',
       url,

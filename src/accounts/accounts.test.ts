@@ -57,6 +57,7 @@ const reads: ReadonlySet<keyof AccountsReads> = new Set<keyof AccountsReads>([
   'organizations',
   'organization',
   'organizationByNumber',
+  'organizationOfNetwork',
   'members',
   'app',
   'apps',

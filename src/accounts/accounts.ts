@@ -35,6 +35,8 @@ export interface AccountsReads {
   organizations(): readonly Organization[]
   organization(slug: string): Organization | undefined
   organizationByNumber(id: number): Organization | undefined
+  /** Whose network it is, by its id in addresses. */
+  organizationOfNetwork(networkId: number): Organization | undefined
   members(organization: string): readonly Member[]
   app(name: string): App | undefined
   apps(organization: string): readonly App[]

@@ -4,7 +4,12 @@ import type { Accounts, Member, Organization } from './accounts.ts'
 import { AccountsError, badInput, notFound } from './errors.ts'
 import type { Store } from './store.ts'
 
-type Reads = 'organizations' | 'organization' | 'organizationByNumber' | 'members'
+type Reads =
+  | 'organizations'
+  | 'organization'
+  | 'organizationByNumber'
+  | 'organizationOfNetwork'
+  | 'members'
 type Writes = 'createOrganization' | 'addMember' | 'removeMember'
 
 export const organizationReads = ({ database }: Store): Pick<Accounts, Reads> => ({
@@ -16,6 +21,15 @@ export const organizationReads = ({ database }: Store): Pick<Accounts, Reads> =>
   },
   organizationByNumber(id) {
     const row = database.prepare('SELECT * FROM organizations WHERE id = ?').get(id)
+    return row && organizationOf(row)
+  },
+  organizationOfNetwork(networkId) {
+    const row = database
+      .prepare(
+        `SELECT organizations.* FROM organizations JOIN networks
+         ON networks.organization = organizations.id WHERE networks.id = ?`,
+      )
+      .get(networkId)
     return row && organizationOf(row)
   },
   members: (organization) =>

@@ -3,10 +3,12 @@ import { createLog, firstOf, formatDurationMs } from '#base'
 import {
   type AnycastStatus,
   commandNet,
+  type DeviceStatus,
   DROP_MEANINGS,
   type DropReason,
   type Drops,
   findNetworkFaults,
+  type GatewayStatus,
   loadNetConfig,
   MESH,
   type NetworkFault,
@@ -140,7 +142,9 @@ function anycast({ phase, prefixes, bgp, bfd }: AnycastStatus): string {
 
 function statusCommand(): Command {
   return new Command('status')
-    .summary('machines, what was dropped and why, peers and their last handshake')
+    .summary(
+      "machines, what was dropped and why, other hosts and people's devices with their last handshake",
+    )
     .description('Reads what stands on this host; needs no daemon, and changes nothing.')
     .addOption(stateOption())
     .addOption(jsonOption())
@@ -171,7 +175,8 @@ export function doctorNetworkCommand(): Command {
   return new Command('network')
     .summary('find a broken link, a blocked port, an MTU hole or a stale peer')
     .description(
-      'Tries every link of this host, inside and outside the mesh, and says what is wrong.',
+      "Tries every link of this host, inside and outside the mesh, and every gateway for people's devices, and says what " +
+        'is wrong. Notices may have a harmless reason; they do not count for the exit code.',
     )
     .addOption(stateOption())
     .addOption(jsonOption())
@@ -190,19 +195,23 @@ export function doctorNetworkCommand(): Command {
       process.stdout.write(
         json ? `${JSON.stringify({ faults }, undefined, 2)}\n` : describeFaults(faults, colour),
       )
-      if (faults.length > 0) process.exitCode = 1
+      if (faults.some(({ severity }) => severity !== 'notice')) process.exitCode = 1
     })
 }
 
 function describeFaults(faults: readonly NetworkFault[], colour: boolean): string {
   if (faults.length === 0) return 'no fault found\n'
-  const paint = (text: string) => (colour ? `\x1b[31m${text}\x1b[0m` : text)
+  const paint = ({ kind, severity }: NetworkFault) =>
+    colour ? `\x1b[${severity === 'notice' ? 33 : 31}m${kind}\x1b[0m` : kind
+  const named = (fault: NetworkFault) =>
+    fault.severity === 'notice' ? `${paint(fault)} (notice)` : paint(fault)
   return faults
-    .map(({ kind, subject, what, fix }) => `${paint(kind)}  ${subject}: ${what}\n  fix: ${fix}\n`)
+    .map((fault) => ({ ...fault, name: named(fault) }))
+    .map(({ name, subject, what, fix }) => `${name}  ${subject}: ${what}\n  fix: ${fix}\n`)
     .join('')
 }
 
-function describe({ isSetUp, hasFirewall, machines, mesh, peers }: NetworkStatus): string {
+function describe({ isSetUp, hasFirewall, machines, mesh, peers, gateway }: NetworkStatus): string {
   if (!isSetUp) return 'no network on this host yet: its daemon makes it\n'
   const rows = machines.map(({ id, networkId, privateIp, device, isUp, isGuarded, counters }) => [
     id,
@@ -229,7 +238,12 @@ function describe({ isSetUp, hasFirewall, machines, mesh, peers }: NetworkStatus
     renderTable([['MESH', 'PORT', 'STATE', 'IN / OUT', 'DROPPED'], ...meshRows]),
     '\n',
     renderTable([peerHead, ...peers.map(peerRow)]),
-    ...meaningsOf([...machines, ...mesh].map(({ counters }) => counters.drops)),
+    ...(gateway === undefined ? [] : describeGateway(gateway)),
+    ...meaningsOf(
+      [...machines, ...mesh, ...(gateway === undefined ? [] : [gateway])].map(
+        ({ counters }) => counters.drops,
+      ),
+    ),
   ].join('')
 }
 
@@ -244,9 +258,43 @@ const peerRow = ({
   backhaulIp,
   device,
   endpoint ?? '-',
-  handshakeMs === undefined ? 'never' : `${formatDurationMs(secondsSince(handshakeMs) * 1000)} ago`,
+  sinceText(handshakeMs),
   `${receivedBytes} / ${sentBytes}`,
 ]
+
+function describeGateway({ device, listenPort, isGuarded, counters, devices }: GatewayStatus) {
+  const head = ['GATEWAY', 'PORT', 'STATE', 'IN / OUT', 'DROPPED']
+  const row = [
+    ...[device, String(listenPort), isGuarded ? 'up' : 'UNGUARDED'],
+    ...[`${counters.inPackets} / ${counters.outPackets}`, describeDrops(counters.drops)],
+  ]
+  const deviceHead = [
+    'DEVICE OF A PERSON',
+    'NETWORK',
+    'BY',
+    'ENDPOINT',
+    'HANDSHAKE',
+    'RECEIVED / SENT BYTES',
+  ]
+  return [
+    ...['\n', renderTable([head, row])],
+    ...(devices.length === 0 ? [] : ['\n', renderTable([deviceHead, ...devices.map(deviceRow)])]),
+  ]
+}
+
+const TRANSPORTS = { udp: 'UDP', web_socket: 'WebSocket' } as const
+
+const deviceRow = (device: DeviceStatus) => [
+  device.peerIp,
+  String(device.networkId),
+  device.transport === undefined ? '-' : TRANSPORTS[device.transport],
+  device.endpoint ?? '-',
+  sinceText(device.handshakeMs),
+  `${device.receivedBytes} / ${device.sentBytes}`,
+]
+
+const sinceText = (handshakeMs: number | undefined) =>
+  handshakeMs === undefined ? 'never' : `${formatDurationMs(secondsSince(handshakeMs) * 1000)} ago`
 
 const secondsSince = (ms: number) => Math.round((Date.now() - ms) / 1000)
 

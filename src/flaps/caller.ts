@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { errorCode } from '#base'
 import {
   type Access,
@@ -16,6 +17,7 @@ import {
   type WireInteger,
 } from '#macaroon'
 import { refuse } from './errors.ts'
+import { networkOf } from './network/network-source.ts'
 
 const TOKEN_BAD = 'Authenticate: token validation error'
 /** Long tokens get lost in part when they are copied; that must not look like a revocation. */
@@ -25,14 +27,19 @@ const TOKEN_DAMAGED = `${TOKEN_BAD}: the token is damaged; was it copied to its 
 export class Caller {
   readonly #verified: VerifiedBundle
 
-  /** @throws FlapsError flaps.unauthenticated */
-  constructor(header: string | undefined, verifier: Verifier) {
+  /**
+   * @param only the organisation whose tokens count, by its id in tokens. Absent: all do
+   * @throws FlapsError flaps.unauthenticated, flaps.forbidden: none of them is of that organisation
+   */
+  constructor(header: string | undefined, verifier: Verifier, only?: number) {
     if (header === undefined) throw refuse('flaps.unauthenticated', TOKEN_BAD)
-    this.#verified = verifyHeader(header, verifier)
-    if (verifiedTokens(this.#verified).length === 0) {
-      const isDamaged = this.#verified.bundle.tokens.some(({ kind }) => kind === 'malformed')
+    const verified = verifyHeader(header, verifier)
+    if (verifiedTokens(verified).length === 0) {
+      const isDamaged = verified.bundle.tokens.some(({ kind }) => kind === 'malformed')
       throw refuse('flaps.unauthenticated', isDamaged ? TOKEN_DAMAGED : TOKEN_BAD)
     }
+    this.#verified = only === undefined ? verified : ofOrganization(verified, only)
+    if (verifiedTokens(this.#verified).length === 0) throw refuse('flaps.forbidden', 'unauthorized')
   }
 
   get tokens(): readonly VerifiedToken[] {
@@ -72,6 +79,15 @@ export class Caller {
   }
 }
 
+/**
+ * Who sent a request. From an organisation's network only the tokens of that organisation count.
+ *
+ * @throws FlapsError flaps.unauthenticated, flaps.forbidden
+ */
+export function callerOf({ headers, socket }: IncomingMessage, verifier: Verifier): Caller {
+  return new Caller(headers.authorization, verifier, networkOf(socket)?.organization.numericId)
+}
+
 /** The organisation that a token is for, by its id in tokens. */
 export function organizationOf({ caveats }: VerifiedToken): WireInteger | undefined {
   try {
@@ -80,6 +96,13 @@ export function organizationOf({ caveats }: VerifiedToken): WireInteger | undefi
     if (errorCode(error) === 'macaroon.unscoped') return undefined
     throw error
   }
+}
+
+/** Without the tokens of all others. */
+function ofOrganization({ bundle, verdicts }: VerifiedBundle, id: number): VerifiedBundle {
+  const isOwn = ({ verdict }: VerifiedBundle['verdicts'][number]) =>
+    verdict.verified && Number(organizationOf(verdict.token)) === id
+  return { bundle, verdicts: verdicts.filter(isOwn) }
 }
 
 function verifyHeader(header: string, verifier: Verifier): VerifiedBundle {

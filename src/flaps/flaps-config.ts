@@ -83,6 +83,16 @@ const flapsSchema = Type.Object(
     ),
     /** For hosts alone: `mesh:port`, as above. Absent: this instance gives out no secrets. */
     secrets: Type.Optional(Type.Object({ listen: Type.String() }, closed)),
+    /** The API and the log stream for organisations' networks, which hosts hand on. Absent: not here. */
+    networks: Type.Optional(
+      Type.Object(
+        {
+          /** An address of this host, or `mesh`. The ports are those that hosts know: 4284 and 4285. */
+          address: Type.String(),
+        },
+        closed,
+      ),
+    ),
     /** Says to others which machine somebody is. Absent: it does not. */
     oidc: Type.Optional(
       Type.Object(

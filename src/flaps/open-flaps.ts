@@ -6,6 +6,7 @@ import { ApiClient } from '#corrosion'
 import { ClusterKey, HostClients } from '#flyd'
 import { openVerifier } from '#macaroon'
 import { NatsLink, NatsPlacer, natsUrls, parseClientId } from '#market'
+import { GATEWAY_API_PORT, GATEWAY_LOGS_PORT } from '#net6'
 import { keepLogStream, LogReader } from '#observe'
 import { accountsDirectory } from './accounts-directory.ts'
 import { accountsMachineNames } from './accounts-machine-names.ts'
@@ -24,6 +25,7 @@ import { serveImages } from './images/serve-images.ts'
 import { keptLogs } from './logs.ts'
 import { machineApiCall } from './machine-api/machine-api-call.ts'
 import { marketPlacement } from './market-placement.ts'
+import { serveFeed } from './network/serve-feed.ts'
 import { placesCall } from './places-call.ts'
 import { RecentWrites } from './recent-writes.ts'
 import { type RunningFlaps, runFlaps } from './run-flaps.ts'
@@ -116,9 +118,22 @@ export async function openFlaps(config: FlapsConfig, { log }: { log: Log }): Pro
     opened.use(await serveImages(depot, { listen: backhaul.at(config.images.listen), log }))
   }
   const [listen, admin] = [parseListen(config.listen), parseListen(config.admin)]
+  const { networks } = config
+  const organizationOf = (networkId: number) => organizationOfNetwork(accounts, networkId)
+  const host = networks && backhaul.address(networks.address)
+  const network = host && { listen: { host, port: GATEWAY_API_PORT }, organizationOf }
   const running = opened.use(
-    await runFlaps({ services, listen, admin, log, ...tlsOf(config), ...(depot && { depot }) }),
+    await runFlaps({
+      ...{ services, listen, admin, log, ...tlsOf(config) },
+      ...(depot && { depot }),
+      ...(network && { network }),
+    }),
   )
+  if (host !== undefined) {
+    const logsListen = { host, port: GATEWAY_LOGS_PORT }
+    const around = { accounts, verifier, link, clock, log }
+    opened.use(await serveFeed({ ...around, listen: logsListen, organizationOf }))
+  }
   if (config.secrets !== undefined) {
     const { directory, placement } = services
     const machines = machineApiCall({ directory, inject: running.injectAs })
@@ -172,6 +187,11 @@ async function openEdgeSeal(path: string): Promise<EdgeSeal> {
     seal: (hostname, key) => ring.seal(Buffer.from(key), customSealContext(hostname)),
     isNewest: (sealed) => ring.isNewest(sealed),
   }
+}
+
+function organizationOfNetwork(accounts: Accounts, networkId: number) {
+  const found = accounts.organizationOfNetwork(networkId)
+  return found && { numericId: found.id, slug: found.slug }
 }
 
 function tlsOf({ tls }: FlapsConfig) {

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Log } from '#base'
 import type { Answer } from './answer.ts'
 import { Call } from './call.ts'
-import { Caller, ownerOf } from './caller.ts'
+import { type Caller, callerOf, ownerOf } from './caller.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { FlapsMetrics } from './flaps-metrics.ts'
 import { admit } from './gate.ts'
@@ -52,7 +52,7 @@ export function addRoute(fastify: FastifyInstance, endpoint: Endpoint, around: A
       metrics.begin()
       if (endpoint.access.on === 'nothing') return
       const { verifier } = services.directory
-      progressOf(request).caller = new Caller(request.headers.authorization, verifier)
+      progressOf(request).caller = callerOf(request.raw, verifier)
     },
     onResponse: async (request, reply) => {
       const status = reply.statusCode

@@ -5,6 +5,7 @@ import { allEndpoints } from './endpoints/all.ts'
 import { FlapsMetrics } from './flaps-metrics.ts'
 import type { ImageDepot } from './images/image-depot.ts'
 import { injectAsMachine, type MachineSource } from './machine-api/machine-source.ts'
+import { type NetworkApiOptions, serveNetworkApi } from './network/network-api.ts'
 import type { Rates } from './rate-limits.ts'
 import { buildServer, type TlsFiles } from './server.ts'
 import type { Services } from './services.ts'
@@ -21,12 +22,16 @@ export interface FlapsOptions {
   readonly rates?: Rates
   /** Absent: it takes no images. */
   readonly depot?: ImageDepot
+  /** Where hosts hand on what organisations' networks ask. Absent: nowhere. */
+  readonly network?: Omit<NetworkApiOptions, 'log'>
 }
 
 export interface RunningFlaps extends AsyncDisposable {
   /** As URLs. */
   readonly address: string
   readonly adminAddress: string
+  /** Port of the API for organisations' networks. */
+  readonly networkPort?: number
   /** A request as from a machine's socket. */
   injectAs(
     source: MachineSource,
@@ -47,22 +52,22 @@ export async function runFlaps(options: FlapsOptions): Promise<RunningFlaps> {
     ...(depot === undefined ? {} : { depot }),
     ...(rates === undefined ? {} : { rates }),
   })
+  await using opened = new AsyncDisposableStack()
+  const network =
+    options.network && opened.use(await serveNetworkApi(server, { ...options.network, log }))
+  opened.defer(() => server.close())
   const address = await server.listen(listen)
-  let admin: Server
-  try {
-    admin = await listenAdmin(metrics, options.admin)
-  } catch (error) {
-    await server.close()
-    throw error
-  }
+  const admin = await listenAdmin(metrics, options.admin)
   const { port } = admin.address() as AddressInfo
   log.info({ address, admin: port }, 'serving the Machines API')
+  const held = opened.move()
   return {
     address,
+    ...(network === undefined ? {} : { networkPort: network.port }),
     injectAs: (source, request) => injectAsMachine(server, source, request),
     adminAddress: `http://${options.admin.host}:${port}`,
     async [Symbol.asyncDispose]() {
-      await server.close()
+      await held.disposeAsync()
       admin.closeAllConnections()
       await new Promise<void>((resolve) => admin.close(() => resolve()))
     },

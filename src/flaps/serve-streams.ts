@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { startDeadline } from '#base'
 import { joinDuplex } from '#ssh'
 import { answerOfError, internalError } from './answer.ts'
-import { Caller, ownerOf } from './caller.ts'
+import { callerOf, ownerOf } from './caller.ts'
 import { connectQuery, machineConnect, STREAM_PROTOCOL } from './endpoints/machine-connect.ts'
 import { refuse } from './errors.ts'
 import { admit } from './gate.ts'
@@ -93,7 +93,7 @@ class StreamCall {
     if (app === '' || this.#request.method !== 'GET') {
       throw refuse('flaps.not_found', 'not_found: no stream by this name')
     }
-    const caller = new Caller(this.#request.headers.authorization, services.directory.verifier)
+    const caller = callerOf(this.#request, services.directory.verifier)
     this.#owner = caller.tokens[0] && ownerOf(caller.tokens[0])
     const raw = Object.fromEntries(url.searchParams)
     const query = readQuery(connectQuery, raw) as { port: number }

@@ -94,13 +94,16 @@ const http = {
   shouldUpgradeCallback: isStream,
 }
 
+/** Of a server of requests that is not of Fastify's own making. */
+export const HTTP_LIMITS = {
+  ...http,
+  requestTimeout: BODY_DEADLINE_MS,
+  keepAliveTimeout: KEEP_ALIVE_MS,
+}
+
 /** To Fastify both are servers of requests; its types tell them apart. */
 function httpsServers(tls: TlsFiles): FastifyServerFactory {
-  return (handler) =>
-    createHttps(
-      { ...http, ...tls, requestTimeout: BODY_DEADLINE_MS, keepAliveTimeout: KEEP_ALIVE_MS },
-      handler,
-    ) as unknown as Server
+  return (handler) => createHttps({ ...HTTP_LIMITS, ...tls }, handler) as unknown as Server
 }
 
 function readAnyBodyAsJson(fastify: FastifyInstance): void {

@@ -6,6 +6,7 @@ import {
   hostReplies,
   hostSubjects,
   LOG_API,
+  LOG_LINES,
   LOG_REPLIES,
   logSubjects,
 } from './subjects.ts'
@@ -88,7 +89,7 @@ function permissionsOf(user: NatsUser) {
   if (user.kind === 'client') {
     return {
       publish: [...CLIENT_SUBJECTS, ...LOG_API],
-      subscribe: [clientReplies(user.client), LOG_REPLIES],
+      subscribe: [clientReplies(user.client), LOG_REPLIES, LOG_LINES],
     }
   }
   const { asks, orders } = hostSubjects(user.host, user.region)

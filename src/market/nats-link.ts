@@ -50,6 +50,7 @@ export interface NatsMessage {
 interface Listening {
   readonly subject: string
   readonly receive: Receive
+  readonly queue: string | undefined
   current: Subscription | undefined
 }
 
@@ -102,9 +103,13 @@ export class NatsLink implements AsyncDisposable {
     return { [Symbol.dispose]: () => void this.#watchers.delete(watcher) }
   }
 
-  /** Lives through reconnects, until disposed. */
-  subscribe(subject: string, receive: Receive): Disposable {
-    const listening: Listening = { subject, receive, current: undefined }
+  /**
+   * Lives through reconnects, until disposed.
+   *
+   * @param queue of all subscriptions with this name one gets a message
+   */
+  subscribe(subject: string, receive: Receive, queue?: string): Disposable {
+    const listening: Listening = { subject, receive, queue, current: undefined }
     this.#subscriptions.add(listening)
     if (this.#connection !== undefined) this.#listen(this.#connection, listening)
     return {
@@ -190,8 +195,9 @@ export class NatsLink implements AsyncDisposable {
   }
 
   #listen(connection: NatsConnection, listening: Listening): void {
-    const { subject, receive } = listening
+    const { subject, receive, queue } = listening
     listening.current = connection.subscribe(subject, {
+      ...(queue === undefined ? {} : { queue }),
       callback: (err, message) => {
         if (err === null) receive(readMessage(message))
         else this.#options.log.error({ err, subject }, 'NATS does not let this process listen')

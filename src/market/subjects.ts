@@ -69,6 +69,9 @@ export function answerSubject(reply: string | undefined, host: HostId): string |
 /** Lines of machines that a host of that region may send: `logs.<app>.<region>.<machine>`. */
 export const logSubjects = (region: Region): string => `logs.*.${region}.*`
 
+/** Lines as they come, for whoever serves them to organisations. */
+export const LOG_LINES = 'logs.*.*.*'
+
 /** With which the API reads the log. Source: NATS JetStream wire API. */
 export const LOG_API: readonly string[] = ['$JS.API.>', '$JS.ACK.>']
 export const LOG_REPLIES = '_INBOX.>'

@@ -28,5 +28,7 @@ export class Net6Error extends GodwitError<Net6ErrorCode> {
     'net6.peer_bad': { status: 422 },
     /** Not WireGuard's datagrams in a WebSocket, as the stock client sends them. */
     'net6.stream_bad': { status: 400 },
+    /** A connection that a host hands on does not say who opened it. */
+    'net6.source_bad': { status: 400 },
   } as const
 }

@@ -17,6 +17,10 @@ interface Kept {
 
 const pathOf = (folder: string) => join(folder, 'host.json')
 
+/** Whose state the folder is of; undefined: no number is chosen yet. @throws Net6Error net6.state_bad */
+export const readHostId = async (folder: string): Promise<string | undefined> =>
+  (await readKept(folder))?.hostId
+
 /**
  * @param hostId absent: whichever host the folder is of
  * @returns undefined: none is chosen yet
@@ -26,16 +30,19 @@ export async function readHostField(
   folder: string,
   hostId: string | undefined,
 ): Promise<number | undefined> {
+  const kept = await readKept(folder)
+  if (kept === undefined || hostId === undefined || kept.hostId === hostId) return kept?.host
+  throw bad(`it is of host ${kept.hostId}, and this is ${hostId}`, pathOf(folder))
+}
+
+async function readKept(folder: string): Promise<Kept | undefined> {
   const path = pathOf(folder)
-  let kept: Kept
   try {
-    kept = JSON.parse(await readFile(path, 'utf8')) as Kept
+    return JSON.parse(await readFile(path, 'utf8')) as Kept
   } catch (cause) {
     if (errorCode(cause) === 'ENOENT') return undefined
     throw bad('it cannot be read', path, cause)
   }
-  if (hostId === undefined || kept.hostId === hostId) return kept.host
-  throw bad(`it is of host ${kept.hostId}, and this is ${hostId}`, path)
 }
 
 /**

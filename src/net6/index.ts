@@ -21,6 +21,7 @@ export { commandNet, type NetCommand } from './daemon/net-servers.ts'
 export { openNet, type RunningNet } from './daemon/open-net.ts'
 export { Net6Error } from './errors.ts'
 export { PEER_PORT } from './gateway/peer-gateway.ts'
+export type { DeviceStatus, GatewayStatus } from './health/device-status.ts'
 export type { FaultKind, NetworkFault } from './health/faults.ts'
 export { findNetworkFaults } from './health/find-faults.ts'
 export {
@@ -64,6 +65,12 @@ export {
   type OwnAddressOptions,
   ownAddress,
 } from './mesh-address.ts'
+export { type Endpoint, printSource, readSource } from './platform/carried-source.ts'
+export {
+  GATEWAY_API_PORT,
+  GATEWAY_LOGS_PORT,
+  PLATFORM_LOGS_PORT,
+} from './platform/platform-relay.ts'
 export { DROP_MEANINGS, DROP_REASONS, type DropReason, type Drops } from './programs/drop-reason.ts'
 export type { Counters, DestinationRule, PlatformService } from './programs/map-layout.ts'
 export { Programs, type ProgramsOptions } from './programs/programs.ts'

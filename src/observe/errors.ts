@@ -11,5 +11,7 @@ export class ObserveError extends GodwitError<ObserveErrorCode> {
     'observe.place_bad': { status: 400 },
     /** Bytes in the log that are no entry. */
     'observe.entry_bad': { status: 500 },
+    /** A client of the log stream does not speak NATS' protocol. */
+    'observe.protocol_bad': { status: 400 },
   } as const
 }

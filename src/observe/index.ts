@@ -1,10 +1,14 @@
 /**
  * observe: what machines say, from their host to whoever reads it. Owns the log in NATS JetStream.
  * Reading order: logs/log-entry.ts, logs/line-splitter.ts and logs/log-queue.ts (no I/O),
- * logs/log-shipper.ts (a host sends), logs/log-stream.ts, logs/log-reader.ts (the API reads).
+ * logs/log-shipper.ts (a host sends), logs/log-stream.ts, logs/log-reader.ts (the API reads), feed/feed-session.ts (the log
+ * stream of organisations, no I/O), feed/serve-feed.ts.
  */
 export type { ObserveErrorCode } from './errors.ts'
 export { ObserveError } from './errors.ts'
+export type { FeedAccess, FeedReader } from './feed/feed-session.ts'
+export type { FeedOptions } from './feed/serve-feed.ts'
+export { LogFeed } from './feed/serve-feed.ts'
 export { keepLogStream } from './logs/keep-log-stream.ts'
 export { LineSplitter } from './logs/line-splitter.ts'
 export type { LogEntry, LogFilter, LogLevel, LogProvider, LogSource } from './logs/log-entry.ts'

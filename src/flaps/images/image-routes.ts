@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { IMAGES_REGISTRY } from '#flyd'
 import { type Digest, ImageError, parseDigest } from '#image'
 import { Action } from '#macaroon'
-import { Caller, ownerOf } from '../caller.ts'
+import { type Caller, callerOf, ownerOf } from '../caller.ts'
 import type { Endpoint } from '../endpoint.ts'
 import { refuse } from '../errors.ts'
 import { admit } from '../gate.ts'
@@ -32,7 +32,7 @@ export function addImageRoutes(
     // Before the body is read: who has no token makes us read nothing.
     const callers = new WeakMap<FastifyRequest, Caller>()
     scope.addHook('onRequest', async (request) => {
-      callers.set(request, new Caller(request.headers.authorization, services.directory.verifier))
+      callers.set(request, callerOf(request.raw, services.directory.verifier))
     })
     const appOf = async (request: FastifyRequest, operation: string) => {
       const params = request.params as Record<string, string>

@@ -32,6 +32,7 @@ export const flapsPart: PartOf = (config) => {
     accounts: { database: `${at.accounts}/accounts.db`, key_ring: `${at.accounts}/key-ring` },
     network: { folder: at.state('net6') },
     secrets: { listen: `${MESH}:${SECRETS_PORT}` },
+    networks: { address: MESH },
     hosts: { key_file: at.secret('cluster.key') },
     addresses: config.gateway.addresses,
     ...(issuer === undefined ? {} : { oidc: { issuer } }),

@@ -12,6 +12,8 @@ export interface GatewayUpkeepOptions {
   /** This host's field in addresses. */
   readonly host: number
   readonly gateway: PeerGateway
+  /** Keys of all hosts on the mesh. */
+  readonly hostKeys: () => readonly string[]
   readonly agent: { readonly url: string; readonly bearerToken?: string }
   readonly client: ApiClient
   readonly clock: Clock
@@ -36,6 +38,7 @@ export class GatewayUpkeep implements AsyncDisposable {
   readonly #news = new LinkNews()
   /** What the row of this gateway says, as the replica has it. */
   #own: string | undefined
+  #hostKeys = ''
   #isStale = true
   #linksAtMs = Number.NEGATIVE_INFINITY
   #wake: (() => void) | undefined
@@ -104,14 +107,16 @@ export class GatewayUpkeep implements AsyncDisposable {
     const { gateway, clock } = this.#options
     if (!this.#following.isComplete) return
     const links = await gateway.links(signal)
-    if (this.#isStale || links === undefined) {
+    const hostKeys = this.#options.hostKeys()
+    if (this.#isStale || links === undefined || this.#hostKeys !== hostKeys.join()) {
       this.#isStale = false
-      await gateway.setPeers([...this.#peers.values()], signal)
+      this.#hostKeys = hostKeys.join()
+      await gateway.setPeers([...this.#peers.values()], hostKeys, signal)
     }
     const nowMs = clock.monotonicMs()
     const statements: Statement[] = [...this.#ownStatements()]
     if (links !== undefined && nowMs - this.#linksAtMs >= LINKS_MS) {
-      const news = this.#news.of(links.peers)
+      const news = this.#news.of(links.peers.filter(isOfPerson))
       statements.push(...news.changed.map((peer) => this.#linkStatement(peer)))
       statements.push(
         ...news.gone.map((key) => [DELETE_LINK, [key, this.#options.hostId]] as const),
@@ -166,6 +171,9 @@ export class GatewayUpkeep implements AsyncDisposable {
 type Statement = readonly [sql: string, values: readonly (string | number)[]]
 
 type LinkPeer = ReturnType<LinkNews['of']>['changed'][number]
+
+/** Not of a host that tries whether the gateway answers. */
+const isOfPerson = ({ allowedIps }: LinkPeer) => allowedIps.length > 0
 
 /** A host's id is letters, digits, `_` and `-`: the configuration has checked it. */
 const peersSql = (hostId: string) =>

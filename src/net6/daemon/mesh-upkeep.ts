@@ -68,6 +68,7 @@ export class MeshUpkeep implements AsyncDisposable {
       try {
         if (await this.#moveIfTaken()) return
         await this.#apply()
+        await rows.keep()
         await this.#writeOwn()
         this.#failures = 0
         await rows.changed(LOOK_MS, signal)
@@ -114,7 +115,6 @@ export class MeshUpkeep implements AsyncDisposable {
     if (wanted === this.#applied) return
     await mesh.setRows(hosts, signal)
     if (rows.isComplete) await setFlycast(system, programs, flycast, signal)
-    await rows.keep()
     this.#applied = rows.isComplete ? wanted : ''
   }
 

@@ -1,12 +1,13 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Mesh } from '../mesh/mesh.ts'
+import type { PlatformRelay } from '../platform/platform-relay.ts'
 import type { PlatformRows } from './platform-rows.ts'
 
 /** WireGuard makes a new session every two minutes while there is traffic. */
 const FRESH_MS = 180_000
 
-/** The mesh of this host, for Prometheus. */
-export function netMetrics(mesh: Mesh, rows: PlatformRows): Registry {
+/** The network of this host, for Prometheus. */
+export function netMetrics(mesh: Mesh, rows: PlatformRows, relay: PlatformRelay): Registry {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -20,6 +21,21 @@ export function netMetrics(mesh: Mesh, rows: PlatformRows): Registry {
         for (const { handshakeMs } of seen) counts[freshness(handshakeMs)] += 1
       }
       for (const [handshake, count] of Object.entries(counts)) peers.set({ handshake }, count)
+    },
+  })
+  const open: Gauge = new Gauge({
+    ...{ name: 'net_platform_connections', help: 'to the API and the log stream, open', registers },
+    collect: () => open.set(relay.open),
+  })
+  const outcomes: Counter = new Counter({
+    name: 'net_platform_connections_total',
+    help: 'to the API and the log stream, by what became of them',
+    labelNames: ['outcome'],
+    registers,
+    collect() {
+      outcomes.reset()
+      for (const [outcome, count] of Object.entries(relay.outcomes))
+        outcomes.inc({ outcome }, count)
     },
   })
   const flags: [string, string, () => boolean][] = [

@@ -8,12 +8,14 @@ import type { System } from '../system.ts'
 import { GatewayUpkeep } from './gateway-upkeep.ts'
 import type { NetConfig } from './net-config.ts'
 import { parseListen } from './net-servers.ts'
+import type { PlatformRows } from './platform-rows.ts'
 
 export interface GatewayAround {
   readonly system: System
   readonly programs: Programs
   /** This host's field in addresses. */
   readonly host: number
+  readonly rows: PlatformRows
   readonly agent: { readonly url: string; readonly bearerToken?: string }
   readonly client: ApiClient
   readonly clock: Clock
@@ -33,7 +35,8 @@ export async function openGateway(
   const gateway = await PeerGateway.open({ ...around, folder, mtuBytes, port })
   const { public_address: address } = config
   const endpoint = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
-  opened.use(new GatewayUpkeep({ ...around, hostId, region, endpoint, gateway }))
+  const hostKeys = () => around.rows.hostKeys
+  opened.use(new GatewayUpkeep({ ...around, hostId, region, endpoint, gateway, hostKeys }))
   if (webSocket !== undefined) opened.use(new KeptWebSocketEnd(webSocket, port, around))
   return opened.move()
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { createLog, firstOf, pollUntil } from '#base'
 import { ApiClient } from '#corrosion'
+import { readKnownGateways } from '../gateway/known-gateways.ts'
 import { PEER_DEVICE, PEER_PORT } from '../gateway/peer-gateway.ts'
 import { readMeshDevice } from '../mesh/mesh-device.ts'
 import { generateMeshKey } from '../mesh/mesh-keys.ts'
@@ -32,6 +33,12 @@ enterOwnHost()
 test('a host says what it is, joins whoever rows tell of, with or without corrosion, and gives way to who was first', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'gn-'))
   t.after(() => rmSync(folder, { recursive: true }))
+  t.after(async () => {
+    // wireguard-go would outlive this host
+    for (const device of ['gwmesh0', 'gwmesh1', PEER_DEVICE]) {
+      await openSystem().run('ip', ['link', 'delete', device], { okCodes: [0, 1] })
+    }
+  })
   const config = {
     ...{ host_id: 'm1', public_address: '127.0.0.1', port: 51_821, mtu_bytes: 1_420 },
     ...{ folder: join(folder, 'net6'), observe: '127.0.0.1:0', socket: join(folder, 'net.sock') },
@@ -71,12 +78,22 @@ test('a host says what it is, joins whoever rows tell of, with or without corros
   assert.deepEqual([gateway?.['endpoint'], gateway?.['region']], ['127.0.0.1:51820', 'ams'])
   const guest = generateMeshKey().publicKey
   const guests = async () =>
-    (await readWireGuardDevice(openSystem(), PEER_DEVICE))?.peers.map((one) => one.publicKey)
+    (await readWireGuardDevice(openSystem(), PEER_DEVICE))?.peers
+      .filter(({ allowedIps }) => allowedIps.length > 0) // hosts may try it, too
+      .map((one) => one.publicKey)
   await client.execute(
     "INSERT INTO wireguard_peers (public_key, gateway, network_id, peer_ip) VALUES (?, 'm1', 7, ?)",
     [guest, peerAddress(7, host, 0)],
   )
   await pollUntil('the guest', async () => (await guests())?.includes(guest), DEADLINE)
+
+  const isTold = async () => (await readKnownGateways(config.folder))[0]?.hostId === 'm1'
+  await pollUntil('its gateway in its file', isTold, DEADLINE)
+  const tried = async () =>
+    (await readWireGuardDevice(openSystem(), PEER_DEVICE))?.peers.some(
+      ({ publicKey, allowedIps }) => publicKey === other.key && allowedIps.length === 0,
+    )
+  await pollUntil('the other host among those that may try', tried, DEADLINE)
 
   await commandNet(config.socket, 'rotate-key')
   const isNew = async () => (await own())?.mesh_public_key !== row.mesh_public_key

@@ -5,6 +5,8 @@ import { openAnnouncer } from '../anycast/open-announcer.ts'
 import { openHostNetwork } from '../host-network.ts'
 import { ensureHostField } from '../host-number.ts'
 import { Mesh } from '../mesh/mesh.ts'
+import { PlatformRelay, RELAYED_SERVICES } from '../platform/platform-relay.ts'
+import { NETWORK_PLATFORM_ADDRESS, PLATFORM_ADDRESS } from '../six-pn-address.ts'
 import { openSystem } from '../system.ts'
 import { LinkMeter } from './link-meter.ts'
 import { MeshUpkeep } from './mesh-upkeep.ts'
@@ -53,11 +55,19 @@ export async function openNet(config: NetConfig, { log }: { log: Log }): Promise
   const upkeep = opened.use(new MeshUpkeep({ ...around, host, folder, programs, mesh }))
   opened.use(new LinkMeter(around))
   opened.use(await openGateway(config, { ...around, programs, host, agent }))
+  const relay = opened.use(
+    await PlatformRelay.open({
+      addresses: [PLATFORM_ADDRESS, NETWORK_PLATFORM_ADDRESS],
+      services: RELAYED_SERVICES,
+      gateways: () => rows.gateways,
+      log,
+    }),
+  )
   const announcer = openAnnouncer(config, log)
   opened.defer(() => announcer?.close())
   const observe = opened.use(
     await serveObserve(parseListen(config.observe), {
-      registry: netMetrics(mesh, rows),
+      registry: netMetrics(mesh, rows, relay),
       health: async () => ({
         ok: (await mesh.devices()).size > 0,
         rows: { is_complete: rows.isComplete, is_connected: rows.isConnected },

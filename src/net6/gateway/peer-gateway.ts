@@ -60,8 +60,16 @@ export class PeerGateway {
     return this.#options.port ?? PEER_PORT
   }
 
-  /** All peers that this gateway is to have: others are cut off at once. */
-  async setPeers(rows: Iterable<PeerRow>, signal?: AbortSignal): Promise<void> {
+  /**
+   * All peers that this gateway is to have: others are cut off at once.
+   *
+   * @param hosts keys of the cluster's hosts on the mesh, which may try whether it answers
+   */
+  async setPeers(
+    rows: Iterable<PeerRow>,
+    hosts: readonly string[] = [],
+    signal?: AbortSignal,
+  ): Promise<void> {
     const { system, programs, host, log } = this.#options
     const { peers, problems } = readPeers(rows, host)
     const said = problems.map(({ message }) => message).join('\n')
@@ -69,7 +77,7 @@ export class PeerGateway {
     this.#told = said
     const ifindex = await this.#ensureDevice(signal)
     const state = await readWireGuardDevice(system, PEER_DEVICE, signal)
-    const words = state === undefined ? [] : peerWords(state, peers)
+    const words = state === undefined ? [] : peerWords(state, peers, hosts)
     for (const some of inPieces(words)) {
       await system.run('wg', ['set', PEER_DEVICE, ...some], { signal })
     }

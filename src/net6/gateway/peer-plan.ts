@@ -7,17 +7,30 @@ import type { GatewayPeer } from './peer-rows.ts'
 /** Marks the routes to peers, so that they are found again. */
 export const PEER_ROUTE_PROTOCOL = '185'
 
-/** Words for one `wg set DEVICE`; peers that are right are not named. None: empty. */
-export function peerWords(device: MeshDeviceState, wanted: readonly GatewayPeer[]): string[] {
+/**
+ * Words for one `wg set DEVICE`; peers that are right are not named. None: empty.
+ *
+ * @param hosts keys of the cluster's hosts, which may try whether the device answers, and send nothing
+ */
+export function peerWords(
+  device: MeshDeviceState,
+  wanted: readonly GatewayPeer[],
+  hosts: readonly string[] = [],
+): string[] {
   const present = new Map(device.peers.map((peer) => [peer.publicKey, peer.allowedIps.join()]))
-  const keys = new Set(wanted.map(({ publicKey }) => publicKey))
+  const ofPeople = new Set(wanted.map(({ publicKey }) => publicKey))
+  const ofHosts = hosts.filter((key) => !ofPeople.has(key))
+  const keys = new Set([...ofPeople, ...ofHosts])
   const removals = [...present.keys()]
     .filter((key) => !keys.has(key))
     .flatMap((key) => ['peer', key, 'remove'])
   const additions = wanted
     .filter(({ publicKey, allowedIp }) => present.get(publicKey) !== allowedIp)
     .flatMap(({ publicKey, allowedIp }) => ['peer', publicKey, 'allowed-ips', allowedIp])
-  return [...removals, ...additions]
+  const trials = ofHosts
+    .filter((key) => present.get(key) !== '')
+    .flatMap((key) => ['peer', key, 'allowed-ips', ''])
+  return [...removals, ...additions, ...trials]
 }
 
 /** Lines of `ip -batch`: what the host itself answers (DNS, the API) finds its way by them. */

@@ -59,7 +59,7 @@ test('what somebody took away on the host itself is found', async (t) => {
 
 test('a host without programs is told from one without machines', async () => {
   const status = { isSetUp: false, hasFirewall: false, machines: [], mesh: [], peers: [] }
-  const seen = { status, trials: [], mtuBytes: 1420, nowMs: 0 }
+  const seen = { status, trials: [], gateways: [], devices: [], mtuBytes: 1420, nowMs: 0 }
   assert.deepEqual(
     faultsIn(seen).map(({ kind }) => kind),
     ['not_set_up'],
@@ -83,7 +83,14 @@ test('a peer that was heard long ago is stale, not blocked', () => {
   }
   const status = { isSetUp: true, hasFirewall: true, machines: [], mesh: [], peers: [peer] }
   const trial = { peer, answersInside: false, answersOutside: true }
-  const [fault] = faultsIn({ status, trials: [trial], mtuBytes: 1420, nowMs: 1_500_000 })
+  const [fault] = faultsIn({
+    status,
+    trials: [trial],
+    gateways: [],
+    devices: [],
+    mtuBytes: 1420,
+    nowMs: 1_500_000,
+  })
   assert.equal(fault?.kind, 'peer_stale')
   assert.match(fault.what, /500 s ago/)
 })

@@ -1,5 +1,6 @@
 /** Says what is wrong from what was seen. No I/O: find-faults.ts looks. */
 import { SILENT_MS } from '../mesh/mesh-plan.ts'
+import { type DeviceTrial, type GatewayTrial, gatewayFaultsIn } from './gateway-faults.ts'
 import type { NetworkStatus, PeerStatus } from './network-status.ts'
 
 export type FaultKind =
@@ -11,9 +12,12 @@ export type FaultKind =
   | 'port_blocked'
   | 'peer_stale'
   | 'mtu_hole'
+  | 'gateway_missing'
 
 export interface NetworkFault {
   readonly kind: FaultKind
+  /** A notice may have a harmless reason. @default fault */
+  readonly severity?: 'fault' | 'notice'
   /** Which machine, host or device. */
   readonly subject: string
   readonly what: string
@@ -34,12 +38,21 @@ export interface PeerTrial {
 export interface Observation {
   readonly status: NetworkStatus
   readonly trials: readonly PeerTrial[]
+  /** Gateways for people's devices, and those devices. */
+  readonly gateways: readonly GatewayTrial[]
+  readonly devices: readonly DeviceTrial[]
   /** What the mesh is made for. */
   readonly mtuBytes: number
   readonly nowMs: number
 }
 
-export function faultsIn({ status, trials, mtuBytes, nowMs }: Observation): NetworkFault[] {
+export function faultsIn({
+  status,
+  trials,
+  mtuBytes,
+  nowMs,
+  ...people
+}: Observation): NetworkFault[] {
   if (!status.isSetUp) {
     return [
       {
@@ -56,8 +69,11 @@ export function faultsIn({ status, trials, mtuBytes, nowMs }: Observation): Netw
       ...(isUp ? [] : [machineDown(id, device)]),
       ...(isUp && !isGuarded ? [unguarded(device)] : []),
     ]),
-    ...status.mesh.filter(({ isGuarded }) => !isGuarded).map(({ device }) => unguarded(device)),
+    ...[...status.mesh, ...(status.gateway === undefined ? [] : [status.gateway])]
+      .filter(({ isGuarded }) => !isGuarded)
+      .map(({ device }) => unguarded(device)),
     ...trials.flatMap((trial) => peerFault(trial, mtuBytes, nowMs) ?? []),
+    ...gatewayFaultsIn({ ...people, hasDevice: status.gateway !== undefined, nowMs }),
   ]
 }
 

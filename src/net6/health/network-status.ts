@@ -1,6 +1,7 @@
 /** What of the network is there on this host, read without changing anything and without any daemon. */
 import { join } from 'node:path'
 import type { MachineId } from '#base'
+import { PEER_DEVICE } from '../gateway/peer-gateway.ts'
 import { hostDevice } from '../machine/link-names.ts'
 import { networkOf } from '../machine/link-plan.ts'
 import { MTU_BYTES } from '../machine/machine-networks.ts'
@@ -10,6 +11,7 @@ import type { Counters } from '../programs/map-layout.ts'
 import { Programs } from '../programs/programs.ts'
 import { backhaulAddress, GENERATION_COUNT, parseMeshPrefix } from '../six-pn-address.ts'
 import type { System } from '../system.ts'
+import { type GatewayStatus, readGatewayStatus } from './device-status.ts'
 
 /** Where a host keeps what this part must not lose. */
 export const STATE_FOLDER = '/var/lib/godwit/net6'
@@ -54,6 +56,8 @@ export interface NetworkStatus {
   readonly machines: readonly MachineStatus[]
   readonly mesh: readonly MeshDeviceStatus[]
   readonly peers: readonly PeerStatus[]
+  /** Where people's devices join. Absent: not here, or its device is gone. */
+  readonly gateway?: GatewayStatus
 }
 
 export interface StatusOptions {
@@ -112,8 +116,22 @@ export async function networkStatus(
       })
     }
   }
-  const isSetUp = programs !== undefined
-  return { isSetUp, hasFirewall: await hasFirewall(system, signal), machines, mesh, peers }
+  const ofGateway = links.get(PEER_DEVICE)
+  const gateway =
+    ofGateway &&
+    (await readGatewayStatus(
+      system,
+      {
+        isGuarded: await isGuardedAt(system, PEER_DEVICE, signal),
+        counters: counters.get(ofGateway.ifindex) ?? NOTHING,
+      },
+      signal,
+    ))
+  return {
+    ...{ isSetUp: programs !== undefined, hasFirewall: await hasFirewall(system, signal) },
+    ...{ machines, mesh, peers },
+    ...(gateway === undefined ? {} : { gateway }),
+  }
 }
 
 const NOTHING: Counters = { inPackets: 0, inBytes: 0, outPackets: 0, outBytes: 0, drops: {} }

@@ -238,4 +238,5 @@ export class Mesh {
   }
 }
 
-const keysFile = (folder: string) => join(folder, 'mesh-keys.json')
+/** Of a host's state folder. */
+export const keysFile = (folder: string) => join(folder, 'mesh-keys.json')

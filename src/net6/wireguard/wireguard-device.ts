@@ -25,7 +25,7 @@ export async function ensureWireGuardDevice(
 ): Promise<number> {
   let state = await readWireGuardDevice(system, device, signal)
   if (state === undefined) {
-    await system.run('sh', ['-ec', ADD_SCRIPT, 'sh', device], { signal })
+    await addWireGuardDevice(system, device, signal)
     state = await readWireGuardDevice(system, device, signal)
   }
   if (state?.publicKey !== key.publicKey || state.listenPort !== listenPort) {
@@ -43,6 +43,15 @@ export async function ensureWireGuardDevice(
   const up = [`link set ${device} addrgenmode none`, `link set ${device} mtu ${mtuBytes} up`]
   await system.run('ip', ['-batch', '-'], { input: `${up.join('\n')}\n`, signal })
   return ifindex
+}
+
+/** A device without key, address or programs. One of that name that does not answer is replaced. */
+export async function addWireGuardDevice(
+  system: System,
+  device: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  await system.run('sh', ['-ec', ADD_SCRIPT, 'sh', device], { signal })
 }
 
 /** @returns undefined: there is no such device */

@@ -1,19 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import test, { type TestContext } from 'node:test'
-import { nkeys } from '@nats-io/transport-node'
+import test from 'node:test'
 import { createLog, pollUntil, systemClock, systemRandom } from '#base'
-import {
-  NatsLink,
-  type NatsServer,
-  parseClientId,
-  parseHostId,
-  parseRegion,
-  startNatsServer,
-} from '#market'
 import { fc } from '#property'
 import { keepLogStream } from './keep-log-stream.ts'
 import { LINE_BYTES_MAX, LineSplitter } from './line-splitter.ts'
@@ -22,9 +9,9 @@ import { LOG_QUEUE_LIMITS, LogQueue } from './log-queue.ts'
 import { LogReader } from './log-reader.ts'
 import { LogShipper } from './log-shipper.ts'
 import { ensureLogStream } from './log-stream.ts'
+import { LOG_BYTES, TestLogs } from './test-logs.fixture.ts'
 
 const log = createLog({ part: 'observe', level: 'error' })
-const LOG_BYTES = 16 * 2 ** 20
 const soon = { deadlineMs: 60_000 }
 const source = { app: 'web', region: 'ams', machine: '148ed599c14189', host: 'ams-1' }
 
@@ -101,62 +88,6 @@ test('a name that would reach into other subjects is refused', () => {
     assert.throws(() => subjectOf({ ...source, app }), { code: 'observe.entry_bad' })
   }
 })
-
-/** A nats-server that keeps logs, a host that sends and an API that reads. */
-class TestLogs {
-  readonly server: NatsServer
-  readonly #t: TestContext
-  readonly #seeds: { host: string; client: string }
-
-  private constructor(t: TestContext, server: NatsServer, seeds: { host: string; client: string }) {
-    this.#t = t
-    this.server = server
-    this.#seeds = seeds
-  }
-
-  static async start(t: TestContext): Promise<TestLogs> {
-    const folder = mkdtempSync(join(tmpdir(), 'godwit-observe-'))
-    t.after(() => rmSync(folder, { recursive: true }))
-    const [host, client] = [nkeys.createUser(), nkeys.createUser()]
-    const server = await startNatsServer({
-      config: {
-        name: 'test',
-        listen: `127.0.0.1:${await freePort()}`,
-        users: [
-          {
-            ...{ kind: 'host', nkey: host.getPublicKey() },
-            ...{ host: parseHostId('ams-1'), region: parseRegion('ams') },
-          },
-          { kind: 'client', nkey: client.getPublicKey(), client: parseClientId('flaps1') },
-        ],
-        logs: { storeDir: join(folder, 'logs'), bytesMax: 2 * LOG_BYTES },
-      },
-      folder,
-      log,
-      policy: { backoff: { baseMs: 10, capMs: 50 }, probePeriodMs: 25 },
-    })
-    t.after(() => server[Symbol.asyncDispose]())
-    const text = (pair: typeof host) => new TextDecoder().decode(pair.getSeed())
-    return new TestLogs(t, server, { host: text(host), client: text(client) })
-  }
-
-  async link(who: 'host' | 'client'): Promise<NatsLink> {
-    const backoff = { baseMs: 10, capMs: 50 }
-    const options = { servers: [this.server.url], seed: this.#seeds[who], name: who, log, backoff }
-    const link = new NatsLink(options)
-    this.#t.after(() => link[Symbol.asyncDispose]())
-    await pollUntil('a connection to NATS', () => link.isConnected, soon)
-    return link
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((closed) => server.close(closed))
-  return typeof address === 'object' ? (address?.port ?? 0) : 0
-}
 
 test('what a machine writes is read again: the last lines, then page by page, and what comes later', async (t) => {
   const logs = await TestLogs.start(t)
