@@ -9,6 +9,8 @@ export interface Logs {
 }
 
 export interface LogsQuery {
+  /** When the app was made, since the Unix epoch: the log is kept by names, and an older app of that name is another's. */
+  readonly sinceMs: number
   readonly from: string | undefined
   readonly machine: string | undefined
   readonly region: string | undefined
@@ -33,15 +35,16 @@ export interface LogLine {
 }
 
 /** The log as NATS keeps it. */
-export const keptLogs = (reader: LogReader): Logs => ({
-  async read(app, { from, machine, region, holdMs, signal }) {
+export const keptLogs = (reader: Pick<LogReader, 'read'>): Logs => ({
+  async read(app, { sinceMs, from, machine, region, holdMs, signal }) {
     try {
       const { entries, next } = await reader.read(app, {
         ...{ from, holdMs, signal },
         ...(machine === undefined ? {} : { machine: tokenOf('instance', machine) }),
         ...(region === undefined ? {} : { region: tokenOf('region', region) }),
       })
-      const lines = entries.map(({ place, entry }) => ({
+      const own = entries.filter(({ entry }) => Date.parse(entry.timestamp) >= sinceMs)
+      const lines = own.map(({ place, entry }) => ({
         id: place,
         timestamp: entry.timestamp,
         message: entry.message,

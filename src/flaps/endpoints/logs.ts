@@ -44,6 +44,7 @@ export const logEndpoints = [
     limit: 'none',
     async handle({ app, query, services, signal }) {
       const { lines, next } = await services.logs.read(app.name, {
+        sinceMs: app.createdAtMs,
         from: query.next_token || undefined,
         machine: query.instance || undefined,
         region: query.region || undefined,
