@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { pollUntil, seededRandom } from '#base'
-import { parseSixPn } from '../six-pn-address.ts'
+import { hostField, meshPrefix, parseSixPn } from '../six-pn-address.ts'
 import { type JoinedHost, joinedHosts, tell } from './joined-hosts.fixture.ts'
 import { Mesh } from './mesh.ts'
 
@@ -105,6 +105,48 @@ test('a host changes its key under traffic: no packet is lost, and no other peer
   assert.equal(after?.handshakeMs, untouched?.handshakeMs)
   assert((after?.receivedBytes ?? 0) >= (untouched?.receivedBytes ?? 1))
   await reaches(c, b)
+})
+
+test('50 hosts come, go and change keys while a flow runs: no packet is lost, and its peer is not touched', async (t) => {
+  const [a, b] = (await joinedHosts(t, 2)) as [JoinedHost, JoinedHost]
+  await reaches(a, b)
+  const peerOf = async (host: JoinedHost, key: string) =>
+    (await host.mesh.devices()).get(0)?.peers.find(({ publicKey }) => publicKey === key)
+  const keys = [a, b].map(({ mesh }) => mesh.ownColumns.mesh_public_key) as [string, string]
+  const before = [await peerOf(a, keys[1]), await peerOf(b, keys[0])]
+  const own = [a, b].map(({ mesh, meshOptions }) => ({
+    id: meshOptions.hostId,
+    ...mesh.ownColumns,
+  }))
+  const rowOf = (number: number) => ({
+    id: `host-${number}`,
+    six_pn_prefix: meshPrefix(hostField(number), 0),
+    mesh_public_key: Buffer.from(random.bytes(32)).toString('base64'),
+    mesh_endpoint: `192.0.2.${number}:51820`, // nobody is there: they are peers all the same
+  })
+  let others = Array.from({ length: 50 }, (_, index) => rowOf(index + 10))
+  const flow = a.inside(`ping -i 0.01 -c 800 -W 2 ${b.machine.privateIp}`)
+  for (let step = 0; step < 25; step += 1) {
+    const at = random.int(others.length)
+    if (step % 3 === 0) others = others.filter((_, index) => index !== at)
+    else if (step % 3 === 1) others = [...others, rowOf(100 + step)]
+    else
+      others = others.with(at, {
+        ...rowOf(0),
+        ...others[at],
+        mesh_public_key: rowOf(0).mesh_public_key,
+      })
+    for (const { mesh } of [a, b]) await mesh.setRows([...own, ...others])
+  }
+  assert.match(await flow, / 0% packet loss/)
+  const after = [await peerOf(a, keys[1]), await peerOf(b, keys[0])]
+  const handshakes = (peers: typeof after) => peers.map((peer) => peer?.handshakeMs)
+  assert.deepEqual(handshakes(after), handshakes(before))
+  const wanted = others.map(({ mesh_public_key: key }) => key)
+  for (const { mesh } of [a, b]) {
+    const peers = (await mesh.devices()).get(0)?.peers ?? []
+    assert(new Set(peers.map(({ publicKey }) => publicKey)).isSupersetOf(new Set(wanted)))
+  }
 })
 
 test('traffic goes on without the daemon, and a new daemon changes nothing', async (t) => {
