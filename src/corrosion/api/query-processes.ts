@@ -45,10 +45,15 @@ export class QueryProcesses implements Disposable {
         const interrupt = () => reject(failure('corrosion.sql_timeout', 'interrupted'))
         const timer = timeoutMs === 0 ? undefined : setTimeout(interrupt, timeoutMs)
         const ended = () => reject(failure('corrosion.sql_failed', 'the query process ended'))
+        // Without a callback a process that was ended meanwhile would be an error that nobody hears.
+        const tell = (what: QueryJob | 'more') =>
+          child.send(what, (error) => {
+            if (error !== null) ended()
+          })
         const gone = () => reject(failure('corrosion.sql_timeout', 'the reader has gone'))
         const onEvent = (event: QueryEvent) => {
           if (event.kind === 'columns') sink.columns(event.columns)
-          else if (event.kind === 'rows') void sink.rows(event.lines).then(() => child.send('more'))
+          else if (event.kind === 'rows') void sink.rows(event.lines).then(() => tell('more'))
           else {
             isDone = true
             if (event.kind === 'end') resolve()
@@ -63,7 +68,7 @@ export class QueryProcesses implements Disposable {
           signal.removeEventListener('abort', gone)
         }
         const job: QueryJob = { kind: 'run', path: this.#path, sql, parameters }
-        child.send(job)
+        tell(job)
       })
     } finally {
       release()
