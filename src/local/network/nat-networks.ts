@@ -16,35 +16,35 @@ import type { LocalNetworks } from './local-network.ts'
 import { runNetworkTool } from './network-tool.ts'
 
 const PREFIX = 'gwl'
-const SUBNET = '10.213.0.0/16'
 /** A /30 each. */
 export const NETWORKS_MAX = 2 ** 14
 const MTU_BYTES = 1420
 
-/** One transaction: the table is there whole, whoever else makes it at the same time. */
-const RULES = `
-add table inet godwit_local
-flush table inet godwit_local
-table inet godwit_local {
+/**
+ * A table for each machine, whole in one transaction: it comes before its interface and goes after it, whatever other
+ * machines do at the same time, and leaves nothing.
+ */
+const rulesOf = (id: MachineId, machine: string) => `
+table inet ${tableOf(id)} {
   chain from_machine {
-    ip saddr != ${SUBNET} drop
+    ip saddr != ${machine} drop
     oifname "${PREFIX}*" drop
     accept
   }
   chain input {
     type filter hook input priority filter; policy accept;
-    iifname "${PREFIX}*" ct state established,related accept
-    iifname "${PREFIX}*" drop
+    iifname "${outerOf(id)}" ct state established,related accept
+    iifname "${outerOf(id)}" drop
   }
   chain forward {
     type filter hook forward priority filter; policy accept;
-    iifname "${PREFIX}*" jump from_machine
-    oifname "${PREFIX}*" ct state established,related accept
-    oifname "${PREFIX}*" drop
+    iifname "${outerOf(id)}" jump from_machine
+    oifname "${outerOf(id)}" ct state established,related accept
+    oifname "${outerOf(id)}" drop
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr ${SUBNET} oifname != "${PREFIX}*" masquerade
+    ip saddr ${machine} oifname != "${PREFIX}*" masquerade
   }
 }
 `
@@ -61,7 +61,7 @@ export class NatNetworks implements LocalNetworks {
     const [netns, outer] = [netnsOf(id), outerOf(id)]
     const isVirtual = this.#kind !== 'runc'
     await this.remove(id)
-    await runNetworkTool('nft', ['-f', '-'], RULES)
+    await runNetworkTool('nft', ['-f', '-'], rulesOf(id, machine))
     await runNetworkTool('ip', ['netns', 'add', netns])
     const inner = isVirtual ? 'uplink' : 'eth0'
     const mac = macOf(index)
@@ -88,10 +88,12 @@ export class NatNetworks implements LocalNetworks {
   async remove(id: MachineId): Promise<void> {
     await runNetworkTool('ip', ['link', 'delete', outerOf(id)], undefined, /Cannot find device/)
     await runNetworkTool('ip', ['netns', 'delete', netnsOf(id)], undefined, /No such file/)
+    await runNetworkTool('nft', ['delete', 'table', 'inet', tableOf(id)], undefined, /No such file/)
   }
 }
 
 export const netnsOf = (id: MachineId) => `godwit-${id}`
+const tableOf = (id: MachineId) => `godwit_local_${id}`
 /** An interface's name has at most 15 characters. */
 const outerOf = (id: MachineId) => `${PREFIX}${id.slice(0, 12)}`
 
