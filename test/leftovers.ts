@@ -67,6 +67,9 @@ function mounts(): string[] {
     .filter((point) => point !== '/run/netns')
 }
 
+/** In the environment of who was started: by a planet, or on a test's own host. */
+const MARKS = /^(GODWIT_PLANET_MEMBER|GODWIT_OWN_HOST)=/
+
 /** Processes that a planet, a test or a daemon of the project started. Zombies are gone already. */
 function members(): string[] {
   return entries('/proc')
@@ -74,7 +77,7 @@ function members(): string[] {
     .flatMap((pid) => {
       try {
         const environment = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
-        const mark = environment.find((entry) => entry.startsWith('GODWIT_PLANET_MEMBER='))
+        const mark = environment.find((entry) => MARKS.test(entry))
         if (mark === undefined) return []
         const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ')
         return command === '' ? [] : [`${pid} ${mark} ${command}`]

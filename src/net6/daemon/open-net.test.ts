@@ -33,12 +33,6 @@ enterOwnHost()
 test('a host says what it is, joins whoever rows tell of, with or without corrosion, and gives way to who was first', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'gn-'))
   t.after(() => rmSync(folder, { recursive: true }))
-  t.after(async () => {
-    // wireguard-go would outlive this host
-    for (const device of ['gwmesh0', 'gwmesh1', PEER_DEVICE]) {
-      await openSystem().run('ip', ['link', 'delete', device], { okCodes: [0, 1] })
-    }
-  })
   const config = {
     ...{ host_id: 'm1', public_address: '127.0.0.1', port: 51_821, mtu_bytes: 1_420 },
     ...{ folder: join(folder, 'net6'), observe: '127.0.0.1:0', socket: join(folder, 'net.sock') },

@@ -1,4 +1,6 @@
 /** A host for whoever starts daemons in its own process or right below it: test files and benchmarks. */
+import { spawnSync } from 'node:child_process'
+
 const MARK = 'GODWIT_OWN_HOST'
 
 /**
@@ -6,11 +8,20 @@ const MARK = 'GODWIT_OWN_HOST'
  * first statement of a test file, before it has made anything. Processes, files and cgroups are the machine's.
  */
 export function enterOwnHost(): void {
-  if (process.env[MARK] !== undefined) return
+  if (process.env[MARK] !== undefined) {
+    process.once('exit', endDevices)
+    return
+  }
   const words = [process.execPath, ...process.execArgv, ...process.argv.slice(1)]
   const own = ['unshare', '--net', '--mount', '--propagation', 'private']
   const line = [...own, 'sh', '-ec', BOOT_SCRIPT, 'sh', ...words]
   process.execve?.('/usr/bin/unshare', line, { ...process.env, [MARK]: '1' })
+}
+
+/** A wireguard-go outlives who started it, and keeps its network alive. */
+function endDevices(): void {
+  const own = ['--ns', String(process.pid), '--nslist', 'net']
+  spawnSync('pkill', [...own, '-KILL', '-x', 'wireguard-go'])
 }
 
 const BOOT_SCRIPT = `
