@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { copyFileSync } from 'node:fs'
+import { closeSync, copyFileSync, fsyncSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { newMachineId, systemRandom } from '#base'
 import { connectAgent, type GuestSpec, type Runtime } from '#guest'
@@ -12,11 +12,22 @@ export function prepareMachine(folder: string, rootDisk: string): GuestSpec {
   const id = newMachineId(systemRandom)
   const path = join(folder, `${id}.root`)
   copyFileSync(rootDisk, path)
+  settle(path)
   return {
     id,
     cpu: { kind: 'shared', count: 1 },
     memoryMib: MEMORY_MIB,
     rootfs: { serial: 'root', path },
+  }
+}
+
+/** Its bytes are on the disk, as those of a machine that was stopped: else the mount would wait for the copy's end. */
+function settle(path: string): void {
+  const descriptor = openSync(path, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
   }
 }
 
