@@ -9,12 +9,15 @@
 import { existsSync } from 'node:fs'
 import { mkdir, open, readFile, realpath, rename, rm, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { retry } from '#base'
 import { syncPath } from '../durable-file.ts'
 import { VolumeError } from '../errors.ts'
 import { runTool } from '../run-tool.ts'
 
 /** mkfs.xfs refuses less than 300 MiB. */
 export const POOL_BYTES_MIN = 512 << 20
+
+const OTHER_MOUNT = { baseMs: 10, capMs: 200, deadlineMs: 10_000 }
 
 export interface LoopPool {
   readonly file: string
@@ -29,19 +32,34 @@ export async function ensureLoopPool(
 ): Promise<void> {
   if (!existsSync(file)) await makePool(file, sizeBytes, signal)
   await growFile(file, sizeBytes)
-  let device = await mountedLoop({ file, mountPoint }, signal)
-  if (device === undefined) {
-    await mkdir(mountPoint, { recursive: true, mode: 0o700 })
-    const options = 'loop,discard,nosuid,nodev,noexec'
-    await runTool('mount', ['-t', 'xfs', '-o', options, file, mountPoint], { signal })
-    device = await mountedLoop({ file, mountPoint }, signal)
-    if (device === undefined) throw broken('the pool was mounted, and is not', { mountPoint })
-  }
+  const device = await retry(() => mountLoop({ file, mountPoint }, signal), {
+    ...OTHER_MOUNT,
+    operation: 'mounting the pool',
+    isTransient: isMountedMeanwhile,
+    signal,
+  })
   if ((await fileSystemBytes(file)) < (await stat(file)).size) {
     await runTool('losetup', ['--set-capacity', device], { signal })
     await runTool('xfs_growfs', ['-d', mountPoint], { signal })
   }
 }
+
+/** Mounts the pool unless it is. @returns its loop device */
+async function mountLoop(pool: LoopPool, signal?: AbortSignal): Promise<string> {
+  const present = await mountedLoop(pool, signal)
+  if (present !== undefined) return present
+  const { file, mountPoint } = pool
+  await mkdir(mountPoint, { recursive: true, mode: 0o700 })
+  const options = 'loop,discard,nosuid,nodev,noexec'
+  await runTool('mount', ['-t', 'xfs', '-o', options, file, mountPoint], { signal })
+  const device = await mountedLoop(pool, signal)
+  if (device === undefined) throw broken('the pool was mounted, and is not', { mountPoint })
+  return device
+}
+
+/** By what a process that was killed had begun: its `mount` ends within the kernel, after the lock is free. */
+const isMountedMeanwhile = (error: unknown) =>
+  error instanceof VolumeError && String(error.values['said']).includes('already mounted')
 
 /** Unmounts the pool, which drops its loop device. @throws VolumeError volume.in_use while it is used */
 export async function releaseLoopPool(pool: LoopPool, signal?: AbortSignal): Promise<void> {
