@@ -8,7 +8,7 @@ import { ProgressView } from '../progress.ts'
 import { appCommand } from './app-command.ts'
 import type { Print } from './connection.ts'
 import { ApiInputError } from './input-error.ts'
-import { type SshOptions, withSsh, withSshClient } from './ssh.ts'
+import { type SshOptions, withSsh, withSshClient } from './ssh-connection.ts'
 
 /** `godwit ssh sftp`: files to and from machines. */
 export function sftpCommand(print: Print): Command {
