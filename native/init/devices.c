@@ -43,35 +43,14 @@ static int list_devices(const char *driver, char names[DEVICES_MAX][NAME_BYTES])
 	return count;
 }
 
-/* What was let go and is to be found again, in this order. */
-static struct driver {
-	const char *name;
-	int count;
-	char devices[DEVICES_MAX][NAME_BYTES];
-} disks = {.name = "virtio_blk"}, links = {.name = "virtio_net"};
-
-static int let_go(struct driver *driver) {
-	if (driver->count > 0) return 0;
-	int count = list_devices(driver->name, driver->devices);
-	if (count < 0) return -1;
+static int find_anew(const char *driver) {
+	char names[DEVICES_MAX][NAME_BYTES];
+	int count = list_devices(driver, names);
 	for (int i = 0; i < count; i++)
-		if (tell_driver(driver->name, "unbind", driver->devices[i]) < 0) return -1;
-	driver->count = count;
-	return 0;
-}
-
-static int find(struct driver *driver) {
-	int count = driver->count;
-	driver->count = 0;
+		if (tell_driver(driver, "unbind", names[i]) < 0) return -1;
 	for (int i = 0; i < count; i++)
-		if (tell_driver(driver->name, "bind", driver->devices[i]) < 0) return -1;
-	return 0;
+		if (tell_driver(driver, "bind", names[i]) < 0) return -1;
+	return count < 0 ? -1 : 0;
 }
 
-int devices_let_disks_go(void) { return let_go(&disks); }
-
-/* A link takes its MAC from the host at the reset when it is let go: in the template that would be too early. */
-int devices_find_anew(void) {
-	if (let_go(&disks) < 0 || let_go(&links) < 0) return -1;
-	return find(&disks) < 0 ? -1 : find(&links);
-}
+int devices_find_anew(void) { return find_anew("virtio_blk") < 0 ? -1 : find_anew("virtio_net"); }

@@ -31,7 +31,7 @@ enum {
 enum frame_type {
 	/* Requests of the host, 0x01 to 0x3f: each gets one DONE or FAILED. */
 	F_HELLO = 0x01, F_CONFIGURE, F_START, F_STOP, F_RESTART, F_SHUTDOWN, F_SIGNAL, F_STATS,
-	F_SET_CLOCK, F_RESEED, F_FIND_DEVICES, F_LET_DISKS_GO,
+	F_SET_CLOCK, F_RESEED, F_FIND_DEVICES,
 	F_EXEC = 0x10, F_PUT, F_GET, F_DIAL, F_ACCEPT, F_SFTP,
 	/* Of a stream, both ways, 0x40 to 0x7f: no answer. */
 	F_DATA = 0x40, F_END, F_WINDOW, F_RESIZE, F_RESET,

@@ -31,14 +31,11 @@ int machine_boot(void) {
 	return modules_load();
 }
 
-static int change_devices(int (*change)(void)) {
+int machine_find_devices_anew(void) {
 	if (!virtual) return 0;
 	if (rooted) return fail_with(EBUSY, "device", "the root is mounted");
-	return change();
+	return devices_find_anew();
 }
-
-int machine_let_disks_go(void) { return change_devices(devices_let_disks_go); }
-int machine_find_devices_anew(void) { return change_devices(devices_find_anew); }
 
 static int set_hostname(void) {
 	const char *name = config_text(R_HOSTNAME, 0);

@@ -9,8 +9,7 @@
 int machine_boot(void);
 /* After CONFIGURE. Once for the root, each time for the rest. */
 int machine_prepare(void);
-/* Of a machine that becomes a template, and of one that was started from it. */
-int machine_let_disks_go(void);
+/* Of a machine that was started from a template. */
 int machine_find_devices_anew(void);
 bool machine_is_virtual(void);
 void machine_is_container(void);

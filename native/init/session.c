@@ -127,7 +127,6 @@ static int perform(const struct frame *frame, bool *later) {
 	case F_SET_CLOCK: return clock_set(frame->payload, frame->length);
 	case F_RESEED: return clock_reseed(frame->payload, frame->length);
 	case F_FIND_DEVICES: return machine_find_devices_anew();
-	case F_LET_DISKS_GO: return machine_let_disks_go();
 	default: return fail_with(ENOSYS, "request", "this init does not know the request");
 	}
 }

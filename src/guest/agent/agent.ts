@@ -213,11 +213,6 @@ export class Agent {
     await this.#tell(FrameType.reseed, [record], 'take entropy', call)
   }
 
-  /** Before a machine becomes a template: those that start from it find their disks sooner. */
-  async letDisksGo(call: AgentCall = {}): Promise<void> {
-    await this.#tell(FrameType.letDisksGo, [], 'let its disks go', call)
-  }
-
   /** After a start from a template, before `configure`: its disks and links were another machine's. */
   async findDevices(call: AgentCall = {}): Promise<void> {
     await this.#tell(FrameType.findDevices, [], 'find its devices', call)

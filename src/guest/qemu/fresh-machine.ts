@@ -1,6 +1,6 @@
 /**
- * What a machine is told before it becomes a template, and what one that continues from it is told before anybody else
- * speaks to it: it has the template's clock, the template's random numbers and the template's devices.
+ * What a machine that continues from a template is told before anybody else speaks to it: it has the
+ * template's clock, the template's random numbers and the template's devices.
  */
 import type { Duplex } from 'node:stream'
 import type { Clock, Random } from '#base'
@@ -8,13 +8,6 @@ import { connectAgent } from '../agent/agent.ts'
 import type { RuntimeCall } from '../runtime.ts'
 
 const ENTROPY_BYTES = 64
-
-/** Those that start from it have no disks to let go. Leaves the channel for the next session. @throws AgentError */
-export async function bare(channel: Duplex, call: RuntimeCall): Promise<void> {
-  const agent = await connectAgent(channel, call)
-  await agent.letDisksGo(call)
-  agent.release()
-}
 
 /** Leaves the channel for the next session. @throws AgentError */
 export async function freshen(

@@ -25,7 +25,7 @@ import type { Guest, GuestListing, Runtime, RuntimeCall } from '../runtime.ts'
 import { TemplateCache } from '../template/template-cache.ts'
 import { type BootFiles, findBootFiles } from './boot-files.ts'
 import { type Accelerator, AGENT_PORT, checkSpec, tscKiloHertz } from './command-line.ts'
-import { bare, freshen } from './fresh-machine.ts'
+import { freshen } from './fresh-machine.ts'
 import { lastLines, readConsole } from './guest-console.ts'
 import { ensureJailRoot, type JailRoot } from './jail-root.ts'
 import { agentPath, incomingDescriptor, lastWords, launch, qmpPath } from './launch.ts'
@@ -249,10 +249,7 @@ export class QemuRuntime implements Runtime {
     if (templates === undefined) return
     const call = { signal: deadline.signal }
     try {
-      const wasMade = await templates.add(key, async (path) => {
-        await bare(channel, call)
-        await saveState(qmp, folder, path, call)
-      })
+      const wasMade = await templates.add(key, (path) => saveState(qmp, folder, path, call))
       if (!wasMade) return
     } catch (error) {
       deadline.signal.throwIfAborted()
