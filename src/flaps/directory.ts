@@ -1,4 +1,4 @@
-import type { CustomCertificate, KeyUse } from '#accounts'
+import type { CustomCertificate, KeyUse, Release, ReleaseStatus } from '#accounts'
 import type { Verifier, WireInteger } from '#macaroon'
 import type { GatewayRow } from './rows.ts'
 
@@ -220,20 +220,7 @@ export interface AppReleases {
   ): Promise<Release>
 }
 
-export type ReleaseStatus = 'pending' | 'running' | 'complete' | 'failed' | 'interrupted'
-
-export interface Release {
-  readonly id: string
-  readonly version: number
-  readonly status: ReleaseStatus
-  readonly strategy: string
-  readonly image: string
-  readonly definition: unknown
-  readonly error: string
-  readonly createdBy: string
-  readonly createdAtMs: number
-  readonly updatedAtMs: number
-}
+export type { Release, ReleaseStatus }
 
 export interface SecretDigest {
   readonly name: string
