@@ -15,7 +15,7 @@ import type {
   Organization,
   OrganizationPeers,
 } from './directory.ts'
-import { refuse } from './errors.ts'
+import { appNotFound, noAddressFree, refuse } from './errors.ts'
 
 export interface AccountsDirectoryOptions {
   readonly accounts: Accounts
@@ -111,7 +111,7 @@ function addressesOf(options: AccountsDirectoryOptions): AppAddresses {
   return {
     list: async ({ name }) => accounts.addresses(nameOf(accounts, name)).map(addressOf),
     async assign({ name }, { kind, region, network }, by) {
-      if (kind === 'egress_pair') throw refuse('flaps.unprocessable', `no ${kind} address is free`)
+      if (kind === 'egress_pair') throw noAddressFree(kind)
       const others = accounts.organizations().flatMap(({ slug }) => accounts.apps(slug))
       const taken = new Set(
         others.flatMap((app) => accounts.addresses(app.name).map(({ ip }) => ip)),
@@ -244,7 +244,7 @@ const nameOf = (accounts: Accounts, name: string) => appIn(accounts, name).name
 function appIn(accounts: Accounts, name: string): AccountsApp {
   const app = accounts.app(name)
   if (app !== undefined) return app
-  throw refuse('flaps.not_found', `Could not find App "${name}"`)
+  throw appNotFound(name)
 }
 
 function orNameTaken<T>(create: () => T): T {

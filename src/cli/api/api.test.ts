@@ -231,6 +231,14 @@ test('apps are listed, made and destroyed through the API; without a terminal on
   const listed = await run(t, appsCommand, ['list', '--org', 'birds'], answers)
   assert.match(listed.printed, /web +deployed +2 /)
   const made = await run(t, appsCommand, ['create', 'web', '--org', 'birds'], answers)
+  const only = {
+    'GET /v1/tokens/current': { tokens: [{ org_slug: 'fish' }] },
+    'GET /v1/apps?org_slug=fish': { apps: [app] },
+  }
+  const unnamed = await run(t, appsCommand, ['list'], only)
+  assert.match(unnamed.asked.at(-1) ?? '', /org_slug=fish/)
+  const two = { 'GET /v1/tokens/current': { tokens: [{ org_slug: 'a' }, { org_slug: 'b' }] } }
+  await assert.rejects(run(t, appsCommand, ['list'], two), { code: 'cli.no_organization' })
   assert.deepEqual(made.asked, ['POST /v1/apps {"name":"web","org_slug":"birds"}'])
   const destroying = { 'DELETE /v1/apps/web?force=true': {} }
   const gone = await run(t, appsCommand, ['destroy', 'web', '--yes'], destroying)
