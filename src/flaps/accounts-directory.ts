@@ -14,6 +14,7 @@ import type {
   Directory,
   Organization,
   OrganizationPeers,
+  OrganizationTokens,
 } from './directory.ts'
 import { appNotFound, noAddressFree, refuse } from './errors.ts'
 
@@ -102,9 +103,21 @@ export function accountsDirectory(options: AccountsDirectoryOptions): Directory 
     hostnames: hostnamesOf(options),
     releases: releasesOf(options),
     peers: peersOf(options),
+    tokens: tokensOf(accounts),
     record: (entry) => log.info({ audit: entry }, 'call'),
   }
 }
+
+const tokensOf = (accounts: Accounts): OrganizationTokens => ({
+  list: async ({ slug }) => accounts.tokens(slug),
+  create: async ({ slug }, input, by) =>
+    accounts.createToken(callOf(by), { organization: slug, ...input }),
+  async revoke({ slug }, uuid, by) {
+    if (!accounts.tokens(slug).some((one) => one.uuid === uuid)) return false
+    accounts.revokeToken(callOf(by), { uuid })
+    return true
+  },
+})
 
 function addressesOf(options: AccountsDirectoryOptions): AppAddresses {
   const { accounts, pools, random, changed } = options
