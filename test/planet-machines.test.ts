@@ -45,6 +45,11 @@ test('machines in three regions, by curl alone', async (t) => {
     const all = (seen: Shown[]) => seen.length === 3 && seen.every((one) => one.state === 'started')
     const seen = await eventually('all, at the other gateway', () => list(iad), all, LONG_MS)
     assert.deepEqual(seen.map(({ region }) => region).sort(), [...REGIONS])
+    const path = '/../prometheus/birds/api/v1/label/instance/values?match%5B%5D=fly_instance_up'
+    const metered = await platform.must(200, iad, 'GET', path)
+    assert.deepEqual(metered.data, REGIONS.map(idIn).sort())
+    const ofOthers = await platform.call(iad, 'GET', path, undefined, 'fish')
+    assert.equal(ofOthers.status, 403)
     for (const region of REGIONS) {
       const command = ['sh', '-c', 'echo $WHERE $FLY_REGION $TOKEN']
       const path = `${machines}/${idIn(region)}/exec`
