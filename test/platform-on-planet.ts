@@ -109,6 +109,19 @@ export class Platform {
     return platform
   }
 
+  /** As an operator does it: a token at a gateway, one command on the new host. */
+  async joinHost(host: string, to: { gateway: string; region: string }): Promise<void> {
+    const make = ['host', 'token', 'create', '--role', 'worker', '--region', to.region, '--json']
+    const { token, url } = JSON.parse(await this.godwit(to.gateway, make))
+    const settings = this.#write(
+      'settings.toml',
+      '[worker]\ncpus = 8\nmemory_mb = 8192\npool_gb = 2\nimage_cache_gb = 2\n',
+    )
+    const named = ['--token', token, '--name', host, '--settings', settings, '--no-install']
+    await this.godwit(host, ['host', 'join', url, ...named])
+    await this.startHost(host)
+  }
+
   async startHost(host: string): Promise<void> {
     await this.#beginHost(host)
     await this.box.hostReady(host)

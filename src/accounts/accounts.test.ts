@@ -76,6 +76,8 @@ const reads: ReadonlySet<keyof AccountsReads> = new Set<keyof AccountsReads>([
   'rootKeySecret',
   'sshAuthority',
   'tokens',
+  'joinTokens',
+  'joinToken',
   'revocationsAfter',
   'audit',
   'auditDamage',

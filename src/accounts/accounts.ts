@@ -77,6 +77,10 @@ export interface AccountsReads {
   tokens(organization: string): readonly IssuedToken[]
   /** Revocations after `sequence`, in order. */
   revocationsAfter(sequence: number): readonly Revocation[]
+  /** With which servers join the cluster, the newest first. */
+  joinTokens(): readonly JoinToken[]
+  /** Undefined: there is none of that id and secret. Whether it may still be used, `useJoinToken` says. */
+  joinToken(id: string, secret: string): JoinToken | undefined
   audit(query?: AuditQuery): readonly AuditEntry[]
   /** The first entry that was changed or whose predecessor was removed; undefined: the log is whole. */
   auditDamage(): number | undefined
@@ -85,6 +89,17 @@ export interface AccountsReads {
 /** Every one of these leaves an entry in the audit log, whatever comes of it. */
 export interface AccountsWrites {
   createOrganization: Write<{ slug: string; name?: string }, Organization>
+  /** @throws AccountsError accounts.bad_input */
+  createJoinToken: Write<NewJoinToken, JoinToken & { readonly secret: string }>
+  revokeJoinToken: Write<{ id: string }, void>
+  /**
+   * One use of it, unless the server of that key has used it before: then the same again.
+   *
+   * @throws AccountsError accounts.join_refused, accounts.not_found
+   */
+  useJoinToken: Write<{ id: string; host: string; ip: string; nkey: string }, JoinToken>
+  /** Leaves an entry: the cluster has lost this host for good. */
+  removeHost: Write<{ host: string }, void>
   addMember: Write<{ organization: string; email: string; role?: Role }, Member>
   removeMember: Write<{ organization: string; email: string }, void>
   /** Once for each idempotency key of an organisation: the same key and name, or none, give the app again. */
@@ -297,6 +312,35 @@ export interface IdentityKey {
   readonly jwk: Readonly<Record<string, unknown>>
   /** Not so old that another is to sign. */
   readonly isToSign: boolean
+}
+
+export interface NewJoinToken {
+  readonly roles: readonly string[]
+  readonly region: string
+  /** The name that the host must have. @default any that is free */
+  readonly host?: string | undefined
+  /** The address that it must have. @default the one that it comes from */
+  readonly ip?: string | undefined
+  /** It takes the name of a host that is gone. */
+  readonly replaces?: boolean
+  /** @default 1 */
+  readonly usesMax?: number
+  readonly ttlMs: number
+}
+
+export interface JoinToken {
+  readonly id: string
+  readonly roles: readonly ('worker' | 'edge')[]
+  readonly region: string
+  readonly host: string | undefined
+  readonly ip: string | undefined
+  readonly replaces: boolean
+  readonly usesMax: number
+  readonly uses: number
+  readonly createdBy: string
+  readonly createdAtMs: number
+  readonly expiresAtMs: number
+  readonly revokedAtMs: number | undefined
 }
 
 export interface RootKey {

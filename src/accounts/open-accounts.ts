@@ -7,6 +7,7 @@ import { openDatabase } from './database.ts'
 import { hostnameReads, hostnameWrites } from './hostnames.ts'
 import { identityKeyReads, identityKeyWrites } from './identity-keys.ts'
 import { tokenReads, tokenWrites } from './issued-tokens.ts'
+import { joinTokenReads, joinTokenWrites } from './join-tokens.ts'
 import type { KeyRing } from './key-ring.ts'
 import { machineNameClaims } from './machine-names.ts'
 import { organizationReads, organizationWrites } from './organizations.ts'
@@ -43,6 +44,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...releaseReads(store),
     ...rootKeyReads(store),
     ...identityKeyReads(store),
+    ...joinTokenReads(store),
     ...sshReads(store),
     ...tokenReads(store),
     ...revocationReads(store),
@@ -59,6 +61,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...releaseWrites(store),
     ...rootKeyWrites(store),
     ...identityKeyWrites(store),
+    ...joinTokenWrites(store),
     ...sshWrites(store),
     ...tokenWrites(store),
     ...revocationWrites(store),

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { createLog } from '#base'
 import type { PartStatus, PartVerb } from '#host'
+import { hostJoinCommand, hostRemoveCommand, hostTokenCommand } from './host-join.ts'
 import { renderTable } from './table.ts'
 
 const CONFIG_FILE = '/var/lib/godwit/host.toml'
@@ -26,6 +27,9 @@ export function hostCommand(print: Print = (text) => void process.stdout.write(t
     .addCommand(changeCommand('stop', 'stop a part, until it is started again', print))
     .addCommand(changeCommand('start', 'start a part that was stopped', print))
     .addCommand(listCommand(print))
+    .addCommand(hostTokenCommand(print))
+    .addCommand(hostJoinCommand(print))
+    .addCommand(hostRemoveCommand(print))
 }
 
 function foundCommand(print: Print): Command {

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import { BaseError, loadConfig } from '#base'
 import { HOST_API_PORT } from '#flyd'
 import { STATE_FOLDER } from '#net6'
+import { clusterMember } from './join/join-authority.ts'
 
 const closed = { additionalProperties: false }
 
@@ -80,6 +81,21 @@ const flapsSchema = Type.Object(
         port: Type.Integer({ minimum: 1, maximum: 65_535, default: HOST_API_PORT }),
       },
       closed,
+    ),
+    /** Lets servers join the cluster here. Absent, or without the key: it does not. */
+    join: Type.Optional(
+      Type.Object(
+        {
+          /** What all hosts know the cluster by. */
+          ca_file: Type.String(),
+          /** Of the authority that signs for hosts in its place (docs/adr/0010). */
+          joining_cert_file: Type.String(),
+          joining_key_file: Type.String(),
+          app_domain: Type.Optional(Type.String()),
+          members: Type.Array(clusterMember),
+        },
+        closed,
+      ),
     ),
     /** For hosts alone: `mesh:port`, as above. Absent: this instance gives out no secrets. */
     secrets: Type.Optional(Type.Object({ listen: Type.String() }, closed)),

@@ -22,6 +22,7 @@ import { systemLookup } from './hostname-lookup.ts'
 import { accountsIdentity, ISSUES_NOTHING } from './identity-provider.ts'
 import { ImageDepot } from './images/image-depot.ts'
 import { serveImages } from './images/serve-images.ts'
+import { openJoin } from './join/open-join.ts'
 import { keptLogs } from './logs.ts'
 import { machineApiCall } from './machine-api/machine-api-call.ts'
 import { marketPlacement } from './market-placement.ts'
@@ -117,6 +118,8 @@ export async function openFlaps(config: FlapsConfig, { log }: { log: Log }): Pro
     depot = await ImageDepot.open(config.images.folder)
     opened.use(await serveImages(depot, { listen: backhaul.at(config.images.listen), log }))
   }
+  const joinAround = { accounts, database, regions: () => rows.regions(), log }
+  const join = members && openJoin(config, { ...joinAround, membership: members })
   const [listen, admin] = [parseListen(config.listen), parseListen(config.admin)]
   const { networks } = config
   const organizationOf = (networkId: number) => organizationOfNetwork(accounts, networkId)
@@ -126,6 +129,7 @@ export async function openFlaps(config: FlapsConfig, { log }: { log: Log }): Pro
     await runFlaps({
       ...{ services, listen, admin, log, ...tlsOf(config) },
       ...(depot && { depot }),
+      ...(join && { join }),
       ...(network && { network }),
     }),
   )

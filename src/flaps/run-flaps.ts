@@ -4,6 +4,7 @@ import type { Log } from '#base'
 import { allEndpoints } from './endpoints/all.ts'
 import { FlapsMetrics } from './flaps-metrics.ts'
 import type { ImageDepot } from './images/image-depot.ts'
+import type { JoinAuthority } from './join/join-authority.ts'
 import { injectAsMachine, type MachineSource } from './machine-api/machine-source.ts'
 import { type NetworkApiOptions, serveNetworkApi } from './network/network-api.ts'
 import type { Rates } from './rate-limits.ts'
@@ -22,6 +23,8 @@ export interface FlapsOptions {
   readonly rates?: Rates
   /** Absent: it takes no images. */
   readonly depot?: ImageDepot
+  /** Absent: no server joins the cluster here. */
+  readonly join?: JoinAuthority
   /** Where hosts hand on what organisations' networks ask. Absent: nowhere. */
   readonly network?: Omit<NetworkApiOptions, 'log'>
 }
@@ -41,7 +44,7 @@ export interface RunningFlaps extends AsyncDisposable {
 
 /** Serves the API until it is disposed; that lets changes that are under way end. */
 export async function runFlaps(options: FlapsOptions): Promise<RunningFlaps> {
-  const { services, listen, log, rates, tls, depot } = options
+  const { services, listen, log, rates, tls, depot, join } = options
   const metrics = new FlapsMetrics()
   const server = buildServer({
     services,
@@ -50,6 +53,7 @@ export async function runFlaps(options: FlapsOptions): Promise<RunningFlaps> {
     metrics,
     ...(tls === undefined ? {} : { tls }),
     ...(depot === undefined ? {} : { depot }),
+    ...(join === undefined ? {} : { join }),
     ...(rates === undefined ? {} : { rates }),
   })
   await using opened = new AsyncDisposableStack()

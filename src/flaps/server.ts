@@ -8,6 +8,8 @@ import { FlapsMetrics } from './flaps-metrics.ts'
 import { addIdentityRoutes } from './identity-routes.ts'
 import type { ImageDepot } from './images/image-depot.ts'
 import { addImageRoutes } from './images/image-routes.ts'
+import type { JoinAuthority } from './join/join-authority.ts'
+import { addJoinRoutes } from './join/join-routes.ts'
 import { parseJson } from './json-body.ts'
 import { openApiDocument } from './openapi.ts'
 import { RateLimits, type Rates } from './rate-limits.ts'
@@ -32,6 +34,8 @@ export interface ServerOptions {
   readonly tls?: TlsFiles
   /** Absent: it takes no images. */
   readonly depot?: ImageDepot
+  /** Absent: no server joins the cluster here. */
+  readonly join?: JoinAuthority
 }
 
 const BODY_BYTES_MAX = 2 * 1024 * 1024
@@ -85,6 +89,8 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   for (const endpoint of endpoints) addRoute(fastify, endpoint, around)
   serveStreams(fastify, around)
   if (options.depot !== undefined) addImageRoutes(fastify, { depot: options.depot, services })
+  const { join: authority } = options
+  if (authority !== undefined) addJoinRoutes(fastify, { authority, clock: services.clock })
   return fastify
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Log } from '#base'
-import { type LifecycleState, type Policy, SupervisedProcess, stopAll } from '#supervise'
+import { type LifecycleState, type Policy, SupervisedProcess, signalPid, stopAll } from '#supervise'
 import { HostError } from './errors.ts'
 import type { Part } from './part.ts'
 import { inStartOrder } from './part-order.ts'
@@ -138,6 +138,21 @@ export class HostSupervisor {
     this.#log.info({ part: name }, 'is started')
     await process.start(signal)
     await process.ready(signal)
+  }
+
+  /**
+   * Has a part read its configuration anew, once it is ready. One that is stopped reads it when it starts.
+   *
+   * @throws HostError host.part_unknown; SuperviseError; the signal's reason
+   */
+  async reload(name: string, signal: AbortSignal): Promise<void> {
+    const running = this.#find(name)
+    const { reloadSignal } = running.part
+    if (reloadSignal === undefined) return
+    await this.#readyOnce(running, signal)
+    const { pid } = running.process
+    if (pid !== undefined) signalPid(pid, reloadSignal)
+    this.#log.info({ part: name }, 'reads its configuration anew')
   }
 
   /** Stops all parts, the last first. */

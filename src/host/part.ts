@@ -12,6 +12,8 @@ export interface Part {
    * every part survives the others.
    */
   readonly after?: readonly string[]
+  /** Has it read its configuration anew, without a restart, when what stands there has changed. */
+  readonly reloadSignal?: NodeJS.Signals
   /** From SIGTERM to SIGKILL. @default 10 s */
   readonly stopGraceMs?: number
 }

@@ -13,6 +13,7 @@ import { machineMemoryEndpoints } from './machine-memory.ts'
 import { machineMetadataEndpoints } from './machine-metadata.ts'
 import { machineWaitEndpoints } from './machine-wait.ts'
 import { machineEndpoints } from './machines.ts'
+import { metricEndpoints } from './metrics.ts'
 import { organizationEndpoints } from './organizations.ts'
 import { platformEndpoints } from './platform.ts'
 import { releaseEndpoints } from './releases.ts'
@@ -42,6 +43,7 @@ export const allEndpoints: readonly Endpoint[] = [
   ...releaseEndpoints,
   ...logEndpoints,
   ...organizationEndpoints,
+  ...metricEndpoints,
   ...wireguardEndpoints,
   ...platformEndpoints,
   ...sshEndpoints,

@@ -6,7 +6,7 @@ import { GODWIT, type PartOf, placesOf } from './derived-part.ts'
 
 const BACKHAUL_PORT = 4290
 /** Of 127.0.0.1. Port 9091 is taken by nothing else of a host. */
-const METRICS_PORT = 9091
+export const METRICS_PORT = 9091
 /** Connections of clients may go on so long after it is told to end. */
 const DRAIN_S = 20
 
