@@ -15,6 +15,7 @@ import { type PlatformRow, type TableName, text } from '../routing-table/platfor
 import { RoutingTable } from '../routing-table/routing-table.ts'
 import { loadTable, saveTable } from '../routing-table/saved-table.ts'
 import { Autostop } from '../wake/autostop-shell.ts'
+import type { AutostopTimes } from '../wake/autostop-times.ts'
 import { HostWaker, type WakeHost } from '../wake/host-waker.ts'
 import { type ClientFacts, openRemote } from './open-remote.ts'
 import { ProxyRouter } from './router.ts'
@@ -43,6 +44,7 @@ export interface RoutingOptions {
   /** Its WebSockets are to be told that it goes away: before autostop stops it, and when it is suspended. */
   readonly closeUpgrades?: (machine: MachineEntry) => void
   readonly limits?: Partial<RoutingLimits>
+  readonly autostop?: AutostopTimes | undefined
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -93,7 +95,7 @@ export async function openRouting(options: RoutingOptions): Promise<Routing> {
   const known = await loadTable(table, options.tablePath, clock.monotonicMs())
   log.info({ rows: known ?? 0 }, 'the routing table of the last stop')
   const autostop = new Autostop({
-    ...{ table, clock, waker: new HostWaker(options.hostOf, clock) },
+    ...{ table, clock, waker: new HostWaker(options.hostOf, clock), times: options.autostop },
     closeUpgrades: (machine) => options.closeUpgrades?.(machine),
     changed: () => core?.changed(),
   })
