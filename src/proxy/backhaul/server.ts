@@ -54,6 +54,11 @@ export class BackhaulServer {
     for (const { core } of this.#links) core.goAway()
   }
 
+  /** Every edge with a link hears that a machine of this host is about to be stopped. */
+  tellLeaving(machine: string): void {
+    for (const { core } of this.#links) core.leaving(machine)
+  }
+
   async close(): Promise<void> {
     this.#ticker?.[Symbol.dispose]()
     this.connections.close()
@@ -76,6 +81,7 @@ export class BackhaulServer {
         opened: (id, facts) => new WorkerStream(id, facts, link, this.#options, this.connections),
         measured: () => undefined,
         goingAway: () => undefined,
+        leaving: () => undefined,
       },
       closed: (error) => {
         this.#links.delete(link)

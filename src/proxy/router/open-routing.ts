@@ -96,7 +96,10 @@ export async function openRouting(options: RoutingOptions): Promise<Routing> {
   log.info({ rows: known ?? 0 }, 'the routing table of the last stop')
   const autostop = new Autostop({
     ...{ table, clock, waker: new HostWaker(options.hostOf, clock), times: options.autostop },
-    closeUpgrades: (machine) => options.closeUpgrades?.(machine),
+    closeUpgrades: (machine) => {
+      options.closeUpgrades?.(machine)
+      server.tellLeaving(machine.id)
+    },
     changed: () => core?.changed(),
   })
   const limits = { ...ROUTING_LIMITS, ...options.limits }
@@ -137,6 +140,10 @@ function openDialer(options: RoutingOptions, core: RoutingCore): BackhaulDialer 
       core.changed()
     },
     measured: (hostId, rttUs) => core.table.topology.measured(hostId, rttUs),
+    leaving: (hostId, id) => {
+      const machine = core.table.machine(id)
+      if (machine?.host?.id === hostId) options.closeUpgrades?.(machine) // a host speaks for its own
+    },
   })
 }
 
