@@ -249,7 +249,9 @@ class WorkerStream implements StreamHandlers {
     this.#early = []
     this.#lateTimer?.[Symbol.dispose]()
     this.#giveUp?.()
-    if (isAbort) this.#socket?.destroy()
+    // A reset, as on the client's side: an end in order would look like a client that still listens.
+    if (isAbort && this.#isAccepted) this.#socket?.resetAndDestroy()
+    else if (isAbort) this.#socket?.destroy()
     if (this.#service !== undefined) this.#options.gate.release(this.#service)
   }
 }

@@ -185,6 +185,28 @@ test('a machine that its host stops of its own accord: WebSockets at other edges
   assert.deepEqual(said, ['8882000000000003e9', 'end', 'suspend'])
 })
 
+test('a client that goes away frees its machine on another host, and the limit there', async () => {
+  let [asked, freed] = [0, 0]
+  await using machine = await startMachine((socket) => {
+    socket.once('data', () => {
+      asked += 1
+    })
+    socket.once('close', () => {
+      freed += 1
+    })
+  })
+  await using hosts = await startTwoHosts({ machine: machine.port })
+  const client = connect({ port: hosts.port, host: '127.0.0.1' })
+  client.on('error', () => undefined)
+  client.write(get())
+  await until('the request', () => asked === 1)
+  client.resetAndDestroy()
+  await until('the end of it', () => freed === 1)
+  const [service] = hosts.worker.table.machine('m1')?.services ?? []
+  await until('no load', () => service?.load === 0)
+  assert.equal(hosts.serving.counters.requestsActive, 0)
+})
+
 test('raw TCP: the machine gets the PROXY header with the client, then the bytes', async () => {
   await using machine = await startMachine((socket) => {
     let text = ''
