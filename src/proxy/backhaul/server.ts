@@ -54,6 +54,11 @@ export class BackhaulServer {
     for (const { core } of this.#links) core.goAway()
   }
 
+  /** Every edge with a link hears that a machine of this host is about to be stopped. */
+  tellLeaving(machine: string): void {
+    for (const { core } of this.#links) core.leaving(machine)
+  }
+
   async close(): Promise<void> {
     this.#ticker?.[Symbol.dispose]()
     this.connections.close()
@@ -76,6 +81,7 @@ export class BackhaulServer {
         opened: (id, facts) => new WorkerStream(id, facts, link, this.#options, this.connections),
         measured: () => undefined,
         goingAway: () => undefined,
+        leaving: () => undefined,
       },
       closed: (error) => {
         this.#links.delete(link)
@@ -243,7 +249,9 @@ class WorkerStream implements StreamHandlers {
     this.#early = []
     this.#lateTimer?.[Symbol.dispose]()
     this.#giveUp?.()
-    if (isAbort) this.#socket?.destroy()
+    // A reset, as on the client's side: an end in order would look like a client that still listens.
+    if (isAbort && this.#isAccepted) this.#socket?.resetAndDestroy()
+    else if (isAbort) this.#socket?.destroy()
     if (this.#service !== undefined) this.#options.gate.release(this.#service)
   }
 }

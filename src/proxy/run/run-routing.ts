@@ -97,6 +97,11 @@ async function openProxy(
     hostOf: (hostId) => hosts?.host(hostId),
     adminPath: config.admin_socket,
     closeUpgrades: ({ id }) => void serving?.goAway(id),
+    autostop: {
+      periodMs: more.autostop.period_s * 1_000,
+      upMs: more.autostop.up_s * 1_000,
+      settleMs: more.autostop.settle_s * 1_000,
+    },
     onRow: (table) => {
       listeners?.rowChanged(table)
       datagrams?.rowChanged(table)
