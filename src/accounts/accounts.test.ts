@@ -72,6 +72,7 @@ const reads: ReadonlySet<keyof AccountsReads> = new Set<keyof AccountsReads>([
   'hostnames',
   'customCertificateKey',
   'releases',
+  'appOfRelease',
   'rootKeys',
   'rootKeySecret',
   'sshAuthority',

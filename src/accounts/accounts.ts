@@ -59,6 +59,8 @@ export interface AccountsReads {
   customCertificateKey(hostname: string): string | undefined
   /** Newest first. @param limit of them. @default 25, at most 1,000 */
   releases(app: string, limit?: number): readonly Release[]
+  /** Whose release it is. */
+  appOfRelease(id: string): App | undefined
   rootKeys(organization: string): readonly RootKey[]
   /** Opened: the bytes that verify tokens made with this key; undefined: unknown or retired. */
   rootKeySecret(kid: Uint8Array): Uint8Array | undefined

@@ -19,6 +19,7 @@ export const flapsPart: PartOf = (config) => {
   const at = placesOf(config)
   const { address } = selfOf(config)
   const { oidc_issuer: issuer } = config.gateway
+  const { app_domain: appDomain } = config.edge
   const flaps = {
     region: config.region.code,
     listen: config.gateway.listen ?? `${address}:${API_PORT}`,
@@ -35,6 +36,7 @@ export const flapsPart: PartOf = (config) => {
     networks: { address: MESH },
     hosts: { key_file: at.secret('cluster.key') },
     addresses: config.gateway.addresses,
+    ...(appDomain === undefined ? {} : { app_domain: appDomain }),
     ...(issuer === undefined ? {} : { oidc: { issuer } }),
     images: { folder: at.state('images'), listen: `${MESH}:${IMAGES_PORT}` },
     logs: { bytes_max: Math.floor(logBytesMaxOf(config) * LOG_SHARE) },
