@@ -1,4 +1,5 @@
 import type { AppName, OrgSlug } from '#base'
+import type { Login, Logins } from './logins.ts'
 import type { SecretKeyType } from './secret-keys/key-type.ts'
 import type { KeyUse } from './secret-keys/use-key.ts'
 import type { TokenProfile } from './token-profile.ts'
@@ -10,7 +11,12 @@ import type { TokenProfile } from './token-profile.ts'
  *
  * Calls are synchronous, as SQLite is. A write is one transaction with its line in the audit log.
  */
-export interface Accounts extends AccountsReads, AccountsWrites, MachineNameClaims, Disposable {}
+export interface Accounts
+  extends AccountsReads,
+    AccountsWrites,
+    MachineNameClaims,
+    Logins,
+    Disposable {}
 
 /**
  * Names of machines that are being created. A claim is no fact of its own, only the word of whoever creates
@@ -77,6 +83,10 @@ export interface AccountsReads {
   /** Raw Ed25519 key of who signs certificates for ssh; undefined: none was ever asked for. */
   sshAuthority(organization: string): Uint8Array | undefined
   tokens(organization: string): readonly IssuedToken[]
+  /** Who got it by logging in: their e-mail address. */
+  userOfToken(uuid: string): string | undefined
+  /** Those that wait. */
+  logins(): readonly Login[]
   /** Revocations after `sequence`, in order. */
   revocationsAfter(sequence: number): readonly Revocation[]
   audit(query?: AuditQuery): readonly AuditEntry[]
@@ -88,6 +98,7 @@ export interface AccountsReads {
 export interface AccountsWrites {
   createOrganization: Write<{ slug: string; name?: string }, Organization>
   addMember: Write<{ organization: string; email: string; role?: Role }, Member>
+  /** The tokens that they got there by logging in are revoked. */
   removeMember: Write<{ organization: string; email: string }, void>
   /** Once for each idempotency key of an organisation: the same key and name, or none, give the app again. */
   createApp: Write<NewApp, App>
@@ -138,6 +149,8 @@ export interface AccountsWrites {
   /** Seals everything anew with the newest sealing key. @returns how many values. */
   reseal: Write<Record<never, never>, number>
   createToken: Write<NewToken, CreatedToken>
+  /** Whoever began it may have tokens of that person's organisations. @throws AccountsError accounts.not_found */
+  confirmLogin: Write<{ code: string; email: string }, void>
   /** With all that was attenuated from it. Twice is once. */
   revokeToken: Write<{ uuid: string }, Revocation>
 }
@@ -333,6 +346,8 @@ export interface NewToken {
   readonly commands?: readonly (readonly string[])[]
   /** @default never */
   readonly expiresInS?: number
+  /** E-mail address of the member whose login it is. */
+  readonly user?: string
 }
 
 export interface IssuedToken {

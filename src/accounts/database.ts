@@ -116,6 +116,14 @@ CREATE TABLE custom_certificates (
   not_before_ms INTEGER NOT NULL, not_after_ms INTEGER NOT NULL,
   created_at_ms INTEGER NOT NULL) STRICT;
 `,
+  `
+ALTER TABLE tokens ADD COLUMN user INTEGER REFERENCES users; -- who got it by logging in
+CREATE TABLE logins (
+  secret_hash TEXT PRIMARY KEY, code TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
+  user INTEGER REFERENCES users, -- null until it is confirmed
+  until_ms INTEGER NOT NULL) STRICT;
+CREATE INDEX logins_end ON logins (until_ms);
+`,
 ]
 
 /** The database at the newest version. @throws AccountsError accounts.schema_newer */

@@ -8,6 +8,7 @@ import { hostnameReads, hostnameWrites } from './hostnames.ts'
 import { identityKeyReads, identityKeyWrites } from './identity-keys.ts'
 import { tokenReads, tokenWrites } from './issued-tokens.ts'
 import type { KeyRing } from './key-ring.ts'
+import { loginReads, loginSessions, loginWrites } from './logins.ts'
 import { machineNameClaims } from './machine-names.ts'
 import { organizationReads, organizationWrites } from './organizations.ts'
 import { releaseReads, releaseWrites } from './releases.ts'
@@ -45,6 +46,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...identityKeyReads(store),
     ...sshReads(store),
     ...tokenReads(store),
+    ...loginReads(store),
     ...revocationReads(store),
     audit: (query = {}) => log.query(query),
     auditDamage: () => log.damage(),
@@ -61,12 +63,15 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...identityKeyWrites(store),
     ...sshWrites(store),
     ...tokenWrites(store),
+    ...loginWrites(store),
     ...revocationWrites(store),
   }
+  const changes = audited(writes, database, log)
   return {
     ...reads,
-    ...audited(writes, database, log),
+    ...changes,
     ...machineNameClaims(store),
+    ...loginSessions(store, changes.createToken),
     [Symbol.dispose]: () => database.close(),
   }
 }
