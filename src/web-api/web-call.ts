@@ -16,7 +16,7 @@ import {
   refuse,
   type Services,
 } from '#flaps'
-import { Action, type ActionMask, type VerifiedToken } from '#macaroon'
+import { Action, type ActionMask, tokenUuid, type VerifiedToken } from '#macaroon'
 import type { WebApiOptions } from './web-api.ts'
 
 /** To mint a token is to do all that it may; so it is to take one back. */
@@ -94,6 +94,11 @@ export class WebCall {
   /** @throws FlapsError flaps.unauthenticated, flaps.forbidden */
   get token(): VerifiedToken {
     return this.caller.requireLive(this.nowMs)
+  }
+
+  /** E-mail address of the person who got the token by logging in. */
+  get user(): string | undefined {
+    return this.options.accounts.userOfToken(tokenUuid(this.token.macaroon.nonce))
   }
 
   byOf(token: VerifiedToken): Author {

@@ -1,4 +1,5 @@
-import { PERSONAL_SLUG } from '#flaps'
+import { errorCode, slugify } from '#base'
+import { PERSONAL_SLUG, refuse, requireMayMint } from '#flaps'
 import { nodes, type Subject } from '../graphql/subject.ts'
 import {
   EVERYTHING,
@@ -16,6 +17,13 @@ export const organizations: Subject = {
       organizations(admin: Boolean): OrganizationConnection!
       organization(slug: String, id: ID): Organization
     }
+    extend type Mutation {
+      createOrganization(input: CreateOrganizationInput!): CreateOrganizationPayload!
+    }
+    input CreateOrganizationInput {
+      clientMutationId: String name: String! appsV2DefaultOn: String
+    }
+    type CreateOrganizationPayload { organization: Organization! token: String }
     type OrganizationConnection { nodes: [Organization!]! }
     enum OrganizationType { PERSONAL SHARED }
     enum BillingStatus {
@@ -44,6 +52,7 @@ export const organizations: Subject = {
         call: WebCall,
       ) => call.organization(slug ?? id ?? ''),
     },
+    Mutation: { createOrganization: create },
     Organization: {
       id: ({ organization }: OrganizationView) => organizationId(organization),
       internalNumericId: ({ organization }: OrganizationView) => organization.numericId,
@@ -78,3 +87,43 @@ export const organizations: Subject = {
 }
 
 const memberOf = (email: string) => ({ email, enablePaidHobby: false, agreedToProviderTos: false })
+
+/**
+ * By people who have logged in and are an organisation's admin somewhere, which makes them the new one's. Their tokens
+ * are not of it: the next login's are.
+ */
+async function create(
+  _none: unknown,
+  { input: { name } }: { input: { readonly name: string } },
+  call: WebCall,
+) {
+  const { accounts } = call.options
+  const { token, user } = call
+  const own = (await call.organizations()).map(({ organization }) => organization)
+  const isAdmin = ({ slug }: { slug: string }) =>
+    accounts.members(slug).some(({ email, role }) => email === user && role === 'admin')
+  const home = own.find(
+    (organization) => call.allows(MAY_ALL, { organization }) && isAdmin(organization),
+  )
+  if (user === undefined || home === undefined) {
+    throw refuse(
+      'flaps.forbidden',
+      'organisations are made by admins who have logged in, and by the operator: godwit orgs create',
+    )
+  }
+  requireMayMint(call.require(MAY_ALL, { organization: home }))
+  call.spendRate('createOrganization')
+  const slug = slugify(name)
+  if (slug === '') throw refuse('flaps.argument_bad', 'invalid_argument: a name without letters')
+  const { who, requestId } = call.byOf(token)
+  const by = { who, requestId }
+  try {
+    const { id } = accounts.createOrganization(by, { slug, name })
+    accounts.addMember(by, { organization: slug, email: user, role: 'admin' })
+    const made = await call.services.directory.organizationOfToken(id, call.signal)
+    return { organization: { organization: made, slug }, token: null }
+  } catch (error) {
+    if (errorCode(error) !== 'accounts.taken') throw error
+    throw refuse('flaps.unprocessable', `Validation failed: ${slug} is taken`, error)
+  }
+}

@@ -2,7 +2,7 @@ import { ownerOf } from '#flaps'
 import type { Subject } from '../graphql/subject.ts'
 import type { WebCall } from '../web-call.ts'
 
-/** Who asks: a token, for tokens here are an organisation's and not a person's. */
+/** Who asks: a person who has logged in, else the token, for others are an organisation's. */
 export const viewer: Subject = {
   sdl: `
     extend type Query { viewer: Principal! }
@@ -18,9 +18,11 @@ export const viewer: Subject = {
   `,
   resolvers: {
     Query: {
-      viewer: (_none: unknown, _args: unknown, call: WebCall) => ({
-        ...{ __typename: 'Macaroon', email: ownerOf(call.token) },
-      }),
+      viewer(_none: unknown, _args: unknown, call: WebCall) {
+        const email = call.user
+        if (email !== undefined) return { __typename: 'User', ...userJson(email) }
+        return { __typename: 'Macaroon', email: ownerOf(call.token) }
+      },
     },
     Mutation: {
       /** The client forgets its token; others may go on with theirs. */
