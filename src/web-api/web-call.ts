@@ -6,6 +6,7 @@ import {
   allEndpoints,
   type Caller,
   type CallSurroundings,
+  type FlapsError,
   findOrganization,
   type Organization,
   organizationOf,
@@ -41,8 +42,10 @@ export interface Target {
   readonly volume?: string
 }
 
-/** What one request may resolve: fields, and pieces of free JSON. */
-const UNITS_MAX = 50_000
+/** What one request may resolve: fields, pieces of free JSON, and lookups. */
+const UNITS_MAX = 20_000
+/** A query of a database takes as long as some fields, and nothing else runs meanwhile. */
+const LOOKUP_UNITS = 10
 
 export interface WebCallInit {
   readonly around: CallSurroundings
@@ -50,6 +53,8 @@ export interface WebCallInit {
   readonly caller: Caller
   readonly requestId: string
   readonly signal: AbortSignal
+  /** Ends the whole request. */
+  readonly giveUp?: (reason: Error) => void
 }
 
 /**
@@ -59,10 +64,11 @@ export interface WebCallInit {
 export class WebCall {
   readonly #init: WebCallInit
   readonly #readable = new Set<string>()
-  readonly #memo = new Map<string, Promise<unknown>>()
+  readonly #memo = new Map<string, unknown>()
   /** For the audit log: whom and what it was about. */
   readonly progress: Progress
   #units = 0
+  #tooMuch: FlapsError | undefined
 
   constructor(init: WebCallInit) {
     this.#init = init
@@ -121,14 +127,20 @@ export class WebCall {
   /** Counts against what one request may make. @throws FlapsError flaps.unprocessable */
   spend(units: number): void {
     this.#units += units
-    if (this.#units > UNITS_MAX) {
-      throw refuse('flaps.unprocessable', 'this asks for more than one answer may hold')
-    }
+    if (this.#units <= UNITS_MAX) return
+    this.#tooMuch ??= refuse('flaps.unprocessable', 'this asks for more than one answer may hold')
+    this.#init.giveUp?.(this.#tooMuch) // thousands of its fields would fail one by one
+    throw this.#tooMuch
   }
 
-  /** Counts a call against its rate. @throws FlapsError flaps.rate_limited */
-  spendRate(call: string): void {
-    this.#init.around.limits.spend('action', call, this.progress.owner ?? '')
+  /** It was answered: it has asked for too much, or took too long. */
+  get isOver(): boolean {
+    return this.#tooMuch !== undefined || this.signal.aborted
+  }
+
+  /** Counts a call against its rate, of each caller or target. @throws FlapsError flaps.rate_limited */
+  spendRate(call: string, target: string = this.progress.owner ?? ''): void {
+    this.#init.around.limits.spend('action', call, target)
   }
 
   /** The answer of a call of the Machines API, asked and limited as there. */
@@ -159,10 +171,10 @@ export class WebCall {
     })
   }
 
-  /** Looks up once for the whole request. */
-  once<T>(key: string, look: () => Promise<T>): Promise<T> {
-    const known = this.#memo.get(key) as Promise<T> | undefined
-    if (known !== undefined) return known
+  /** Looks up once for the whole request; what is not remembered counts like many fields. */
+  once<T>(key: string, look: () => T): T {
+    if (this.#memo.has(key)) return this.#memo.get(key) as T
+    this.spend(LOOKUP_UNITS)
     const found = look()
     this.#memo.set(key, found)
     return found
@@ -227,10 +239,16 @@ export class WebCall {
 
   /** Apps of an organisation that the caller may read, by name. */
   async appsOf(organization: Organization, role?: string): Promise<readonly App[]> {
-    const apps = await this.#allAppsOf(organization)
-    const asked = role === undefined ? apps : apps.filter((app) => app.role === role)
-    if (this.allows(READ_ORG, { organization })) return asked
-    return asked.filter((app) => this.allows(READ_APP, { organization, app }))
+    const seen = await this.once(`own apps ${organization.id}`, async () => {
+      const apps = await this.#allAppsOf(organization)
+      if (this.allows(READ_ORG, { organization })) return apps
+      return apps.filter((app) => this.allows(READ_APP, { organization, app }))
+    })
+    return role === undefined ? seen : seen.filter((app) => app.role === role)
+  }
+
+  forget(): void {
+    this.#memo.clear()
   }
 
   /** An app of the caller's organisations by its id in rows, whether the caller may see it or not. */

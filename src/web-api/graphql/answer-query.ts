@@ -9,7 +9,7 @@ import {
   validate,
 } from 'graphql'
 import { type Log, startDeadline, unlessAborted } from '#base'
-import type { WebCall } from '../web-call.ts'
+import type { WebCall, WebCallInit } from '../web-call.ts'
 import { type ErrorJson, errorJson, graphqlErrorJson } from './graphql-error.ts'
 import { boundedSelections, DOCUMENT_TOKENS_MAX } from './limits.ts'
 
@@ -38,7 +38,7 @@ const rules = [...specifiedRules, NoSchemaIntrospectionCustomRule]
 export async function answerQuery(
   schema: GraphQLSchema,
   { query, variables, operationName }: Query,
-  newCall: (signal: AbortSignal) => WebCall,
+  newCall: (ends: Pick<WebCallInit, 'signal' | 'giveUp'>) => WebCall,
   around: { readonly signal: AbortSignal; readonly log: Log },
 ): Promise<QueryAnswer> {
   const { log } = around
@@ -53,18 +53,20 @@ export async function answerQuery(
   const invalid = validate(schema, document, rules, { maxErrors: ERRORS_MAX })
   if (invalid.length > 0) return refused(invalid, log)
   using deadline = startDeadline('the query', QUERY_MS_MAX, { signal: around.signal })
+  const ending = new AbortController()
+  const signal = AbortSignal.any([deadline.signal, ending.signal])
   try {
-    const call = newCall(deadline.signal)
+    const call = newCall({ signal, giveUp: (reason) => ending.abort(reason) })
+    // It knows nothing of the signal: it would make an error of every field that is under way.
     const running = execute({
       ...{ schema, document, contextValue: call, operationName, variableValues: variables },
-      abortSignal: deadline.signal,
     })
-    const { data, errors } = await unlessAborted(Promise.resolve(running), deadline.signal)
+    const { data, errors } = await unlessAborted(Promise.resolve(running), signal)
     if (errors === undefined) return { data }
     const shown = errors.slice(0, ERRORS_MAX).map((error) => graphqlErrorJson(error, log))
     return data === undefined ? { errors: shown } : { data, errors: shown }
   } catch (error) {
-    const reason: unknown = deadline.signal.aborted ? deadline.signal.reason : error
+    const reason: unknown = signal.aborted ? signal.reason : error
     return { errors: [errorJson(reason, log)] }
   }
 }

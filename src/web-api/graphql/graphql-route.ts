@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { type Around, type Caller, callerOf, ownerOf, refuse, requestSignal } from '#flaps'
 import type { WebApiOptions } from '../web-api.ts'
-import { WebCall } from '../web-call.ts'
+import { WebCall, type WebCallInit } from '../web-call.ts'
 import { answerQuery, type Query, type QueryAnswer } from './answer-query.ts'
 import { errorJson } from './graphql-error.ts'
 import { makeSchema } from './schema.ts'
@@ -50,8 +50,8 @@ export function addGraphqlRoute(
       limits.spend('query', OPERATION, ownerOf(token))
       using held = requestSignal(reply.raw, { clock: services.clock, draining: undefined })
       const log = around.log.child({ requestId: request.id, operation: OPERATION })
-      const newCall = (signal: AbortSignal) =>
-        new WebCall({ around, options, caller, requestId: request.id, signal })
+      const newCall = (ends: Pick<WebCallInit, 'signal' | 'giveUp'>) =>
+        new WebCall({ around, options, caller, requestId: request.id, ...ends })
       const query = queryOf(request.body)
       return reply.send(await answerQuery(schema, query, newCall, { signal: held.signal, log }))
     },

@@ -28,7 +28,7 @@ function scalar(schema: GraphQLSchema, name: string, print: (value: unknown) => 
     node.kind === Kind.INT ? node.value : valueFromASTUntyped(node)
 }
 
-const JSON_BYTES_OF_UNIT = 100
+const JSON_BYTES_OF_UNIT = 250
 
 /** Free JSON of an answer, counted by its size. */
 export function freeJson<T>(value: T, call: WebCall): T {

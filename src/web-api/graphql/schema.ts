@@ -51,6 +51,8 @@ function put(
 const counted =
   (resolve: GraphQLFieldResolver<unknown, WebCall>): GraphQLFieldResolver<unknown, WebCall> =>
   (source, args, call, info) => {
+    // Nobody waits any more; thousands of errors would take seconds to make.
+    if (call.isOver) return new Promise(() => undefined)
     call.spend(1)
     return resolve(source, args, call, info)
   }
@@ -87,6 +89,7 @@ const recorded =
       status = answerOfError(error)?.status ?? status
       throw error
     } finally {
+      call.forget() // what was looked up before may be different now
       call.record(`GraphQL_${name}`, status)
     }
   }

@@ -52,7 +52,8 @@ export const addresses: Subject = {
           body,
         })
         const app = await call.changedApp(appId)
-        const made = (await addressesOf(app, call)).find((one) => one.ip === ip)
+        const { addresses: all } = call.services.directory
+        const made = (await all.list(app, call.signal)).find((one) => one.ip === ip)
         const ipAddress = made !== undefined && isListed(made.kind) ? addressJson(made) : null
         return { app, ipAddress }
       },
@@ -84,7 +85,7 @@ interface ReleaseInput {
 }
 
 export const addressesOf = (app: App, call: WebCall): Promise<readonly Address[]> =>
-  call.services.directory.addresses.list(app, call.signal)
+  call.once(`addresses ${app.id}`, () => call.services.directory.addresses.list(app, call.signal))
 
 const isListed = (kind: Address['kind']) =>
   kind !== 'shared_v4' && (KINDS as readonly string[]).includes(kind)

@@ -129,8 +129,8 @@ function viewOf({ organization }: Pick<App, 'organization'>): OrganizationView {
 }
 
 /** Machines of an app that were not destroyed, oldest first. */
-export const machinesOf = ({ id }: App, { services }: WebCall): readonly MachineRow[] =>
-  services.rows.machines({ appId: id })
+export const machinesOf = ({ id }: App, call: WebCall): readonly MachineRow[] =>
+  call.once(`machines ${id}`, () => call.services.rows.machines({ appId: id }))
 
 const hostnameOf = (name: string, { options: { appDomain } }: WebCall) =>
   appDomain === undefined || appDomain === '' ? null : `${name}.${appDomain}`

@@ -22,7 +22,10 @@ export const images: Subject = {
     App: {
       /** Null: nobody has it, or nobody shows it without credentials. */
       async image({ name }: App, { ref }: { ref: string }, call: WebCall) {
-        const found = await call.options.images.find(name, ref, call.signal)
+        const found = await call.once(`image ${name} ${ref}`, () => {
+          call.spendRate('App_image', name) // it makes us ask somebody else
+          return call.options.images.find(name, ref, call.signal)
+        })
         if (found === undefined) return null
         const { digest, bytes } = found
         return { ...found, id: digest, compressedSizeFull: bytes, manifest: { annotations: {} } }

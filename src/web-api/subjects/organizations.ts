@@ -65,14 +65,19 @@ export const organizations: Subject = {
       billable: () => true,
       billingStatus: () => 'CURRENT',
       viewerRole: ({ organization }: OrganizationView, _args: unknown, call: WebCall) =>
-        call.allows(MAY_ALL, { organization }) ? 'admin' : 'member',
+        call.once(`role ${organization.id}`, () =>
+          call.allows(MAY_ALL, { organization }) ? 'admin' : 'member',
+        ),
       provisionsBetaExtensions: () => false,
       remoteBuilderImage: () => '',
       allowedReplaySourceOrgSlugs: () => [],
       allowAllCrossNetworkReplays: () => false,
       members: ({ organization }: OrganizationView, _args: unknown, call: WebCall) => {
         call.require(READ_ORG, { organization })
-        const members = call.options.accounts.members(organization.slug).map((member) => ({
+        const all = call.once(`members ${organization.id}`, () =>
+          call.options.accounts.members(organization.slug),
+        )
+        const members = all.map((member) => ({
           ...{ cursor: String(member.userId), role: member.role.toUpperCase(), joinedAt: null },
           node: { id: `user_${member.userId}`, name: member.email, ...memberOf(member.email) },
         }))

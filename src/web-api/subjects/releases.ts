@@ -86,7 +86,9 @@ interface UpdateReleaseInput {
 
 /** Newest first. Who may read the app may read them. */
 export const releasesOf = (app: App, limit: number, call: WebCall): Promise<readonly Release[]> =>
-  call.services.directory.releases.list(app, { limit, signal: call.signal })
+  call.once(`releases ${app.id} ${limit}`, () =>
+    call.services.directory.releases.list(app, { limit, signal: call.signal }),
+  )
 
 /** Why a deployment ended, as the client that made it says. */
 export function failureOf(metadata: unknown): string {
@@ -105,7 +107,9 @@ export async function appOfRelease(id: string, call: WebCall): Promise<App> {
 }
 
 async function oneOf(app: App, id: string, call: WebCall): Promise<Release> {
-  const found = (await releasesOf(app, LIMIT_MAX, call)).find((one) => one.id === id)
+  const { releases: all } = call.services.directory
+  const newest = await all.list(app, { limit: LIMIT_MAX, signal: call.signal })
+  const found = newest.find((one) => one.id === id)
   if (found !== undefined) return found
   throw refuse('flaps.not_found', 'not_found: release not found')
 }

@@ -1,5 +1,5 @@
 import type { IssuedToken, TokenProfile } from '#accounts'
-import { type App, durationMs, lifetimeS, refuse, requireMayMint } from '#flaps'
+import { type App, durationMs, lifetimeS, type Organization, refuse, requireMayMint } from '#flaps'
 import type { VerifiedToken } from '#macaroon'
 import { nodes, type Subject } from '../graphql/subject.ts'
 import { EVERYTHING, type OrganizationView, READ_ORG, type WebCall } from '../web-call.ts'
@@ -33,14 +33,14 @@ export const tokens: Subject = {
   resolvers: {
     App: {
       limitedAccessTokens: (app: App, _args: unknown, call: WebCall) => {
-        const all = call.options.accounts.tokens(app.organization.slug)
+        const all = tokensOf(app.organization, call)
         return nodes(all.filter((one) => one.app === app.name && isShown(one)).map(tokenJson))
       },
     },
     Organization: {
       limitedAccessTokens: ({ organization }: OrganizationView, _args: unknown, call: WebCall) => {
         call.require(READ_ORG, { organization })
-        const all = call.options.accounts.tokens(organization.slug)
+        const all = tokensOf(organization, call)
         return nodes(all.filter(isShown).map(tokenJson))
       },
     },
@@ -55,6 +55,9 @@ interface CreateInput {
   readonly profileParams?: unknown
   readonly expiry?: string | null
 }
+
+const tokensOf = ({ id, slug }: Organization, call: WebCall): readonly IssuedToken[] =>
+  call.once(`tokens ${id}`, () => call.options.accounts.tokens(slug))
 
 /** Only who may do all that it may, and is narrowed by nothing that it would not have. */
 async function create(_none: unknown, { input }: { input: CreateInput }, call: WebCall) {
