@@ -126,6 +126,14 @@ CREATE TABLE join_uses (
   token TEXT NOT NULL REFERENCES join_tokens, host TEXT NOT NULL, ip TEXT NOT NULL,
   nkey TEXT NOT NULL, used_at_ms INTEGER NOT NULL, PRIMARY KEY (token, host)) STRICT;
 `,
+  `
+ALTER TABLE tokens ADD COLUMN user INTEGER REFERENCES users; -- who got it by logging in
+CREATE TABLE logins (
+  secret_hash TEXT PRIMARY KEY, code TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
+  user INTEGER REFERENCES users, -- null until it is confirmed
+  until_ms INTEGER NOT NULL) STRICT;
+CREATE INDEX logins_end ON logins (until_ms);
+`,
 ]
 
 /** The database at the newest version. @throws AccountsError accounts.schema_newer */

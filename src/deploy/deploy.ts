@@ -12,12 +12,7 @@ import { type DeployContext, type DeployWaits, defaultWaits } from './deploy-con
 import type { Tell } from './deploy-event.ts'
 import { type DeployPlan, type MachineUpdate, type PlanChoice, planDeploy } from './deploy-plan.ts'
 import { DeployError } from './errors.ts'
-<<<<<<< HEAD
-import { assignFirstIps, type PublicIps } from './first-ips.ts'
-=======
 import { assignFirstIps, type PublicIps, tellOfUdp } from './first-ips.ts'
-import { inParallel } from './in-parallel.ts'
->>>>>>> proxyscenes
 import { createNew, makeVolumes } from './make-machines.ts'
 import type { Platform } from './platform.ts'
 import type { Release } from './release.ts'
