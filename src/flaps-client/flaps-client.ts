@@ -443,6 +443,12 @@ export interface NewVolume {
   readonly size_gb: number
   readonly snapshot_retention?: number
   readonly auto_backup_enabled?: boolean
+  /** Filled from it. */
+  readonly snapshot_id?: string
+  /** Filled from this volume as it is now. */
+  readonly source_volume_id?: string
+  /** The size of the machine that will have it: then its host has room for that, too. */
+  readonly compute?: Readonly<Record<string, unknown>>
 }
 
 function parseUrl(text: string): URL {

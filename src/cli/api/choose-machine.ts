@@ -28,7 +28,7 @@ export async function chooseMachine(
   const running = all.filter(({ state }) => state === 'started').sort(byPlace)
   const fit = running.filter((one) => region === undefined || one.region === region)
   const [first] = fit
-  if (first !== undefined) return select ? await ask(fit) : first
+  if (first !== undefined) return select ? await askWhich(fit) : first
   const regions = [...new Set(running.map((one) => one.region))]
   throw new ApiInputError('cli.failed', {
     what:
@@ -46,10 +46,14 @@ export async function chooseMachine(
 const byPlace = (a: Machine, b: Machine) =>
   `${a.region} ${a.name}` < `${b.region} ${b.name}` ? -1 : 1
 
-async function ask(machines: readonly Machine[]): Promise<Machine> {
+/** Shows machines and asks for one. Without a terminal they are named in the error. @throws ApiInputError cli.failed */
+export async function askWhich(machines: readonly Machine[]): Promise<Machine> {
   if (!process.stdin.isTTY) {
-    const fix = 'give --machine or --region'
-    throw new ApiInputError('cli.failed', { what: 'nobody is there to ask which machine', fix })
+    throw new ApiInputError('cli.failed', {
+      what: 'which machine? nobody is there to ask',
+      values: { machines: machines.map(({ id, region }) => `${id} (${region})`).join(', ') },
+      fix: 'give the id of one, or its --region where the command takes that',
+    })
   }
   process.stderr.write(machineTable(machines))
   const asking = createInterface({ input: process.stdin, output: process.stderr })
@@ -57,7 +61,11 @@ async function ask(machines: readonly Machine[]): Promise<Machine> {
     const answer = (await asking.question('Which? (number in this list, or id) ')).trim()
     const found = machines.find(({ id }) => id === answer) ?? machines[Number(answer) - 1]
     if (found !== undefined) return found
-    throw new ApiInputError('cli.failed', { what: `not one of these machines: ${answer}` })
+    throw new ApiInputError('cli.failed', {
+      what: 'not one of these machines',
+      values: { answer },
+      fix: 'answer with the number of a line, or with an id',
+    })
   } finally {
     asking.close()
   }

@@ -8,9 +8,10 @@ import {
   printOut,
   withConnection,
 } from './connection.ts'
-import { DEPLOY_DEFAULTS, deployApp, isImagePath } from './deploy.ts'
+import { DEPLOY_DEFAULTS, deployApp } from './deploy.ts'
+import { isImagePath } from './image-argument.ts'
 import { ApiInputError } from './input-error.ts'
-import { wholeNumber } from './machine.ts'
+import { wholeNumber } from './whole-number.ts'
 
 interface LaunchOptions extends ConnectionOptions {
   readonly image: string

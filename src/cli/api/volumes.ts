@@ -3,8 +3,8 @@ import type { Volume } from '#flaps-client'
 import { renderTable } from '../table.ts'
 import { type AppCommandOptions, appCommand, withApp } from './app-command.ts'
 import { type Print, printOut } from './connection.ts'
-import { wholeNumber } from './machine.ts'
 import { ago } from './machine-table.ts'
+import { wholeNumber } from './whole-number.ts'
 
 /** `godwit volumes`: disks that outlive machines. */
 export function volumesCommand(print: Print = printOut): Command {
