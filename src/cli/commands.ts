@@ -161,6 +161,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./host.ts')).hostCommand(),
   },
   {
+    names: ['region'],
+    about: 'the regions of the cluster, for operators',
+    load: async () => (await import('./host-list.ts')).regionCommand(),
+  },
+  {
     names: ['install'],
     about: 'have systemd run all daemons of this host',
     load: async () => (await import('./install.ts')).installCommand(),

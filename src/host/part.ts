@@ -12,6 +12,8 @@ export interface Part {
    * every part survives the others.
    */
   readonly after?: readonly string[]
+  /** On this signal it starts its successor, which takes over its sockets. Absent: it is stopped and started. */
+  readonly handsOverOn?: NodeJS.Signals
   /** From SIGTERM to SIGKILL. @default 10 s */
   readonly stopGraceMs?: number
 }

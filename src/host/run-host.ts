@@ -1,11 +1,11 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Log } from '#base'
 import { type HostConfig, hostSocketOf } from './host-config.ts'
 import { serveHostSocket } from './host-socket.ts'
 import { HostSupervisor } from './host-supervisor.ts'
 import { partsOf } from './parts/all-parts.ts'
-import type { DerivedPart } from './parts/derived-part.ts'
+import { preparePart } from './prepare-part.ts'
 
 /** A server that is very busy is slow, not ill: to end its parts would make it busier. */
 const POLICY = { startDeadlineMs: 180_000, probePeriodMs: 2_000, probeFailuresMax: 15 }
@@ -27,7 +27,7 @@ export async function runHost(config: HostConfig, { log }: { log: Log }): Promis
   const supervisor = new HostSupervisor({ parts, runDir, logDir, log, policy: POLICY })
   const socket = await serveHostSocket(supervisor, hostSocketOf(config), log)
   for (const folder of [runDir, logDir]) mkdirSync(folder, { recursive: true, mode: 0o700 })
-  for (const part of parts) prepare(part)
+  for (const part of parts) preparePart(part)
   supervisor.start()
   return {
     supervisor,
@@ -35,14 +35,5 @@ export async function runHost(config: HostConfig, { log }: { log: Log }): Promis
       await supervisor.stop()
       await socket[Symbol.asyncDispose]()
     },
-  }
-}
-
-function prepare({ files, folders = [] }: DerivedPart): void {
-  for (const folder of folders) mkdirSync(folder, { recursive: true, mode: 0o700 })
-  for (const { path, text } of files) {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    writeFileSync(`${path}.new`, text, { mode: 0o600 })
-    renameSync(`${path}.new`, path) // a part may be starting anew at this moment
   }
 }
