@@ -1,4 +1,4 @@
-import type { Machine, MachineConfig } from '#flaps-client'
+import type { Machine, MachineConfig, MachinesClient } from '#flaps-client'
 import { type ContextOptions, contextFor } from './deploy-context.ts'
 import { HeldLease } from './held-lease.ts'
 import { isAtRest } from './machine-facts.ts'
@@ -63,4 +63,18 @@ export async function updateOne(update: OneUpdate, options: OneMachineOptions): 
     await machines.wait(machine.id, settled, { signal: context.signal })
   }
   return await machines.get(machine.id, { signal: context.signal })
+}
+
+/** Restarts a machine under its lease, and waits until it runs again. @throws DeployError, ApiError */
+export async function restartOne(
+  machine: Machine,
+  { skipChecks, isForced }: WatchChoice & { readonly isForced: boolean },
+  options: OneMachineOptions & { readonly machines: Pick<MachinesClient, 'restart'> },
+): Promise<void> {
+  const context = contextFor(options.machines, options)
+  say(context, machine, 'stopping')
+  await using lease = await HeldLease.take(context, machine.id)
+  const call = { nonce: lease.nonce, signal: context.signal }
+  await options.machines.restart(machine.id, { force_stop: isForced }, call)
+  await watchOne(machine, { skipChecks }, options)
 }

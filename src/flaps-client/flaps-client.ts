@@ -257,9 +257,14 @@ export class FlapsClient implements Disposable {
     return (await this.call<{ ips: IpAssignment[] }>('GET', path, call)).ips
   }
 
-  assignIp(app: string, type: IpKind, call?: Call): Promise<IpAssignment> {
+  assignIp(
+    app: string,
+    wanted: IpKind | (IpPlace & { readonly type: IpKind }),
+    call?: Call,
+  ): Promise<IpAssignment> {
     const path = `/v1/apps/${encodeURIComponent(app)}/ip_assignments`
-    return this.call('POST', path, { ...call, body: { type } })
+    const body = typeof wanted === 'string' ? { type: wanted } : wanted
+    return this.call('POST', path, { ...call, body })
   }
 
   async releaseIp(app: string, address: string, call?: Call): Promise<void> {
@@ -434,6 +439,13 @@ interface LogsAnswer {
 const certificatesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/certificates`
 
 const releasesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/releases`
+
+/** Where a private address leads: the network of that name, of that organisation. */
+export interface IpPlace {
+  readonly region?: string
+  readonly network?: string
+  readonly org_slug?: string
+}
 
 export type IpKind = 'v4' | 'v6' | 'shared_v4' | 'private_v6'
 

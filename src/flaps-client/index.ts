@@ -25,7 +25,7 @@ export type {
 } from './answers.ts'
 export type { ApiErrorCode } from './errors.ts'
 export { ApiError } from './errors.ts'
-export type { Call, FlapsClientOptions, IpKind, NewVolume } from './flaps-client.ts'
+export type { Call, FlapsClientOptions, IpKind, IpPlace, NewVolume } from './flaps-client.ts'
 export { FlapsClient } from './flaps-client.ts'
 export type { LaunchInput, UpdateInput } from './machines-client.ts'
 export { MachinesClient } from './machines-client.ts'

@@ -4,6 +4,7 @@ import type { AppConfig } from '#app-config'
 import type { DeployOptions, DeployResult, Platform, Release, Strategy } from '#deploy'
 import type { AppRelease, FlapsClient } from '#flaps-client'
 import { type AppCommandOptions, type AppSession, appCommand, withApp } from './app-command.ts'
+import { warnOfBuildOptions, withBuildOptions } from './build-options.ts'
 import { type Print, printOut } from './connection.ts'
 import { DeployProgress } from './deploy-progress.ts'
 import { isImagePath, pushedImage } from './image-argument.ts'
@@ -36,7 +37,7 @@ export interface DeployCommandOptions extends AppCommandOptions {
 
 /** `godwit deploy`: brings a new release to every machine of an app. */
 export function deployCommand(print: Print = printOut): Command {
-  return appCommand('deploy', 'bring a new release to every machine of an app', [
+  const command = appCommand('deploy', 'bring a new release to every machine of an app', [
     'deploy --image registry.example/web:2.0',
     'deploy --image ./web.tar                    # from docker save, or an OCI layout',
     'deploy --strategy bluegreen',
@@ -65,9 +66,11 @@ export function deployCommand(print: Print = printOut): Command {
     .option('--no-public-ips', 'give a new app no addresses')
     .option('--flycast', 'give a new app a private address alone')
     .option('--signal <name>', 'that stops blue machines of a blue-green deploy')
-    .action((options: DeployCommandOptions) =>
-      withApp(options, (session) => deployApp(session, options, print)),
-    )
+    .action((options: DeployCommandOptions) => {
+      warnOfBuildOptions(options)
+      return withApp(options, (session) => deployApp(session, options, print))
+    })
+  return withBuildOptions(command)
 }
 
 /** What the command line says when it says nothing. */

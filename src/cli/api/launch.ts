@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { Command, Option } from 'commander'
+import { warnOfBuildOptions, withBuildOptions } from './build-options.ts'
 import {
   type ConnectionOptions,
   connect,
@@ -53,8 +54,11 @@ export function launchCommand(print: Print = printOut): Command {
     .option('--no-deploy', 'write the file and make the app, and no more')
     .option('--force', 'write over a fly.toml that is there')
     .option('-j, --json', 'print JSON')
-    .action((options: LaunchOptions) => launch(options, print))
-  return withConnection(command).addHelpText(
+    .action((options: LaunchOptions) => {
+      warnOfBuildOptions(options)
+      return launch(options, print)
+    })
+  return withConnection(withBuildOptions(command)).addHelpText(
     'after',
     `
 Examples:
