@@ -26,7 +26,7 @@ export interface PartStatus {
 }
 
 interface Running {
-  readonly part: Part
+  part: Part
   readonly process: SupervisedProcess
   /** Resolved when it is no longer held. */
   readonly begun: PromiseWithResolvers<void>
@@ -34,6 +34,8 @@ interface Running {
 }
 
 const STOP_MS = 60_000
+/** For the successor to serve and the old one to drain. */
+const HAND_OVER_MS = 85_000
 
 /**
  * Keeps a host's parts running. One that ends, or fails its probe, is started anew with backoff and by
@@ -56,7 +58,7 @@ export class HostSupervisor {
         name: part.name,
         command: part.command,
         args: part.args,
-        env: { ...process.env, ...part.env },
+        env: envOf(part),
         log,
         pidFile: join(runDir, `${part.name}.pid`),
         ...(logDir === undefined ? {} : { outputFile: join(logDir, `${part.name}.log`) }),
@@ -125,6 +127,28 @@ export class HostSupervisor {
     await this.startPart(name, signal)
   }
 
+  /**
+   * Starts one part anew as it is defined now; one that can hands over to its successor, so that nobody is refused
+   * meanwhile. One that was stopped stays so, and is started so.
+   *
+   * @throws HostError host.part_unknown
+   */
+  async upgrade(part: Part, signal: AbortSignal): Promise<'restarted' | 'handed_over'> {
+    const running = this.#find(part.name)
+    const { process } = running
+    running.part = part
+    const { command, args } = part
+    process.redefine({ command, args, env: envOf(part), ...probeOf(part) })
+    this.#log.info({ part: part.name }, 'is upgraded')
+    if (part.handsOverOn !== undefined && process.state === 'ready') {
+      await process.handOver(part.handsOverOn, { deadlineMs: HAND_OVER_MS, signal })
+      await process.ready(signal)
+      return 'handed_over'
+    }
+    if (process.state !== 'ended') await this.restart(part.name, signal)
+    return 'restarted'
+  }
+
   /** Stops one part, until it is started again. @throws HostError host.part_unknown */
   async stopPart(name: string, signal: AbortSignal): Promise<void> {
     const { process } = this.#find(name)
@@ -175,6 +199,8 @@ export class HostSupervisor {
     })
   }
 }
+
+const envOf = ({ env }: Part): NodeJS.ProcessEnv => ({ ...process.env, ...env })
 
 function probeOf({ probe }: Part) {
   return probe === undefined ? {} : { probe: (signal: AbortSignal) => probePart(probe, signal) }

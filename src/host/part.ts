@@ -14,6 +14,8 @@ export interface Part {
   readonly after?: readonly string[]
   /** Has it read its configuration anew, without a restart, when what stands there has changed. */
   readonly reloadSignal?: NodeJS.Signals
+  /** On this signal it starts its successor, which takes over its sockets. Absent: it is stopped and started. */
+  readonly handsOverOn?: NodeJS.Signals
   /** From SIGTERM to SIGKILL. @default 10 s */
   readonly stopGraceMs?: number
 }

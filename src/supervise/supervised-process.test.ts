@@ -161,3 +161,85 @@ test('lines come whole whatever the chunks, and an endless one comes in pieces',
     [LINE_CHARS_MAX, LINE_CHARS_MAX],
   )
 })
+
+/** A server that starts its successor on SIGUSR2, and ends when that one says that it is there. */
+const handingOver = (folder: string) => `
+  const { appendFileSync, existsSync } = require('fs')
+  const { spawn } = require('child_process')
+  process.on('SIGUSR2', () => {
+    if (existsSync('${folder}/no')) return
+    const argv = ['-e', process.env.PROGRAM]
+    const next = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    next.once('message', () => { next.disconnect(); next.unref(); process.exit(0) })
+  })
+  process.on('SIGTERM', () => process.exit(0))
+  setInterval(() => undefined, 1000)
+  appendFileSync('${folder}/starts', process.pid + '\\n')
+  if (process.send) process.send('ready')
+`
+
+function handing(t: TestContext) {
+  const folder = temporaryFolder(t)
+  const program = handingOver(folder)
+  const started = () => readFileSync(join(folder, 'starts'), 'utf8').trim().split('\n')
+  const pidFile = join(folder, 'pid')
+  const { process } = supervise(t, '', {
+    ...{ command: globalThis.process.execPath, args: ['-e', program], pidFile },
+    env: { ...globalThis.process.env, PROGRAM: program },
+    // It has set up its signals by then.
+    probe: async () => assert(started().includes(String(process.pid))),
+    policy: { stopGraceMs: 5_000 },
+  })
+  const waiting = { deadlineMs: 60_000 }
+  return { process, folder, pidFile, waiting }
+}
+
+test('what it hands over to is looked after in its place: kept, started anew, ended', async (t) => {
+  const { process, pidFile, waiting } = handing(t)
+  await process.start()
+  await process.ready()
+  const pids = [process.pid]
+  for (let round = 0; round < 2; round += 1) {
+    await process.handOver('SIGUSR2', waiting)
+    pids.push(process.pid)
+  }
+  assert.equal(new Set(pids).size, 3)
+  assert.equal(process.state, 'ready')
+  assert.equal(process.restarts, 0)
+  const last = identify(process.pid ?? 0)
+  assert(last !== undefined)
+  assert.equal(readPidFile(pidFile)?.group, pids[0])
+  signalProcess(last, 'SIGKILL')
+  await pollUntil('a restart', () => process.restarts === 1 && process.state === 'ready', soon)
+  await process.handOver('SIGUSR2', waiting)
+  const successor = identify(process.pid ?? 0)
+  await process.stop()
+  assert(successor !== undefined && !isAlive(successor))
+})
+
+test('a successor that an earlier supervisor left is ended', async (t) => {
+  const { process, pidFile, waiting } = handing(t)
+  await process.start()
+  await process.ready()
+  await process.handOver('SIGUSR2', waiting)
+  const left = readPidFile(pidFile)
+  assert(left !== undefined && left.pid === process.pid)
+  assert.equal(await endOrphan(pidFile), true)
+  assert(!isAlive(left))
+})
+
+test('one that has no successor goes on, and that is said', async (t) => {
+  const { process, folder } = handing(t)
+  await process.start()
+  await assert.rejects(process.handOver('SIGUSR2', { deadlineMs: 60_000 }), {
+    code: 'supervise.no_successor',
+  })
+  await process.ready()
+  const { pid } = process
+  writeFileSync(join(folder, 'no'), '')
+  const waiting = new AbortController()
+  const refused = process.handOver('SIGUSR2', { deadlineMs: 60_000, signal: waiting.signal })
+  waiting.abort(new Error('waited long enough'))
+  await assert.rejects(refused, /waited long enough/)
+  assert.equal(process.pid, pid)
+})

@@ -1,5 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { type Clock, type Log, type Random, startDeadline, systemClock, systemRandom } from '#base'
+import {
+  type Clock,
+  type Log,
+  pollUntil,
+  type Random,
+  startDeadline,
+  systemClock,
+  systemRandom,
+} from '#base'
 import { SuperviseError } from './errors.ts'
 import {
   DEFAULT_POLICY,
@@ -12,9 +20,19 @@ import {
 import { LineReader } from './line-reader.ts'
 import { OutputFile } from './output-file.ts'
 import { endOrphan, removePidFile, writePidFile } from './pid-file.ts'
-import { identify, signalPid } from './process-identity.ts'
+import { groupMembers } from './process-group.ts'
+import {
+  identify,
+  isAlive,
+  type ProcessIdentity,
+  signalPid,
+  signalProcess,
+} from './process-identity.ts'
 
 const PROBE_DEADLINE_MS = 2_000
+const SUCCESSOR_LOOK_MS = 20
+/** A process that its predecessor started is no child of ours: its end is looked for. */
+const ADOPTED_LOOK_MS = 200
 
 export interface SuperviseOptions {
   /** Names the process in logs and errors. */
@@ -46,12 +64,20 @@ export interface SuperviseOptions {
  */
 export class SupervisedProcess {
   readonly name: string
-  readonly #options: SuperviseOptions
+  #options: SuperviseOptions
   readonly #clock: Clock
   readonly #lifecycle: Lifecycle
   readonly #watchers = new Set<() => void>()
   readonly #output: OutputFile | undefined
   #child: ChildProcess | undefined
+  /** Of what runs: the child, or what it handed over to. */
+  #identity: ProcessIdentity | undefined
+  /** That the child was started in, and all that it started. */
+  #group: number | undefined
+  /** While it hands over: the processes of its group from before. */
+  #before: ReadonlySet<number> | undefined
+  /** The look after a process that is no child. */
+  #adopted: Disposable | undefined
   #timer: Disposable | undefined
   #probing: AbortController | undefined
   #restarts = 0
@@ -73,7 +99,7 @@ export class SupervisedProcess {
   /** Undefined while no child lives. */
   get pid(): number | undefined {
     const hasChild = ['starting', 'ready', 'ending'].includes(this.state)
-    return hasChild ? this.#child?.pid : undefined
+    return hasChild ? (this.#identity?.pid ?? this.#child?.pid) : undefined
   }
 
   /** Times that it was started after the first time. */
@@ -111,6 +137,59 @@ export class SupervisedProcess {
   stop(signal?: AbortSignal): Promise<void> {
     this.#send({ type: 'stopRequested' })
     return this.#until((state) => state === 'ended' || state === 'failed', signal)
+  }
+
+  /** How it is started from the next time on. */
+  redefine(options: Pick<SuperviseOptions, 'command' | 'args' | 'env' | 'probe'>): void {
+    this.#options = { ...this.#options, ...options }
+  }
+
+  /**
+   * Tells it to start its successor, which takes over what it serves, and resolves when the old one has ended.
+   * For programs that do so on a signal; the successor is looked after like any child.
+   *
+   * @throws SuperviseError supervise.no_successor: the old one goes on; BaseError base.deadline_exceeded: it did nothing,
+   * or has not ended; the signal's reason
+   */
+  async handOver(
+    trigger: NodeJS.Signals,
+    waiting: { readonly deadlineMs: number; readonly signal?: AbortSignal },
+  ): Promise<void> {
+    const [old, group] = [this.#identity, this.#group]
+    if (this.state !== 'ready' || old === undefined || group === undefined) {
+      throw this.#noSuccessor('it does not run')
+    }
+    this.#before = new Set(groupMembers(group).map(({ pid }) => pid))
+    let successor: ProcessIdentity | undefined
+    const look = () => {
+      if (this.#identity !== old) return true
+      successor ??= this.#successor()
+      if (successor === undefined || isAlive(successor)) return false
+      throw this.#noSuccessor('it ended at once')
+    }
+    signalProcess(old, trigger)
+    try {
+      const options = { ...waiting, intervalMs: SUCCESSOR_LOOK_MS, clock: this.#clock }
+      await pollUntil(`the successor of ${this.name}`, look, options)
+    } finally {
+      this.#before = undefined
+    }
+    if (this.#adopted === undefined) throw this.#noSuccessor('both have ended')
+  }
+
+  /** What it has started since it was told to hand over. */
+  #successor(): ProcessIdentity | undefined {
+    const before = this.#before
+    if (before === undefined || this.#group === undefined) return undefined
+    return groupMembers(this.#group).find(({ pid }) => !before.has(pid))
+  }
+
+  #noSuccessor(why: string): SuperviseError {
+    return new SuperviseError('supervise.no_successor', {
+      what: 'the process has no successor that serves',
+      values: { process: this.name, why },
+      fix: 'its log says why',
+    })
   }
 
   #gaveUp(): SuperviseError {
@@ -191,7 +270,9 @@ export class SupervisedProcess {
       })
     const child = this.#output === undefined ? start('pipe') : this.#output.with(start)
     this.#child = child
+    this.#group = child.pid
     const identity = child.pid === undefined ? undefined : identify(child.pid)
+    this.#identity = identity
     if (pidFile !== undefined && identity !== undefined) writePidFile(pidFile, identity)
     for (const [stream, name] of [
       [child.stdout, 'stdout'],
@@ -201,20 +282,45 @@ export class SupervisedProcess {
       stream?.on('data', (bytes: Buffer) => reader.push(bytes)).on('end', () => reader.end())
     }
     child.once('error', (err) => log.error({ process: this.name, err }, 'could not be started'))
-    const onEnd = (code: number | null, killedBy: NodeJS.Signals | null) => {
-      if (child.pid !== undefined) signalPid(-child.pid, 'SIGKILL') // what it started goes with it
-      if (pidFile !== undefined) removePidFile(pidFile)
-      log.info({ process: this.name, code, killedBy }, 'ended')
-      this.#send({ type: 'exited', code })
-    }
+    const onEnd = (code: number | null, killedBy: NodeJS.Signals | null) =>
+      this.#ended(code, killedBy)
     // A command that does not exist never exits: it only fails to start.
     if (child.pid === undefined) child.once('error', () => onEnd(null, null))
     else child.once('exit', onEnd)
   }
 
+  #ended(code: number | null, killedBy: NodeJS.Signals | null): void {
+    const { log, pidFile } = this.#options
+    const successor = this.#successor()
+    this.#adopted?.[Symbol.dispose]()
+    this.#adopted = undefined
+    log.info({ process: this.name, code, killedBy }, 'ended')
+    if (successor !== undefined) {
+      this.#adopt(successor)
+      return
+    }
+    if (this.#group !== undefined) signalPid(-this.#group, 'SIGKILL') // what it started goes with it
+    if (pidFile !== undefined) removePidFile(pidFile)
+    this.#identity = undefined
+    this.#send({ type: 'exited', code })
+  }
+
+  #adopt({ pid, startTicks }: ProcessIdentity): void {
+    const { log, pidFile } = this.#options
+    const identity = { pid, startTicks }
+    this.#identity = identity
+    const group = this.#group === undefined ? {} : { group: this.#group }
+    if (pidFile !== undefined) writePidFile(pidFile, { ...identity, ...group })
+    log.info({ process: this.name, pid }, 'has a successor')
+    const look = () => {
+      if (isAlive(identity)) this.#adopted = this.#clock.setTimer(look, ADOPTED_LOOK_MS)
+      else this.#ended(null, null)
+    }
+    look()
+  }
+
   #signal(signal: NodeJS.Signals): void {
-    const pid = this.#child?.pid
-    if (pid !== undefined) signalPid(-pid, signal)
+    if (this.#group !== undefined) signalPid(-this.#group, signal)
   }
 
   async #probe(): Promise<void> {

@@ -43,6 +43,7 @@ export const proxyPart: PartOf = (config) => {
     args: ['proxy', 'run', '-c', file],
     probe: { kind: 'unix', path: socket },
     after: ['corrosion'],
+    handsOverOn: 'SIGUSR2',
     stopGraceMs: (DRAIN_S + 10) * 1000,
     files: [{ path: file, text: stringify(proxy) }],
     folders: [at.state('proxy')],
