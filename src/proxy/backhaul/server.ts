@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { type Clock, errorCode, type Log } from '#base'
+import { LISTEN_BACKLOG, localAddress, openListener } from '../net/socket.ts'
 import type { ServiceEntry } from '../routing-table/service-entry.ts'
 import { PING_MS } from './link-core.ts'
 import { LinkSocket } from './link-socket.ts'
@@ -17,12 +18,15 @@ export interface BackhaulServerOptions {
   readonly connectMsMax?: number
 }
 
+const DRAIN_LOOK_MS = 50
+
 /** The worker's end of the backhaul: streams of edges, each to a connection of a machine. */
 export class BackhaulServer {
   readonly #options: BackhaulServerOptions
   readonly #server: Server
   readonly #links = new Set<LinkSocket>()
   readonly connections: MachineConnections
+  #listening: number | undefined
   #ticker: Disposable | undefined
 
   constructor(options: BackhaulServerOptions) {
@@ -34,24 +38,40 @@ export class BackhaulServer {
     this.#tick()
   }
 
-  /** @throws what the system says of the address */
-  async listen(port: number, address: string): Promise<number> {
+  /**
+   * @param inherited a socket that listens there already: it is this one's from now on
+   * @throws ProxyError proxy.listen_failed
+   */
+  async listen(port: number, address: string, inherited?: number): Promise<number> {
+    const fd = inherited ?? openListener(address, port)
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
-      // A successor takes the port over while this one still drains.
-      this.#server.listen({ port, host: address, reusePort: true }, () => {
+      this.#server.listen({ fd, backlog: LISTEN_BACKLOG }, () => {
         this.#server.off('error', reject)
         resolve()
       })
     })
-    const bound = this.#server.address()
-    return typeof bound === 'object' && bound !== null ? bound.port : port
+    this.#listening = fd
+    return localAddress(fd).port
+  }
+
+  /** What a process that follows may listen on as well. Undefined: it listens no more. */
+  get listening(): number | undefined {
+    return this.#listening
   }
 
   /** New streams go elsewhere; those that are there go on. */
   drain(): void {
+    this.#listening = undefined
     this.#server.close()
     for (const { core } of this.#links) core.goAway()
+  }
+
+  /** After `drain`: resolves when no edge has a stream here or may still open one; at the deadline at the latest. */
+  async drained(deadlineMs: number): Promise<void> {
+    const { clock } = this.#options
+    const endMs = clock.monotonicMs() + deadlineMs
+    while (this.#links.size > 0 && clock.monotonicMs() < endMs) await clock.sleep(DRAIN_LOOK_MS)
   }
 
   async close(): Promise<void> {

@@ -60,7 +60,7 @@ export async function startTwoHosts(options: {
     const tablePath = join(folder, ownHostId)
     await saveTable(rows.table, tablePath)
     const routing = await openRouting({
-      ...{ ownHostId, appDomain: '', corrosion: DEAD, tablePath, adminPath: undefined, keys },
+      ...{ ownHostId, appDomain: '', corrosion: DEAD, tablePath, keys },
       ...{ backhaulPort, backhaulAddress, hostOf: () => undefined },
       ...{ clock: systemClock, random: systemRandom, log },
     })
