@@ -15,6 +15,8 @@ import type { HeldSocket, SocketUse } from './handover-message.ts'
 /** A process that runs answers at once; one that is silent for so long is ill. */
 const ANSWER_MS_MAX = 5_000
 
+type Heard = 'all' | 'ended' | 'silent'
+
 /**
  * The process that served before this one, if there is any: its sockets are this one's too. Those that are not
  * taken are closed at the end.
@@ -25,7 +27,7 @@ export class Predecessor implements Disposable {
   #sockets: HeldSocket[] = []
   #loop: EventLoop | undefined
   #line: HandoverLine | undefined
-  #next = Promise.withResolvers<'all' | 'ended'>()
+  #next = Promise.withResolvers<Heard>()
   #edge: EdgeFlowRecord[] = []
   #worker: WorkerFlowRecord[] = []
 
@@ -110,10 +112,10 @@ export class Predecessor implements Disposable {
     })
   }
 
-  async #hear(): Promise<'all' | 'ended' | 'silent'> {
-    const { promise: silent, resolve } = Promise.withResolvers<'silent'>()
+  async #hear(): Promise<Heard> {
+    const { promise, resolve } = this.#next
     using _late = this.#clock.setTimer(() => resolve('silent'), ANSWER_MS_MAX)
-    const heard = await Promise.race([this.#next.promise, silent])
+    const heard = await promise
     if (heard === 'silent')
       this.#log.warn({ afterMs: ANSWER_MS_MAX }, 'the process that runs says nothing')
     return heard

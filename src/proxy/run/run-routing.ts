@@ -54,7 +54,11 @@ export async function runRouting(
   const { ticketKey, moved } = running
   const replaced = running.replaced.then(() => true)
   const told = untilTold({ isWorker: false, isDetached: true, sockets: () => [], ticketKey, log })
-  const isReplaced = (await firstOf<boolean | void>(replaced, told, moved)) === true
+  const isReplaced = await firstOf(
+    replaced,
+    told.then(() => false),
+    moved.then(() => false),
+  )
   log.info('the proxy drains')
   const deadlineMs = config.drain_s * 1000
   running.routing.drain()
