@@ -123,6 +123,7 @@ test('connections of the world reach machines, on a planet', async (t) => {
       image: IMAGE,
       init: { cmd: ['sh', '-c', SERVER] },
       services: [serviceOf(limits)],
+      statics: [{ guest_path: '/www', url_prefix: '/files' }],
       restart: { policy: 'no' },
     }
     for (const region of where) {
@@ -196,6 +197,13 @@ test('connections of the world reach machines, on a planet', async (t) => {
 
   await t.test('a replay goes to another region’s machine', async () => {
     assert.equal(await ask('ams-client', 'heron', '/cgi-bin/far'), 'nrt 200')
+  })
+
+  await t.test('files of machines are served without their apps, here and from afar', async () => {
+    assert.equal(await ask('ams-client', 'heron', '/files/index.html'), 'ams 200')
+    assert.match(await ask('ams-client', 'heron', '/files/none'), / 404$/, 'the app says so')
+    const header = ['-H', 'fly-prefer-region: nrt']
+    assert.equal(await ask('ams-client', 'heron', '/files/index.html', header), 'nrt 200')
   })
 
   await t.test('a preferred region is reached over the backhaul', async () => {

@@ -1,7 +1,9 @@
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type Clock, errorCode, type Log } from '#base'
 import { LISTEN_BACKLOG, localAddress, openListener } from '../net/socket.ts'
 import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import { STATICS_PORT } from '../statics/static-order.ts'
 import { PING_MS } from './link-core.ts'
 import { LinkSocket } from './link-socket.ts'
 import { ResetReason, type StreamHandlers } from './link-stream.ts'
@@ -14,6 +16,8 @@ export interface BackhaulServerOptions {
   readonly gate: Pick<WorkerGate, 'admit' | 'release'>
   readonly clock: Clock
   readonly log: Log
+  /** A connection to a machine's files: see statics-server.ts. Absent: requests for them go to the app. */
+  readonly openFiles?: (machine: string) => Duplex
   /** A machine's connection must stand after so long. @default 3,000 */
   readonly connectMsMax?: number
 }
@@ -119,7 +123,8 @@ class WorkerStream implements StreamHandlers {
   readonly #connections: MachineConnections
   readonly #giveUp: (() => void) | undefined
   #service: ServiceEntry | undefined
-  #socket: Socket | undefined
+  #socket: Duplex | undefined
+  readonly #isForFile: boolean
   /** Bytes that came before the connection stood: never more than the stream's window. */
   #early: Buffer[] = []
   #isAccepted = false
@@ -141,6 +146,7 @@ class WorkerStream implements StreamHandlers {
     this.#link = link
     this.#options = options
     this.#connections = connections
+    this.#isForFile = facts.internalPort === STATICS_PORT && options.openFiles !== undefined
     this.#giveUp = options.gate.admit(facts, (admission) => this.#admitted(admission))
   }
 
@@ -175,10 +181,14 @@ class WorkerStream implements StreamHandlers {
     this.#service = admission.service
     const startMs = this.#options.clock.monotonicMs()
     const { machine, internalPort } = admission.service
-    const socket = this.#connections.take(machine.address, internalPort)
+    const { openFiles } = this.#options
+    const socket =
+      this.#isForFile && openFiles !== undefined
+        ? openFiles(machine.id)
+        : this.#connections.take(machine.address, internalPort)
     this.#socket = socket
     socket.on('error', (error) => this.#broke(error))
-    if (!socket.connecting) {
+    if (!(socket instanceof Socket) || !socket.connecting) {
       this.#connected(0)
       return
     }
@@ -189,7 +199,7 @@ class WorkerStream implements StreamHandlers {
 
   /** @param connectUs 0 alone: the connection was idle until now, and may have died of it */
   #connected(connectUs: number): void {
-    const socket = this.#socket as Socket
+    const socket = this.#socket as Duplex
     const load = this.#service?.load ?? 0
     this.#lateTimer?.[Symbol.dispose]()
     this.#isAccepted = true
@@ -221,9 +231,9 @@ class WorkerStream implements StreamHandlers {
 
   /** The edge has sent all: an exchange that is whole gives its connection back, any other half-closes it. */
   #endMachine(): void {
+    const socket = this.#socket
     const isWhole = this.#isReusable && this.#unwrittenBytes === 0 && !this.#hasMachineEnded
-    if (isWhole) {
-      const socket = this.#socket as Socket
+    if (isWhole && socket instanceof Socket) {
       const service = this.#service as ServiceEntry
       this.#socket = undefined
       for (const event of ['data', 'end', 'close', 'error', 'connect']) {

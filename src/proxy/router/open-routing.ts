@@ -14,6 +14,10 @@ import { type PlatformRow, type TableName, text } from '../routing-table/platfor
 import { RoutingTable } from '../routing-table/routing-table.ts'
 import { loadTable } from '../routing-table/saved-table.ts'
 import { TableSaver } from '../routing-table/table-saver.ts'
+import type { OpenFiles } from '../statics/file-source.ts'
+import { LocalStream } from '../statics/local-stream.ts'
+import { STATICS_PORT } from '../statics/static-order.ts'
+import { StaticsServer } from '../statics/statics-server.ts'
 import { Autostop } from '../wake/autostop-shell.ts'
 import { HostWaker, type WakeHost } from '../wake/host-waker.ts'
 import { type ClientFacts, openRemote } from './open-remote.ts'
@@ -105,7 +109,10 @@ export async function openRouting(options: RoutingOptions): Promise<Routing> {
   core = new RoutingCore({ table, waker: autostop, clock, random, limits })
   const router = new ProxyRouter({ core })
   const backhaul = openDialer(options, core)
-  const server = new BackhaulServer({ ownHostId, gate: new WorkerGate(core), clock, log })
+  const statics = new StaticsServer({ openFiles: filesOf(options), clock, log })
+  const gate = new WorkerGate(core)
+  const openFiles = (machine: string) => statics.connect(machine)
+  const server = new BackhaulServer({ ownHostId, gate, openFiles, clock, log })
   if (options.backhaulAddress !== undefined) {
     await server.listen(options.backhaulPort, options.backhaulAddress, options.backhaulListener)
   }
@@ -117,7 +124,10 @@ export async function openRouting(options: RoutingOptions): Promise<Routing> {
   const saving = saver.run(signal)
   return {
     ...{ router, certificates, table, backhaul, following },
-    open: (decision, client, handlers) => openRemote(backhaul, decision, client, handlers),
+    open: (decision, client, handlers) =>
+      decision.host === ownHostId
+        ? new LocalStream(statics.connect(decision.machine), handlers)
+        : openRemote(backhaul, decision, client, handlers),
     get backhaulListener() {
       return server.listening
     },
@@ -132,11 +142,21 @@ export async function openRouting(options: RoutingOptions): Promise<Routing> {
       autostop[Symbol.dispose]()
       core?.[Symbol.dispose]()
       backhaul.close()
+      statics[Symbol.dispose]()
       const corrosion = following[Symbol.asyncDispose]()
       await Promise.all([server.close(), corrosion, saving])
     },
   }
 }
+
+/** The files of machines are read by the flyd of this host. */
+const filesOf =
+  ({ hostOf, ownHostId }: RoutingOptions): OpenFiles =>
+  async (machine, signal) => {
+    const host = hostOf(ownHostId)
+    if (host?.connect === undefined) throw new Error('no way to the flyd of this host is known')
+    return await host.connect(machine, { port: STATICS_PORT }, signal)
+  }
 
 function openDialer(options: RoutingOptions, core: RoutingCore): BackhaulDialer {
   const { ownHostId, backhaulPort: port, clock, random, log } = options
