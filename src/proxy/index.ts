@@ -6,7 +6,8 @@
  * without I/O), net/ (sockets without node:net), tls/, forward/ (connections and exchanges; front.ts, then
  * http1-client.ts and exchange.ts), run/ (a process that serves). The decisions: routing-table/ (corrosion's rows,
  * indexed), balance/ and wake/ (pure cores), replay/, router/ (all of them as a Router; open-routing.ts runs them),
- * backhaul/ (to the proxies of other hosts), datagrams/ (public UDP, past all of these but the table), certificates/, admin/.
+ * backhaul/ (to the proxies of other hosts), datagrams/ (public UDP, past all of these but the table), certificates/, admin/,
+ * handover/ (to the process that follows), statics/ (files of machines).
  */
 export { askExplain, askLoads, askTop } from './admin/admin-client.ts'
 export type { AdminServer } from './admin/admin-server.ts'

@@ -149,7 +149,9 @@ export class BackhaulDialer {
       closed: (error) => {
         late[Symbol.dispose]()
         peer.links.delete(link)
-        this.#lost(peer, error)
+        // One that was going away has been followed by another, which speaks for itself.
+        const isFollowed = link.core.isGoingAway && peer.links.size > 0
+        if (!isFollowed) this.#lost(peer, error)
       },
     })
     peer.links.add(link)
@@ -181,7 +183,13 @@ export class BackhaulDialer {
   }
 
   #tick(): void {
-    for (const { links } of this.#peers.values()) for (const link of links) link.tick()
+    for (const { links } of this.#peers.values()) {
+      for (const link of links) {
+        // By this its worker knows that nothing comes any more.
+        if (link.core.isGoingAway && link.core.streamCount === 0) link.end()
+        link.tick()
+      }
+    }
     this.#ticker = this.#options.clock.setTimer(() => this.#tick(), PING_MS / 2)
   }
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { createLog, systemClock, systemRandom } from '#base'
 import { newKeyLine } from '#seal'
 import { EdgeKeyRing } from '../certificates/edge-key-ring.ts'
@@ -12,6 +13,7 @@ import { openRouting, type Routing, type RoutingOptions } from '../router/open-r
 import { saveTable } from '../routing-table/saved-table.ts'
 import { type MachineOptions, TableFixture } from '../routing-table/table.fixture.ts'
 import { TICKET_KEY_BYTES } from '../tls/tls-context.ts'
+import type { WakeHost } from '../wake/host-waker.ts'
 import { type Serving, serve } from './serve.ts'
 
 const log = createLog({ part: 'proxy', level: 'fatal' })
@@ -34,6 +36,9 @@ export async function startTwoHosts(options: {
   more?: MachineOptions
   /** `http_options` of the port. */
   http?: object
+  /** Of all machines. */
+  statics?: object[]
+  openFiles?: () => Duplex
   /** A machine of the edge's own, `m2`. */
   ownMachine?: number
   /** Of the worker. */
@@ -43,6 +48,9 @@ export async function startTwoHosts(options: {
   const folder = mkdtempSync(join(tmpdir(), 'godwit-two-hosts-'))
   opened.defer(() => rmSync(folder, { recursive: true }))
   const [port, backhaulPort] = [await freePort(), await freePort()]
+  const { openFiles } = options
+  const hostOf = (): WakeHost | undefined =>
+    openFiles === undefined ? undefined : { ...asleep, connect: async () => openFiles() }
   let serving: Serving | undefined
   const open = async (
     ownHostId: string,
@@ -60,15 +68,16 @@ export async function startTwoHosts(options: {
     const { service, ...columns } = options.more ?? {}
     const add = (id: string, host: string, internal_port: number) => {
       rows.machine(id, 'a', host, { ports, ...columns, service: { internal_port, ...service } })
-      rows.change(id, { private_ipv4: '127.0.0.1' })
+      const statics = JSON.stringify(options.statics ?? [])
+      rows.change(id, { private_ipv4: '127.0.0.1', statics })
     }
     add('m1', 'h2', options.machine)
     if (options.ownMachine !== undefined) add('m2', 'h1', options.ownMachine)
     const tablePath = join(folder, ownHostId)
     await saveTable(rows.table, tablePath)
     const routing = await openRouting({
-      ...{ ownHostId, appDomain: '', corrosion: DEAD, tablePath, adminPath: undefined, keys },
-      ...{ backhaulPort, backhaulAddress, hostOf: () => undefined },
+      ...{ ownHostId, appDomain: '', corrosion: DEAD, tablePath, keys },
+      ...{ backhaulPort, backhaulAddress, hostOf },
       ...{ clock: systemClock, random: systemRandom, log, ...more },
     })
     opened.defer(() => routing.close())
@@ -92,6 +101,9 @@ export async function startTwoHosts(options: {
   const held = opened.move()
   return { port, edge, worker, serving: started, [Symbol.asyncDispose]: () => held.disposeAsync() }
 }
+
+const none = () => Promise.reject(new Error('nobody is started or stopped here'))
+const asleep: WakeHost = { start: none, stop: none, suspend: none, machine: none }
 
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
