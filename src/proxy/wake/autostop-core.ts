@@ -91,6 +91,11 @@ export class AutostopCore {
     return this.#putBack(machine)
   }
 
+  /** Its host was asked to stop it, and has not answered: to ask for a start now might overtake that. */
+  isStopping(machine: MachineEntry): boolean {
+    return this.#endings.get(machine.id)?.phase === 'stopping'
+  }
+
   /** The stop ended. What it stopped stays out of rotation until the news of it has come. */
   stopped(machine: MachineEntry, result: StopResult, nowMs: number): readonly AutostopAction[] {
     const ending = this.#endings.get(machine.id)

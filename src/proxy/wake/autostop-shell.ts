@@ -23,6 +23,8 @@ const ERROR_MARGIN_MS = 1
 export class Autostop implements MachineWaker {
   readonly #options: AutostopOptions
   readonly #core: AutostopCore
+  /** Starts that wait until their machine's host has answered to its stop. */
+  readonly #waiting = new Map<MachineEntry, (() => void)[]>()
   #timer: Disposable | undefined
 
   constructor(options: AutostopOptions) {
@@ -31,7 +33,10 @@ export class Autostop implements MachineWaker {
     this.#arm()
   }
 
-  /** A machine that is about to be stopped here is kept; any other is started by its host. */
+  /**
+   * A machine that is about to be stopped here is kept; any other is started by its host, once that knows of the stop: a
+   * start that came first would find it running, and whoever asked would meet it as it goes.
+   */
   start(...[machine, deadlineMs, done]: Parameters<MachineWaker['start']>): void {
     const kept = this.#core.revive(machine)
     if (kept !== undefined) {
@@ -39,9 +44,31 @@ export class Autostop implements MachineWaker {
       done({ kind: 'ready' })
       return
     }
+    if (this.#core.isStopping(machine)) this.#startBehindStop(machine, deadlineMs, done)
+    else this.#startNow(machine, deadlineMs, done)
+  }
+
+  #startNow(...[machine, deadlineMs, done]: Parameters<MachineWaker['start']>): void {
     this.#options.waker.start(machine, deadlineMs, (result) => {
       if (result.kind === 'ready') this.#perform(this.#core.started(machine))
       done(result)
+    })
+  }
+
+  #startBehindStop(...[machine, deadlineMs, done]: Parameters<MachineWaker['start']>): void {
+    const { clock } = this.#options
+    const sinceMs = clock.monotonicMs()
+    let isLate = false
+    const late = clock.setTimer(() => {
+      isLate = true
+      done({ kind: 'failed', code: 'PM03', reason: 'its stop was not answered in time' })
+    }, deadlineMs)
+    const starts = this.#waiting.get(machine) ?? []
+    this.#waiting.set(machine, starts)
+    starts.push(() => {
+      late[Symbol.dispose]()
+      const leftMs = Math.max(1, deadlineMs - (clock.monotonicMs() - sinceMs))
+      if (!isLate) this.#startNow(machine, leftMs, done)
     })
   }
 
@@ -65,9 +92,12 @@ export class Autostop implements MachineWaker {
       if (action.type === 'setDraining') table.setDraining(machine, action.isDraining)
       else if (action.type === 'closeUpgrades') closeUpgrades(machine)
       else {
-        waker.stop(machine, action.how, (result) =>
-          this.#perform(this.#core.stopped(machine, result, this.#options.clock.monotonicMs())),
-        )
+        waker.stop(machine, action.how, (result) => {
+          this.#perform(this.#core.stopped(machine, result, this.#options.clock.monotonicMs()))
+          const starts = this.#waiting.get(machine) ?? []
+          this.#waiting.delete(machine)
+          for (const start of starts) start()
+        })
       }
     }
     if (actions.length > 0) changed()
