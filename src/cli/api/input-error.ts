@@ -9,6 +9,8 @@ export class ApiInputError extends GodwitError<keyof typeof ApiInputError.catalo
     'cli.file_unreadable': { status: 400 },
     /** Neither an option nor a file says which app. */
     'cli.no_app': { status: 400 },
+    /** A command for hosts was given on something else. */
+    'cli.no_host': { status: 400 },
     /** A verb of flyctl that is not here. */
     'cli.no_command': { status: 400 },
     'cli.bad_value': { status: 400 },
