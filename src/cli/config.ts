@@ -90,7 +90,9 @@ function showCommand(print: Print): Command {
     .action(async (options: Where & Choices & ReleaseOptions) => {
       const { config, local = false, toml, yaml, group } = options
       const isFile = local || config !== undefined || group !== undefined
-      const app = isFile ? await fileConfig(config) : (await releaseConfig(options)).config
+      const app = isFile
+        ? await fileConfig(config)
+        : (await releaseConfig(options, '; --local shows the file that is here')).config
       if (group !== undefined) {
         const { groupMachine } = await import('#app-config')
         const { localFiles } = await import('./local-files.ts')

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { type HostOptions, onHost } from './host-option.ts'
+import { type HostOptions, hostConfigAt, onHost } from './host-option.ts'
 import { renderTable } from './table.ts'
 
 type Print = (text: string) => void
@@ -11,8 +11,8 @@ export function hostListCommand(print: Print): Command {
   return onHost('list', 'all hosts of the cluster, as this one knows them')
     .option('--json', 'print JSON')
     .action(async ({ config, json }: HostOptions) => {
-      const { clusterHosts, loadHostConfig } = await import('#host')
-      loadHostConfig(config) // says so when this is no host
+      const { clusterHosts } = await import('#host')
+      await hostConfigAt(config) // says so when this is no host
       const hosts = await clusterHosts(AbortSignal.timeout(ANSWER_MS))
       if (json) return print(`${JSON.stringify(hosts, null, 2)}\n`)
       const rows = hosts.map((host) => [
@@ -39,8 +39,8 @@ export function regionCommand(print: Print = (text) => void process.stdout.write
       onHost('list', 'regions with their hosts, machines and capacity')
         .option('--json', 'print JSON')
         .action(async ({ config, json }: HostOptions) => {
-          const { clusterRegions, loadHostConfig } = await import('#host')
-          loadHostConfig(config) // says so when this is no host
+          const { clusterRegions } = await import('#host')
+          await hostConfigAt(config) // says so when this is no host
           const regions = await clusterRegions(AbortSignal.timeout(ANSWER_MS))
           if (json) return print(`${JSON.stringify(regions, null, 2)}\n`)
           print(regionTable(regions))

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { HostReport } from '#flyd'
 import { waitMs } from './api/wait-time.ts'
 import { showStatus } from './flyd-status.ts'
-import { type HostOptions, onHost } from './host-option.ts'
+import { type HostOptions, hostConfigAt, onHost } from './host-option.ts'
 import { interruption } from './interruption.ts'
 
 type Print = (text: string) => void
@@ -34,9 +34,9 @@ export function hostModeCommand(name: keyof typeof MODES, print: Print): Command
     .argument(...HOST_ARGUMENT)
     .option('--json', 'print JSON')
     .action(async (host: string | undefined, { config, json }: HostOptions) => {
-      const { loadHostConfig, reachHost } = await import('#host')
+      const { reachHost } = await import('#host')
       const signal = AbortSignal.timeout(ANSWER_MS)
-      using reached = await reachHost(loadHostConfig(config), host, signal)
+      using reached = await reachHost(await hostConfigAt(config), host, signal)
       const report = await reached.operations.setMode(mode, signal)
       if (json) return print(`${JSON.stringify(report, null, 2)}\n`)
       print(`${report.host} is ${report.mode}\n${next === '' ? '' : `next: ${next}\n`}`)
@@ -50,9 +50,9 @@ export function hostShowCommand(print: Print): Command {
     .argument(...HOST_ARGUMENT)
     .option('--json', 'print JSON')
     .action(async (host: string | undefined, { config, json }: HostOptions) => {
-      const { loadHostConfig, reachHost } = await import('#host')
+      const { reachHost } = await import('#host')
       const signal = AbortSignal.timeout(ANSWER_MS)
-      using reached = await reachHost(loadHostConfig(config), host, signal)
+      using reached = await reachHost(await hostConfigAt(config), host, signal)
       const report = await reached.operations.report(signal)
       print(json ? `${JSON.stringify(report, null, 2)}\n` : showStatus(report))
     })
@@ -75,11 +75,11 @@ export function hostEvacuateCommand(print: Print): Command {
         host: string | undefined,
         { config, json, waitTimeout }: HostOptions & { waitTimeout: string },
       ) => {
-        const { evacuateHost, loadHostConfig, machinesLeft, reachHost } = await import('#host')
+        const { evacuateHost, machinesLeft, reachHost } = await import('#host')
         const { startDeadline, systemClock } = await import('#base')
         const signal = interruption()
         using deadline = startDeadline('the evacuation', waitMs(waitTimeout), { signal })
-        using reached = await reachHost(loadHostConfig(config), host, deadline.signal)
+        using reached = await reachHost(await hostConfigAt(config), host, deadline.signal)
         const report = await evacuateHost(reached.operations, {
           clock: systemClock,
           signal: deadline.signal,

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { type HostOptions, onHost } from './host-option.ts'
+import { type HostOptions, hostConfigAt, onHost } from './host-option.ts'
 
 type Print = (text: string) => void
 
@@ -18,8 +18,8 @@ export function hostUpgradeCommand(print: Print): Command {
     .option('--part <name...>', 'only these, as `godwit host status` names them')
     .option('--json', 'print JSON')
     .action(async ({ config, part: only, json }: HostOptions & { part?: string[] }) => {
-      const { loadHostConfig, upgradeHost } = await import('#host')
-      const done = await upgradeHost(loadHostConfig(config), {
+      const { upgradeHost } = await import('#host')
+      const done = await upgradeHost(await hostConfigAt(config), {
         ...(only === undefined ? {} : { only }),
         began: (name) => {
           if (!json) process.stderr.write(`${name} ...\n`)

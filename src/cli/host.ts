@@ -4,7 +4,7 @@ import type { PartStatus, PartVerb } from '#host'
 import { hostJoinCommand, hostRemoveCommand, hostTokenCommand } from './host-join.ts'
 import { hostListCommand } from './host-list.ts'
 import { hostEvacuateCommand, hostModeCommand, hostShowCommand } from './host-mode.ts'
-import { type HostOptions, onHost } from './host-option.ts'
+import { type HostOptions, hostConfigAt, onHost } from './host-option.ts'
 import { hostUpgradeCommand } from './host-upgrade.ts'
 import { renderTable } from './table.ts'
 
@@ -64,7 +64,7 @@ function runCommand(): Command {
         'run on. What a killed run left is ended before the next one starts it anew.',
     )
     .action(async ({ config }: HostOptions) => {
-      const { loadHostConfig, runHost } = await import('#host')
+      const { runHost } = await import('#host')
       const log = createLog({ part: 'host' })
       const stop = new AbortController()
       const stopped = new Promise<void>((resolve) => {
@@ -73,7 +73,7 @@ function runCommand(): Command {
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.once(signal, () => stop.abort(new Error(`ended by ${signal}`)))
       }
-      await using running = await runHost(loadHostConfig(config), { log })
+      await using running = await runHost(await hostConfigAt(config), { log })
       running.supervisor.ready(stop.signal).then(
         () => log.info('all parts are ready'),
         () => undefined, // told to stop before
@@ -87,8 +87,8 @@ function statusCommand(print: Print): Command {
   return onHost('status', 'what runs on this host')
     .option('--json', 'print JSON')
     .action(async ({ config, json }: HostOptions) => {
-      const { hostSocketOf, hostStatus, loadHostConfig } = await import('#host')
-      show(await hostStatus(hostSocketOf(loadHostConfig(config))), json, print)
+      const { hostSocketOf, hostStatus } = await import('#host')
+      show(await hostStatus(hostSocketOf(await hostConfigAt(config))), json, print)
     })
     .addHelpText('after', `\nExample:\n  $ godwit host status`)
 }
@@ -98,8 +98,8 @@ function changeCommand(verb: PartVerb, summary: string, print: Print): Command {
     .argument('<part>', 'as `godwit host status` names it')
     .option('--json', 'print JSON')
     .action(async (part: string, { config, json }: HostOptions) => {
-      const { changePart, hostSocketOf, loadHostConfig } = await import('#host')
-      show(await changePart(hostSocketOf(loadHostConfig(config)), verb, part), json, print)
+      const { changePart, hostSocketOf } = await import('#host')
+      show(await changePart(hostSocketOf(await hostConfigAt(config)), verb, part), json, print)
     })
     .addHelpText('after', `\nExample:\n  $ godwit host ${verb} flyd`)
 }

@@ -1,4 +1,5 @@
 import { GodwitError } from '#base'
+import { nextStepOf } from './next-step.ts'
 
 export type ApiErrorCode = keyof typeof ApiError.catalogue
 
@@ -71,7 +72,7 @@ export interface Refusal {
 export function errorOfAnswer(refusal: Refusal): ApiError {
   const { status, method, path, text, label, requestId } = refusal
   const code = codes[status] ?? (status < 500 ? 'api.refused' : 'api.failed')
-  const fix = refusal.fix ?? fixes[code]
+  const fix = refusal.fix ?? nextStepOf({ code, path, text, label }) ?? fixes[code]
   return new ApiError(code, {
     what: text,
     values: {

@@ -13,6 +13,7 @@ const LACKS: ReadonlySet<string> = new Set(['cli.no_api', 'cli.no_token', 'cli.n
 /** The configuration of the release that runs. @throws ApiInputError cli.failed: never deployed; as `connect` */
 export async function releaseConfig(
   options: ReleaseOptions,
+  otherwise = '',
 ): Promise<{ app: string; version: number; config: AppConfig }> {
   try {
     const app = await appName(options)
@@ -23,11 +24,11 @@ export async function releaseConfig(
     }
     throw new ApiInputError('cli.failed', {
       what: `${app} has no release whose configuration could be shown`,
-      fix: 'deploy it; --local shows the file that is here',
+      fix: `deploy it first${otherwise}`,
     })
   } catch (error) {
     if (!(error instanceof ApiInputError) || !LACKS.has(error.code)) throw error
-    const fix = `${error.fix}; --local shows the file that is here`
+    const fix = `${error.fix}${otherwise}`
     throw new ApiInputError(error.code, {
       what: error.what,
       values: error.values,

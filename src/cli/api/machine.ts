@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import type { Call, MachinesClient } from '#flaps-client'
+import { apiProxyCommand } from './api-proxy.ts'
 import { type AppCommandOptions, appCommand, withApp } from './app-command.ts'
 import { type Print, printOut } from './connection.ts'
 import { ApiInputError } from './input-error.ts'
@@ -38,6 +39,7 @@ export function machineCommand(print: Print = printOut): Command {
     .addCommand(execCommand())
     .addCommand(waitCommand(print))
     .addCommand(leasesCommand(print))
+    .addCommand(apiProxyCommand(print))
 }
 
 function listCommand(print: Print): Command {
