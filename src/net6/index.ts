@@ -90,6 +90,7 @@ export {
   peerAddress,
   type SixPnAddress,
 } from './six-pn-address.ts'
+export { listenForSsh } from './ssh-end/ssh-listener.ts'
 export { openSystem, type System } from './system.ts'
 export { enterOwnHost } from './trial/own-host.ts'
 export * as trialPackets from './trial/packets.ts'
