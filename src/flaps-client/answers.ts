@@ -114,6 +114,8 @@ export interface AppRelease {
   readonly strategy: string
   readonly image_ref: string
   readonly user: string
+  /** For people to read; older gateways do not say it. */
+  readonly user_name?: string
   /** Why it failed; empty otherwise. */
   readonly failure: string
   readonly created_at: string
