@@ -10,6 +10,7 @@ export type {
   ExecResult,
   ExitEvent,
   IpAssignment,
+  KeptImage,
   Lease,
   LogLine,
   Machine,

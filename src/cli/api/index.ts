@@ -3,6 +3,7 @@ export { checksCommand, releasesCommand, statusCommand } from './app-overview.ts
 export { appsCommand } from './apps.ts'
 export { certsCommand } from './certs.ts'
 export { deployCommand } from './deploy.ts'
+export { imagesCommand } from './images.ts'
 export { ipsCommand } from './ips.ts'
 export { launchCommand } from './launch.ts'
 export { logsCommand } from './logs.ts'
