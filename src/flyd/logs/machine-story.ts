@@ -26,7 +26,9 @@ export function machineStory(
   const { state, privateIp } = machine
   if (state === 'stopped') return exitStory(exitOf(machine))
   if (state === 'failed' || state === 'launch_failed') {
-    return { text: 'the machine could not be started', level: 'error' }
+    const why = failureOf(machine)
+    const text = `the machine could not be started${why === undefined ? '' : `: ${why}`}`
+    return { text, level: 'error' }
   }
   if (state === 'started' && privateIp !== undefined) {
     const text = `${TEXTS.started}, listening on [${privateIp}]:${SSH_PORT} (DNS: [${PLATFORM_ADDRESS}]:53)`
@@ -42,6 +44,12 @@ function exitStory(exit: ExitSeen | undefined): { text: string; level: LogLevel 
   if (exit.oom_killed === true) return { text: 'the machine ran out of memory', level: 'error' }
   const text = `the machine ended with exit code ${code}`
   return { text, level: isRequested || code === 0 ? 'info' : 'error' }
+}
+
+/** Of the event that brought it here. */
+function failureOf({ events }: Pick<MachineSeen, 'events'>): string | undefined {
+  const [{ request } = {}] = events as { request?: { error?: unknown } }[]
+  return typeof request?.error === 'string' ? request.error : undefined
 }
 
 /** Of the newest end that it tells. */
