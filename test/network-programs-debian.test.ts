@@ -16,7 +16,10 @@ import test from 'node:test'
 const BUILD = resolve(import.meta.dirname, '../build')
 const BOOT_DEADLINE_MS = 150_000
 const VERDICT = 'godwit-verdict'
-const PROGRAMS = ['from_machine', 'from_mesh', 'to_machine', 'to_mesh', 'wire']
+const PROGRAMS = [
+  ...['from_machine', 'from_mesh', 'from_peer', 'from_ssh'],
+  ...['to_machine', 'to_mesh', 'to_peer', 'wire'],
+]
 
 /** The guest's init: loads the programs, says what the kernel thinks of them, and is over. */
 const INIT = `#!/bin/busybox sh

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import type { PlanetNode } from '#planet'
 import { eventually, testPlanet } from './planet-world.ts'
@@ -250,6 +250,27 @@ test('machines made by curl alone have the private network', async (t) => {
       const [device] = gateway.devices
       assert.deepEqual([device.peerIp, device.transport], [own, 'udp'])
       assert(Date.now() - device.handshakeMs < 180_000)
+      const keyOf = async (app: string, by: Organisation) => {
+        const path = join(platform.folder, `key-${app}`)
+        const words = ['ssh', 'issue', '-a', app, path, ...platform.connection(iad, by)]
+        await client.run(GODWIT, words)
+        return path
+      }
+      const ssh = (to: Machine, key: string, command: string) => {
+        const known = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null']
+        const quiet = ['BatchMode=yes', 'ConnectTimeout=20', 'LogLevel=ERROR']
+        const options = [...known, ...quiet].flatMap((one) => ['-o', one])
+        const words = ['-F', 'none', '-i', key, ...options]
+        return asPerson('ssh', ...words, `root@${to.privateIp}`, command)
+      }
+      const key = await keyOf('heron', 'birds')
+      for (const to of herons) assert.equal(await ssh(to, key, 'uname -n'), `${to.id}\n`)
+      const foreignKey = await keyOf('shark', 'fish')
+      assert.match(await ssh(herons[0], foreignKey, 'uname -n'), /Permission denied/)
+      const strange = await asPerson('busybox', 'nc', '-w', '2', shark.privateIp, '22')
+      assert.ok(!strange.includes('SSH'), 'its network is another')
+      const greeting = `timeout 9 nc -w 3 ${herons[2].privateIp} 22 </dev/null | head -c 14`
+      assert.equal(await exec(herons[0], 'sh', '-c', greeting), 'SSH-2.0-godwit')
       await wireguard('remove', 'birds', 'laptop')
       const reach = () => asPerson('ping', '-c', '1', '-W', '1', herons[0].privateIp)
       await eventually('the cut', reach, (printed) => !isAnswered(printed), LONG_MS)

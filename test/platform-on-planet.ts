@@ -146,9 +146,9 @@ export class Platform {
   }
 
   /** Options with which the command line finds a gateway's API. */
-  connection(gateway: string): string[] {
+  connection(gateway: string, by: Organisation = 'birds'): string[] {
     const url = this.box.apiUrl(gateway)
-    return ['--api', url, '--ca', this.#caFile, '--access-token', this.token('birds')]
+    return ['--api', url, '--ca', this.#caFile, '--access-token', this.token(by)]
   }
 
   /** As an attacker's luck would have it: between two instructions. Its supervisor starts it anew. */

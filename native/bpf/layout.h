@@ -68,7 +68,10 @@ struct route {
 	__u32 remote_generation;
 };
 
-/* Map `services`: what machines may ask of the host. */
+/*
+ * Map `services`: what machines may ask of the host. The value is 1, but at the unspecified address the index of the device
+ * behind which the host answers that port of all machines: see ssh.h.
+ */
 struct service_key {
 	__u8 address[16];
 	__be16 port;

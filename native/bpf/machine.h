@@ -6,6 +6,7 @@
 #pragma once
 #include "neighbour.h"
 #include "platform.h"
+#include "ssh.h"
 
 #ifndef AF_INET
 #define AF_INET 2
@@ -186,7 +187,7 @@ INLINE struct verdict forward_six_pn(struct __sk_buff *skb, __u32 at, struct ip6
 	if (dropped.reason != DROP_NONE) return dropped;
 	if (ip->hop_limit <= 1) return (struct verdict){ DROP_HOP_LIMIT, TC_ACT_SHOT };
 	ip->hop_limit -= 1;
-	__u32 ifindex = local_link(&ip->target);
+	__u32 ifindex = local_end(skb, at, ip);
 	if (ifindex != 0) {
 		if (bpf_skb_store_bytes(skb, limit_at, &ip->hop_limit, 1, 0) < 0 ||
 		    !make_frame(skb, at, ifindex, &ip->target))
@@ -285,6 +286,27 @@ SEC("tc") int from_machine(struct __sk_buff *skb) {
 		return settle(seen, is_group ? DROP_MULTICAST : check_ipv4(skb, machine));
 	if (ethernet.h_proto != bpf_htons(ETH_P_IPV6)) return drop(seen, DROP_ETHERTYPE);
 	struct verdict verdict = check_ipv6(skb, machine);
+	return verdict.reason == DROP_NONE ? verdict.action : drop(seen, verdict.reason);
+}
+
+/* What the host's SSH server says: from port 22 of a machine of this host, to whoever is in its network. */
+SEC("tc") int from_ssh(struct __sk_buff *skb) {
+	struct ip6 ip;
+	struct ports ports;
+	struct counters *seen = counters_of(skb->ifindex);
+	if (!seen) return TC_ACT_SHOT;
+	seen->in_packets += 1;
+	seen->in_bytes += skb->len;
+	if (skb->protocol != bpf_htons(ETH_P_IPV6)) return drop(seen, DROP_ETHERTYPE);
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof ip) < 0 || (ip.version_class[0] & 0xf0) != 0x60)
+		return drop(seen, DROP_MALFORMED);
+	if (ip.next != IPPROTO_TCP) return drop(seen, DROP_HOST_SERVICE);
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof ip, &ports, sizeof ports) < 0) return drop(seen, DROP_MALFORMED);
+	bool is_machine = ip.source.ula == ULA && ip.source.low == MACHINE_LOW && !is_peer(&ip.source) &&
+			  local_link(&ip.source) != 0;
+	if (!is_machine || ports.source != SSH_PORT) return drop(seen, DROP_SOURCE_SPOOFED);
+	if (ip.target.ula != ULA || !SAME(ip.target.network, ip.source.network)) return drop(seen, DROP_OTHER_NETWORK);
+	struct verdict verdict = forward_six_pn(skb, ETH_HLEN, &ip);
 	return verdict.reason == DROP_NONE ? verdict.action : drop(seen, verdict.reason);
 }
 

@@ -5,7 +5,7 @@
  * `to_mesh` is for what the host itself sends to other hosts (network 0).
  */
 #pragma once
-#include "packet.h"
+#include "ssh.h"
 
 INLINE int pass_to_host(struct __sk_buff *skb, __u32 at, const struct ip6 *ip) {
 	if (bpf_skb_store_bytes(skb, at + offsetof(struct ip6, source), &ip->source, 32, 0) < 0) return TC_ACT_SHOT;
@@ -13,7 +13,7 @@ INLINE int pass_to_host(struct __sk_buff *skb, __u32 at, const struct ip6 *ip) {
 }
 
 INLINE int deliver(struct __sk_buff *skb, __u32 at, const struct ip6 *ip, struct counters *seen) {
-	__u32 ifindex = local_link(&ip->target);
+	__u32 ifindex = local_end(skb, at, ip);
 	if (ifindex == 0) return drop(seen, DROP_MACHINE_UNKNOWN);
 	if (bpf_skb_store_bytes(skb, at + offsetof(struct ip6, source), &ip->source, 32, 0) < 0)
 		return drop(seen, DROP_MALFORMED);

@@ -147,6 +147,17 @@ test('releases are numbered for each app, keep what was deployed, and go with th
   assert.deepEqual(accounts.releases('web'), [])
 })
 
+test('a release has the name of the token that made it, for people to read', () => {
+  using accounts = furnished(world())
+  const input = { app: 'web', image: 'a', strategy: 'rolling', definition: {} }
+  const { uuid } = accounts.createToken(call, { organization: 'acme', profile: 'org', name: 'ci' })
+  const by = (who: string) => accounts.createRelease({ ...call, who }, input).createdByName
+  assert.equal(by(`${uuid}@tokens.internal`), 'ci')
+  assert.equal(by(uuid), undefined)
+  assert.equal(by('148ed599c14189@machines.internal'), undefined)
+  assert.equal(accounts.releases('web').at(-1)?.createdByName, 'ci')
+})
+
 test('no value of a secret, no key and no token is in the database or the log', () => {
   withFile((path) => {
     const accounts = furnished(world(path))

@@ -317,6 +317,8 @@ export interface Release {
   /** Why it failed; empty otherwise. */
   readonly error: string
   readonly createdBy: string
+  /** For people to read: the name of the token that it was, while its organisation has it. */
+  readonly createdByName?: string
   readonly createdAtMs: number
   readonly updatedAtMs: number
 }

@@ -18,10 +18,14 @@ const STATUSES: readonly ReleaseStatus[] = [
   'interrupted',
 ]
 
+/** As flaps names tokens. */
+const SELECT = `SELECT releases.*, tokens.name AS created_by_name FROM releases
+  LEFT JOIN tokens ON releases.created_by LIKE '%@tokens.internal' AND tokens.uuid = substr(releases.created_by, 1, 36)`
+
 export const releaseReads = (store: Store): Pick<Accounts, 'releases' | 'appOfRelease'> => ({
   releases: (app, limit = LIMIT) =>
     store.database
-      .prepare('SELECT * FROM releases WHERE app = ? ORDER BY version DESC LIMIT ?')
+      .prepare(`${SELECT} WHERE releases.app = ? ORDER BY version DESC LIMIT ?`)
       .all(requireApp(store, app).id, Math.max(0, Math.min(Math.trunc(limit), LIMIT_MAX)))
       .map(releaseOf),
   appOfRelease(id) {
@@ -78,7 +82,7 @@ export const releaseWrites = (store: Store): Pick<Accounts, 'createRelease' | 'u
 }
 
 function requireRelease({ database }: Store, app: number, id: string): Release {
-  const row = database.prepare('SELECT * FROM releases WHERE app = ? AND id = ?').get(app, id)
+  const row = database.prepare(`${SELECT} WHERE releases.app = ? AND id = ?`).get(app, id)
   if (row === undefined) throw notFound('release of this app', { id })
   return releaseOf(row)
 }
@@ -92,6 +96,7 @@ const releaseOf = (row: Record<string, SQLOutputValue>): Release => ({
   definition: JSON.parse(String(row['definition'])),
   error: String(row['error']),
   createdBy: String(row['created_by']),
+  ...(typeof row['created_by_name'] === 'string' && { createdByName: row['created_by_name'] }),
   createdAtMs: Number(row['created_at_ms']),
   updatedAtMs: Number(row['updated_at_ms']),
 })

@@ -106,6 +106,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await api()).releasesCommand(),
   },
   {
+    names: ['images'],
+    about: 'images that were deployed from files, as the gateway has them',
+    load: async () => (await api()).imagesCommand(),
+  },
+  {
     names: ['checks'],
     about: 'show the health checks of an app',
     load: async () => (await api()).checksCommand(),

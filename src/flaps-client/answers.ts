@@ -108,6 +108,17 @@ export interface IpAssignment {
   readonly created_at: string
 }
 
+/** An image that was brought to a gateway from files. */
+export interface KeptImage {
+  readonly digest: string
+  /** As machines name it. */
+  readonly image: string
+  readonly bytes: number
+  readonly created_at: string
+  /** What keeps it from being deleted. */
+  readonly used_by: string | null
+}
+
 export interface AppRelease {
   readonly id: string
   /** Of the app, from 1. */
@@ -116,6 +127,8 @@ export interface AppRelease {
   readonly strategy: string
   readonly image_ref: string
   readonly user: string
+  /** For people to read; older gateways do not say it. */
+  readonly user_name?: string
   /** Why it failed; empty otherwise. */
   readonly failure: string
   readonly created_at: string

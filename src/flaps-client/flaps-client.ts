@@ -13,6 +13,7 @@ import type {
   AppRelease,
   Certificate,
   IpAssignment,
+  KeptImage,
   LogLine,
   NewWireGuardPeer,
   Region,
@@ -206,6 +207,16 @@ export class FlapsClient implements Disposable {
     call?: Call,
   ): Promise<{ digest: string; image: string }> {
     return this.call('POST', imagesOf(app), { ...call, bytes: manifest })
+  }
+
+  /** Those that the gateway that answers has; the newest first. */
+  async images(app: string, call?: Call): Promise<readonly KeptImage[]> {
+    return (await this.call<{ images: KeptImage[] }>('GET', imagesOf(app), call)).images
+  }
+
+  /** @throws ApiError: a machine or the current release uses it */
+  async deleteImage(app: string, digest: string, call?: Call): Promise<void> {
+    await this.call('DELETE', `${imagesOf(app)}/${digest}`, call)
   }
 
   app(name: string, call?: Call): Promise<App> {

@@ -11,6 +11,7 @@ export type {
   ExecResult,
   ExitEvent,
   IpAssignment,
+  KeptImage,
   Lease,
   LogLine,
   Machine,

@@ -59,6 +59,8 @@ const flapsSchema = Type.Object(
           folder: Type.String(),
           /** For hosts alone: `mesh:port` is this host's own address on the mesh. */
           listen: Type.String(),
+          /** Of all images together; the oldest that nothing uses go first. */
+          bytes_max: Type.Integer({ minimum: 1 << 20, default: 20 * 2 ** 30 }),
         },
         closed,
       ),

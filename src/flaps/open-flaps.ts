@@ -21,6 +21,8 @@ import { HostMembership } from './host-membership.ts'
 import { systemLookup } from './hostname-lookup.ts'
 import { accountsIdentity, ISSUES_NOTHING } from './identity-provider.ts'
 import { ImageDepot } from './images/image-depot.ts'
+import { chooseImages } from './images/image-owners.ts'
+import { ImageUpkeep } from './images/image-upkeep.ts'
 import { serveImages } from './images/serve-images.ts'
 import { openJoin } from './join/open-join.ts'
 import { keptLogs } from './logs.ts'
@@ -132,7 +134,10 @@ export async function openFlaps(
   const backhaul = await backhaulListen(config)
   let depot: ImageDepot | undefined
   if (config.images !== undefined) {
-    depot = await ImageDepot.open(config.images.folder)
+    const { folder, bytes_max: bytesMax } = config.images
+    depot = await ImageDepot.open({ folder, bytesMax, clock })
+    depot.chooseBy(chooseImages(services))
+    opened.use(new ImageUpkeep(depot, { clock, random, log }))
     opened.use(await serveImages(depot, { listen: backhaul.at(config.images.listen), log }))
   }
   const joinAround = { accounts, database, regions: () => rows.regions(), log }

@@ -45,7 +45,7 @@ export interface MachineHost {
    *
    * @throws FlydError flyd.state_bad: nothing listens there
    */
-  connect(id: string, options: { readonly port: number }, signal: AbortSignal): Promise<Duplex>
+  connect(id: string, options: ConnectOptions, signal: AbortSignal): Promise<Duplex>
   processes(id: string, signal: AbortSignal): Promise<readonly Record<string, unknown>[]>
   /** @throws FlydError flyd.state_bad: it does not run; as the two that follow */
   memory(id: string, signal: AbortSignal): Promise<MachineMemory>
@@ -170,6 +170,12 @@ export interface LeaseJson {
   readonly owner: string
   readonly description: string
   readonly version: string
+}
+
+export interface ConnectOptions {
+  readonly port: number
+  /** Who opened it, for the log of this host; absent: it came over the API. */
+  readonly from?: string
 }
 
 export interface ExecOptions {

@@ -11,6 +11,7 @@ import { machineDefinitions } from './fsm/machine-definitions.ts'
 import { snapshotDefinitions } from './fsm/snapshot-definitions.ts'
 import { volumeDefinitions } from './fsm/volume-definitions.ts'
 import type {
+  ConnectOptions,
   ExecOptions,
   ExecResult,
   HostCreate,
@@ -268,13 +269,9 @@ export class LocalHost implements MachineHost {
     return this.#options.effects.exec(id, options, signal)
   }
 
-  async connect(
-    id: string,
-    { port }: { readonly port: number },
-    signal: AbortSignal,
-  ): Promise<Duplex> {
+  async connect(id: string, options: ConnectOptions, signal: AbortSignal): Promise<Duplex> {
     this.#running(id)
-    return this.#options.effects.connect(subjectOf(this.#record(id)), port, signal)
+    return this.#options.effects.connect(subjectOf(this.#record(id)), options, signal)
   }
 
   async processes(id: string, signal: AbortSignal): Promise<readonly Record<string, unknown>[]> {

@@ -1,11 +1,11 @@
-import { createReadStream, existsSync } from 'node:fs'
-import { type FileHandle, open, readdir, readFile, rm, utimes } from 'node:fs/promises'
+import { createReadStream, existsSync, rmSync } from 'node:fs'
+import { type FileHandle, open, readdir, readFile, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode } from '#base'
 import { checkDigest, type Digest, fileNameOf, hashFor } from './digest.ts'
 import { ensureFolders, publish, writeDurably } from './durable-file.ts'
 import { ImageError } from './errors.ts'
-import { evictOldest } from './evict.ts'
+import { evictOldest, filesByUse } from './evict.ts'
 import { Holds } from './holds.ts'
 import { isTransient, retryTransient, type Waits } from './http-exchange.ts'
 import type { Descriptor } from './manifest.ts'
@@ -23,6 +23,14 @@ export interface BlobStoreOptions {
   readonly folder: string
   /** Bytes of blobs that `collect` leaves. */
   readonly bytesMax: number
+}
+
+/** Blobs that somebody needs, under the name of who does. */
+export interface Pin {
+  readonly name: string
+  readonly digests: readonly Digest[]
+  /** When it was last set; wall clock. */
+  readonly setAtMs: number
 }
 
 const PIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
@@ -123,15 +131,43 @@ export class BlobStore {
     })
   }
 
+  /**
+   * Removes blobs that no pin names, nobody holds, `isKept` does not keep and nobody asked for since then, whatever room
+   * there is. @returns bytes freed
+   */
+  async sweep(unusedSinceMs: number, isKept: (digest: Digest) => boolean): Promise<number> {
+    const pinned = await this.pinned()
+    let freed = 0
+    for (const { name, bytes, mtimeMs } of await filesByUse(this.#blobs)) {
+      const digest = name.replace('-', ':') as Digest
+      const isNeeded = pinned.has(digest) || this.#holds.has(digest) || isKept(digest)
+      if (isNeeded || mtimeMs > unusedSinceMs) continue
+      rmSync(join(this.#blobs, name), { force: true })
+      freed += bytes
+    }
+    return freed
+  }
+
+  /** Of all blobs, in bytes on the disk. */
+  async bytes(): Promise<number> {
+    const files = await filesByUse(this.#blobs)
+    return files.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
+  async pins(): Promise<Pin[]> {
+    const names = (await readdir(this.#pins)).filter((name) => !name.endsWith('.new'))
+    return await Promise.all(
+      names.map(async (name) => {
+        const path = join(this.#pins, name)
+        const digests: Digest[] = JSON.parse(await readFile(path, 'utf8'))
+        return { name, digests, setAtMs: (await stat(path)).mtimeMs }
+      }),
+    )
+  }
+
   /** What all pins together name. */
   async pinned(): Promise<Set<Digest>> {
-    const pinned = new Set<Digest>()
-    for (const name of await readdir(this.#pins)) {
-      if (name.endsWith('.new')) continue
-      const digests: Digest[] = JSON.parse(await readFile(join(this.#pins, name), 'utf8'))
-      for (const digest of digests) pinned.add(digest)
-    }
-    return pinned
+    return new Set((await this.pins()).flatMap(({ digests }) => digests))
   }
 
   async #download(descriptor: Descriptor, source: BlobSource, waits: Waits, signal: AbortSignal) {

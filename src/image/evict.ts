@@ -34,7 +34,8 @@ export async function evictOldest(
   })
 }
 
-async function filesByUse(folder: string) {
+/** The longest unused first. */
+export async function filesByUse(folder: string) {
   const names = await readdir(folder)
   const files = await Promise.all(
     names.map(async (name) => {

@@ -6,7 +6,7 @@
  */
 export type { BaseImage, BaseImagesOptions, EnsureBaseOptions } from './base-images.ts'
 export { BaseImages } from './base-images.ts'
-export type { BlobSource, BlobStoreOptions } from './blob-store.ts'
+export type { BlobSource, BlobStoreOptions, Pin } from './blob-store.ts'
 export { BlobStore } from './blob-store.ts'
 export type { PulledImage, PullOptions } from './bring-image.ts'
 export type { Digest } from './digest.ts'

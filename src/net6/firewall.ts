@@ -33,6 +33,7 @@ table inet ${FIREWALL_TABLE} {
     type filter hook input priority filter; policy accept;
     iifname "lo" accept
     iifname "gwmesh*" accept
+    iifname "gwssh*" counter name strayed drop
     ip6 daddr ${BACKHAUL_PREFIX} counter name outside drop
   }
   chain forward {
@@ -42,6 +43,8 @@ table inet ${FIREWALL_TABLE} {
     iifname "gwmesh*" counter name strayed drop
     iifname "gwpeer*" counter name strayed drop
     oifname "gwpeer*" counter name strayed drop
+    iifname "gwssh*" counter name strayed drop
+    oifname "gwssh*" counter name strayed drop
     iifname ${machines} ip saddr & ${mask} == ${value} meta l4proto { udp, icmp } counter name answers drop
     oifname ${machines} ct state established,related accept
     oifname ${machines} counter name unasked drop

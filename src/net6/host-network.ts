@@ -18,6 +18,7 @@ import {
   NETWORK_PLATFORM_ADDRESS,
   PLATFORM_ADDRESS,
 } from './six-pn-address.ts'
+import { ensureSshEnd, removeSshEnd } from './ssh-end/ssh-end.ts'
 import type { System } from './system.ts'
 
 /** What machines may ask of the platform's address; see docs/network.md. */
@@ -58,7 +59,8 @@ export async function openHostNetwork(
   const { system, host, services = PLATFORM_SERVICES, destinations = [] } = options
   const programs = await Programs.open(options, signal)
   await programs.set([settingsEntry(host)], signal)
-  await programs.reconcile('services', services.map(serviceEntry), signal)
+  const ssh = await ensureSshEnd(system, programs, signal)
+  await programs.reconcile('services', [...services.map(serviceEntry), ssh], signal)
   const rules = [...DENIED_DESTINATIONS, ...destinations].map(destinationEntry)
   for (const map of ['destinations4', 'destinations6'] as const) {
     await programs.reconcile(
@@ -82,6 +84,7 @@ export async function removeHostNetwork({
 }: Pick<ProgramsOptions, 'system' | 'bpfFolder'>): Promise<void> {
   await system.run('nft', ['-f', '-'], { input: firewallRemoval() })
   await system.run('sh', ['-ec', REMOVE_SCRIPT])
+  await removeSshEnd(system)
   await Programs.remove(system, bpfFolder)
 }
 

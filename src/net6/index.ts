@@ -71,6 +71,7 @@ export {
   GATEWAY_LOGS_PORT,
   PLATFORM_LOGS_PORT,
 } from './platform/platform-relay.ts'
+export { type RelayLimitSizes, RelayLimits } from './platform/relay-limits.ts'
 export { DROP_MEANINGS, DROP_REASONS, type DropReason, type Drops } from './programs/drop-reason.ts'
 export type { Counters, DestinationRule, PlatformService } from './programs/map-layout.ts'
 export { Programs, type ProgramsOptions } from './programs/programs.ts'
@@ -90,6 +91,7 @@ export {
   peerAddress,
   type SixPnAddress,
 } from './six-pn-address.ts'
+export { listenForSsh } from './ssh-end/ssh-listener.ts'
 export { openSystem, type System } from './system.ts'
 export { enterOwnHost } from './trial/own-host.ts'
 export * as trialPackets from './trial/packets.ts'

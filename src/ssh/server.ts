@@ -38,6 +38,8 @@ export interface SshServerOptions {
 }
 
 const HANDSHAKE_MS = 30_000
+/** Clients offer each key that they have; what is no certificate costs next to nothing. */
+const AUTHENTICATIONS_MAX = 20
 const SESSIONS_MAX = 16
 const ENV_MAX = 64
 const ENV_CHARS_MAX = 32_768
@@ -59,9 +61,14 @@ export function serveSsh(socket: Duplex, options: SshServerOptions): Promise<voi
   const { promise, resolve } = Promise.withResolvers<void>()
   socket.once('close', resolve)
   socket.on('error', () => socket.destroy())
-  server.on('connection', (connection: Connection) =>
-    new SshConnection(connection, options).begin(),
-  )
+  socket.once('end', () => socket.end()) // SSH knows no connection that is open one way
+  // Not until its client is known: who says nothing, or hears nothing, must not keep it open.
+  const late = setTimeout(() => socket.destroy(), HANDSHAKE_MS)
+  socket.once('close', () => clearTimeout(late))
+  server.on('connection', (connection: Connection) => {
+    connection.once('ready', () => clearTimeout(late))
+    new SshConnection(connection, options).begin()
+  })
   server.on('error', (err: unknown) => log.warn({ err }, 'an ssh connection failed'))
   server.injectSocket(socket as never) // its types want a net.Socket; any stream does
   return promise
@@ -74,6 +81,7 @@ class SshConnection {
   readonly #processes = new Set<SshProcess>()
   #target: SshTarget | undefined
   #sessions = 0
+  #authentications = 0
 
   constructor(connection: Connection, options: SshServerOptions) {
     this.#connection = connection
@@ -82,12 +90,9 @@ class SshConnection {
 
   begin(): void {
     const connection = this.#connection
-    const late = setTimeout(() => connection.end(), HANDSHAKE_MS)
     connection.on('authentication', (context) => void this.#authenticate(context))
-    connection.on('ready', () => clearTimeout(late))
     connection.on('error', (err) => this.#options.log.debug({ err }, 'an ssh connection broke'))
     connection.on('close', () => {
-      clearTimeout(late)
       for (const process of this.#processes) process.abandon()
     })
     connection.on('session', (accept, reject) => {
@@ -104,6 +109,8 @@ class SshConnection {
   }
 
   async #authenticate(context: ssh2.AuthContext): Promise<void> {
+    this.#authentications += 1
+    if (this.#authentications > AUTHENTICATIONS_MAX) return void this.#connection.end()
     const refuse = () => context.reject(['publickey'])
     if (context.method !== 'publickey' || context.key.algo !== CERTIFICATE_TYPE) return refuse()
     try {
@@ -132,7 +139,10 @@ class SshConnection {
       channel: ServerChannel,
       begin: (target: SshTarget) => Promise<SshProcess>,
     ) => {
-      process = await this.#run(channel, begin)
+      process = await this.#run(channel, async (target) => {
+        takeContainer(env)
+        return await begin(target)
+      })
     }
     session.on('env', (accept, _reject, { key, val }) => {
       if (Object.keys(env).length < ENV_MAX && val.length <= ENV_CHARS_MAX) env[key] = val
@@ -160,10 +170,7 @@ class SshConnection {
     })
     session.on('subsystem', (accept, reject, { name }) => {
       if (name !== 'sftp') return reject()
-      void run(accept(), async (target) => {
-        checkEnv(env)
-        return await target.sftp()
-      })
+      void run(accept(), (target) => target.sftp())
     })
     session.on('close', () => {
       this.#sessions -= 1
@@ -220,7 +227,6 @@ async function execLine(
   command: string,
   around: Omit<SshCommand, 'argv'>,
 ): Promise<SshProcess> {
-  checkEnv(around.env)
   try {
     return await target.exec({ argv: ['/bin/sh', '-c', command], ...around })
   } catch (error) {
@@ -231,9 +237,21 @@ async function execLine(
   }
 }
 
-/** How clients name a container of a machine: there is one, the machine itself. */
-function checkEnv({ FLY_SSH_CONTAINER: container }: Readonly<Record<string, string>>): void {
-  if (container !== undefined) throw new Error(`the machine has no container ${container}`)
+const CONTAINER = 'FLY_SSH_CONTAINER'
+const MACHINE = 'FLY_SSH_MACHINE'
+
+/**
+ * How clients say where in a machine: in a container of it by name, or outside all of them. There is one container, the
+ * machine itself. Takes both out of what the program gets to see. Source: flyctl, ssh/client.go.
+ */
+function takeContainer(env: Record<string, string>): void {
+  const container = env[CONTAINER] ?? ''
+  const isOutside = (env[MACHINE] ?? '') !== ''
+  delete env[CONTAINER]
+  delete env[MACHINE]
+  if (container === '') return
+  if (isOutside) throw new Error(`${CONTAINER} and ${MACHINE} exclude each other`)
+  throw new Error(`the machine has no container ${container}`)
 }
 
 function ended(stream: Readable): Promise<void> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile, execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -66,6 +66,14 @@ test('ssh-keygen reads our certificates and keys as its own', (t) => {
   const derived = run('-y', '-f', file('id', user.privatePem('me')))
   assert.equal(derived.trim(), user.publicLine('me'))
   assert.deepEqual(parsePublicLine(derived), user.publicKey)
+
+  // And the other way round: one that names no apps, with each extension of OpenSSH, is for all of them.
+  const signer = file('ca', authority.privatePem('ca'))
+  const signed = ['-q', '-s', signer, '-I', 'x', '-n', 'root,fly', '-V', '+1h']
+  run(...signed, file('other.pub', user.publicLine('me')))
+  const stock = parse(readFileSync(join(folder, 'other-cert.pub'), 'utf8'))
+  assert.deepEqual([stock.apps, stock.principals, stock.keyId], [[], ['root', 'fly'], 'x'])
+  for (const appId of [APP, 'app-2']) checkCertificate(stock, { ...door, appId, nowMs: Date.now() })
 })
 
 test('a certificate opens only the doors that it names', () => {
@@ -141,7 +149,7 @@ async function serve(): Promise<{ server: Server; port: number }> {
       }
     },
   }
-  const server = createServer((socket) => void serveSsh(socket, options))
+  const server = createServer({ allowHalfOpen: true }, (socket) => void serveSsh(socket, options))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return { server, port: (server.address() as AddressInfo).port }
 }
@@ -159,12 +167,13 @@ test('the ssh program of OpenSSH is let in by a certificate, and by nothing else
     writeFileSync(join(folder, name), text, { mode: 0o600 })
   write('id', user.privatePem())
   write('id.pub', user.publicLine())
-  const ssh = (command: string, input = '') =>
+  const ssh = (command: string, input = '', more: readonly string[] = []) =>
     new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
       const options = [
         ...['-F', 'none', '-i', join(folder, 'id'), '-p', String(port), '-o', 'BatchMode=yes'],
         ...['-o', 'IdentitiesOnly=yes', '-o', 'StrictHostKeyChecking=no', '-o', 'LogLevel=ERROR'],
-        ...['-o', `UserKnownHostsFile=${join(folder, 'known')}`, 'root@127.0.0.1', command],
+        ...['-o', `UserKnownHostsFile=${join(folder, 'known')}`, ...more],
+        ...['root@127.0.0.1', ...(command === '' ? [] : [command])],
       ]
       const child = execFile('ssh', options, (error, stdout, stderr) =>
         resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
@@ -191,6 +200,25 @@ test('the ssh program of OpenSSH is let in by a certificate, and by nothing else
       )
     },
   )
+  await t.test('a container that is not there is said on stderr, whatever is to run', async () => {
+    const sessions: readonly (readonly [command: string, options: readonly string[]])[] = [
+      ...([
+        ['true', []],
+        ['', []],
+        ['sftp', ['-s']],
+      ] as const),
+    ]
+    const refused = { code: 127, stdout: '', stderr: 'the machine has no container web\n' }
+    for (const [command, options] of sessions) {
+      const chosen = ['-o', 'SetEnv=FLY_SSH_CONTAINER=web', ...options]
+      assert.deepEqual(await ssh(command, '', chosen), refused)
+    }
+    const both = ['-o', 'SetEnv=FLY_SSH_CONTAINER=web FLY_SSH_MACHINE=1']
+    assert.match((await ssh('true', '', both)).stderr, /exclude each other/)
+    const outside = ['-o', 'SetEnv=FLY_SSH_MACHINE=1 WORD=seen']
+    const { code, stdout } = await ssh('echo "$WORD:$FLY_SSH_MACHINE"', '', outside)
+    assert.deepEqual([code, stdout], [0, 'seen:\n'])
+  })
   await t.test('a certificate of another authority is refused', async () => {
     write('id-cert.pub', issueCertificate(user, content(times), nonce))
     assert.equal((await ssh('true')).code, 255)

@@ -10,6 +10,7 @@ import { MACHINE, machinesOf as of, runAgainst as run } from './api-server.fixtu
 import {
   appsCommand,
   certsCommand,
+  imagesCommand,
   launchCommand,
   machineCommand,
   platformCommand,
@@ -125,6 +126,26 @@ test('what cannot be undone is refused where nobody can be asked', async (t) => 
     answers,
   )
   assert.equal(printed, 'vol_1 is destroyed\n')
+})
+
+test('images are deleted by their first digits, or all that nothing uses', async (t) => {
+  const image = (digit: string, user: string | null) => ({
+    ...{ digest: `sha256:${digit.repeat(64)}`, image: 'i', bytes: 1_500_000, used_by: user },
+    created_at: '2026-01-01T00:00:00Z',
+  })
+  const images = [image('a', null), image('b', 'machine 148ed599c14189'), image('c', null)]
+  const answers = { 'GET /v1/apps/web/images': { images }, 'DELETE /v1/apps/web/images/': {} }
+  const imagesWith = (...words: string[]) =>
+    run(t, imagesCommand, [...words, '-a', 'web', '--yes'], answers)
+  const deletions = ({ asked }: { asked: readonly string[] }) =>
+    asked.flatMap((call) => /^DELETE .*sha256:(.)/.exec(call)?.[1] ?? [])
+  assert.deepEqual(deletions(await imagesWith('delete', 'aaa', 'sha256:bb')), ['a', 'b'])
+  assert.deepEqual(deletions(await imagesWith('delete', '--unused')), ['a', 'c'])
+  const listed = await run(t, imagesCommand, ['list', '-a', 'web'], answers)
+  assert.match(listed.printed, /^sha256:b{12} +1\.5MB +\d+d ago +machine 148ed599c14189$/m)
+  for (const words of [['aaa', '--unused'], [], ['d']]) {
+    await assert.rejects(imagesWith('delete', ...words), { code: 'cli.bad_value' })
+  }
 })
 
 test('vm-sizes asks no server', async () => {

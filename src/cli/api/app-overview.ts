@@ -63,8 +63,8 @@ export function releasesCommand(print: Print = printOut): Command {
               `v${release.version}`,
               release.status,
               release.strategy,
-              release.image_ref,
-              release.user,
+              shortImage(release.image_ref),
+              release.user_name ?? release.user,
               ago(release.created_at),
               release.failure,
             ]),
@@ -73,6 +73,10 @@ export function releasesCommand(print: Print = printOut): Command {
       }),
     )
 }
+
+/** A digest's first digits are enough to tell images apart; `--json` has all of them. */
+const shortImage = (reference: string) =>
+  reference.replace(/(@sha256:[0-9a-f]{12})[0-9a-f]+$/, '$1')
 
 /** `godwit checks list`: health checks of an app. */
 export function checksCommand(print: Print = printOut): Command {

@@ -29,6 +29,7 @@ export function volumesCommand(print: Print = printOut): Command {
         .requiredOption('-r, --region <code>', 'where')
         .option('-s, --size <gb>', 'how large', wholeNumber, 1)
         .option('--snapshot-retention <days>', 'how long snapshots are kept', wholeNumber)
+        .option('-y, --yes', 'do not ask; nothing is asked here, scripts for flyctl give it')
         .action(
           (
             name: string,

@@ -29,6 +29,9 @@ const listed = {
   strategy: text(),
   image_ref: text(),
   user: text({ description: 'who deployed it' }),
+  user_name: text({
+    description: 'the same for people to read: a name of a token, or of a machine',
+  }),
   failure: text({ description: 'why it failed; empty otherwise' }),
   created_at: text(),
   updated_at: text(),
@@ -131,6 +134,14 @@ const list = (
   limit: number,
 ) => services.directory.releases.list(app, { limit, signal })
 
+/** As caller.ts names who calls. */
+function nameOf({ createdBy, createdByName }: Release): string {
+  if (createdByName !== undefined) return createdByName
+  const [id = '', of] = createdBy.split('@')
+  if (of === 'machines.internal') return `machine ${id}`
+  return of === 'tokens.internal' ? `token ${id.slice(0, 8)}` : createdBy
+}
+
 const listedJson = (release: Release): Omit<Static<typeof releaseAnswer>, 'definition'> => ({
   id: release.id,
   version: release.version,
@@ -138,6 +149,7 @@ const listedJson = (release: Release): Omit<Static<typeof releaseAnswer>, 'defin
   strategy: release.strategy,
   image_ref: release.image,
   user: release.createdBy,
+  user_name: nameOf(release),
   failure: release.error,
   created_at: timeText(release.createdAtMs),
   updated_at: timeText(release.updatedAtMs),

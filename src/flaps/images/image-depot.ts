@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
-import { mkdir, open, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errorCode } from '#base'
+import { type Clock, errorCode, systemClock } from '#base'
 import { BlobStore, type Digest, digestOf, ImageError, LOCAL_WAITS, parseManifest } from '#image'
 import { refuse } from '../errors.ts'
 
@@ -21,6 +21,38 @@ export interface Piece {
   readonly bytes: Buffer
 }
 
+/** An image that hosts can pull from here. */
+export interface KeptImage {
+  readonly app: string
+  readonly digest: Digest
+  /** Its config and layers. */
+  readonly blobs: readonly Digest[]
+  /** Of all of it; layers that other images have, too, count in each. */
+  readonly bytes: number
+  /** When it was brought last; wall clock. */
+  readonly keptAtMs: number
+}
+
+export interface ImageDepotOptions {
+  readonly folder: string
+  /** Of all images together. @default BYTES_MAX */
+  readonly bytesMax?: number
+  readonly clock?: Clock
+}
+
+/** Which images are to go. @param bytesWanted what is too much, with what is coming */
+export type ChooseImages = (
+  images: readonly KeptImage[],
+  bytesWanted: number,
+) => Promise<readonly KeptImage[]>
+
+const BYTES_MAX = 20 * 2 ** 30
+/** Of an upload to which nothing came, and of blobs of which no image was made. */
+const UPLOAD_MS_MAX = 24 * 60 * 60_000
+/** Hosts may be reading it, or the manifest that names it is on its way. */
+const BLOB_FRESH_MS = 10 * 60_000
+const UPLOAD_NAME = /^(.+)-(sha256|sha512)-([0-9a-f]+)(\.done)?$/
+const PIN_NAME = /^(.+)-sha(?:256|512)-[0-9a-f]+$/
 const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 const BLOB_BYTES_MAX = 8 * 2 ** 30
 
@@ -31,31 +63,43 @@ const BLOB_BYTES_MAX = 8 * 2 ** 30
 export class ImageDepot {
   readonly #store: BlobStore
   readonly #uploads: string
+  readonly #bytesMax: number
+  readonly #clock: Clock
   readonly #busy = new Set<string>()
+  #choose: ChooseImages = async () => []
+  #tidying: Promise<unknown> = Promise.resolve()
 
-  private constructor(store: BlobStore, uploads: string) {
+  private constructor(store: BlobStore, uploads: string, options: ImageDepotOptions) {
     this.#store = store
     this.#uploads = uploads
+    this.#bytesMax = options.bytesMax ?? BYTES_MAX
+    this.#clock = options.clock ?? systemClock
   }
 
   /** Whole again after a kill at any moment: what an upload had stays for its next piece. */
-  static async open(folder: string): Promise<ImageDepot> {
+  static async open(options: ImageDepotOptions): Promise<ImageDepot> {
+    const { folder } = options
     const uploads = join(folder, 'uploads')
     await mkdir(uploads, { recursive: true, mode: 0o700 })
     const store = await BlobStore.open({ folder: join(folder, 'store'), bytesMax: BLOB_BYTES_MAX })
-    return new ImageDepot(store, uploads)
+    return new ImageDepot(store, uploads, options)
+  }
+
+  /** From now on these go when they are in the way, or with `tidy`. */
+  chooseBy(choose: ChooseImages): void {
+    this.#choose = choose
   }
 
   /** How far this app's upload of a blob is. Never tells whether another app brought it. */
   async received(app: string, digest: Digest): Promise<Received> {
     const have = await sizeOf(this.#upload(app, digest))
-    const isComplete = (await sizeOf(`${this.#upload(app, digest)}.done`)) !== undefined
-    return { have: have ?? 0, isComplete }
+    const isDone = (await sizeOf(`${this.#upload(app, digest)}.done`)) !== undefined
+    return { have: have ?? 0, isComplete: isDone && (await this.#store.find(digest)) !== undefined }
   }
 
   /**
    * Takes the next piece. @throws FlapsError flaps.conflict: it is not the next one, or another is under way;
-   * flaps.argument_bad: the bytes are not what the digest says
+   * flaps.argument_bad: the bytes are not what the digest says; flaps.unprocessable: there is no room for it
    */
   async receive({ app, digest, size, offset, bytes }: Piece): Promise<Received> {
     if (size > BLOB_BYTES_MAX)
@@ -67,6 +111,7 @@ export class ImageDepot {
       const { have, isComplete } = await this.received(app, digest)
       if (isComplete) return { have: size, isComplete }
       if (offset !== have) throw refuse('flaps.conflict', `aborted: the next byte is ${have}`)
+      if (offset === 0) await this.#makeRoom(size)
       const file = await open(path, 'a', 0o600)
       try {
         await file.appendFile(bytes)
@@ -134,6 +179,89 @@ export class ImageDepot {
   async blob(digest: Digest): Promise<{ path: string; size: number } | undefined> {
     const path = await this.#store.find(digest)
     return path === undefined ? undefined : { path, size: (await stat(path)).size }
+  }
+
+  /** All of them, or those of an app; the newest first. */
+  async images(app?: string): Promise<KeptImage[]> {
+    const kept = (await this.#store.pins()).flatMap(
+      ({ name, digests: [digest, ...blobs], setAtMs }) => {
+        const owner = PIN_NAME.exec(name)?.[1]
+        if (owner === undefined || digest === undefined) return []
+        return app === undefined || owner === app
+          ? [{ app: owner, digest, blobs, keptAtMs: setAtMs }]
+          : []
+      },
+    )
+    const all = await Promise.all(
+      kept.map(async (one) => ({ ...one, bytes: await this.#bytesOf([one.digest, ...one.blobs]) })),
+    )
+    return all.sort((one, other) => other.keptAtMs - one.keptAtMs)
+  }
+
+  /** Hosts do not get it from here any more; what no other image needs of it is freed by `tidy`. May run twice. */
+  async remove({ app, digest, blobs }: Pick<KeptImage, 'app' | 'digest' | 'blobs'>): Promise<void> {
+    await this.#store.unpin(pinOf(app, digest))
+    const needed = new Set((await this.images(app)).flatMap((image) => image.blobs))
+    for (const blob of blobs) {
+      if (!needed.has(blob)) await rm(`${this.#upload(app, blob)}.done`, { force: true })
+    }
+  }
+
+  /**
+   * Lets go what is chosen, uploads that nobody goes on with, and blobs that no image needs. One at a time.
+   *
+   * @param bytesComing for which there is to be room
+   * @returns images that went
+   */
+  tidy(bytesComing = 0): Promise<readonly KeptImage[]> {
+    const turn = this.#tidying.then(() => this.#tidy(bytesComing))
+    this.#tidying = turn.catch(() => undefined) // who asked for it is told
+    return turn
+  }
+
+  async #tidy(bytesComing: number): Promise<readonly KeptImage[]> {
+    const excess = async () => (await this.#store.bytes()) + bytesComing - this.#bytesMax
+    const going = await this.#choose(await this.images(), await excess())
+    for (const image of going) await this.remove(image)
+    const nowMs = this.#clock.nowMs()
+    const brought = await this.#tidyUploads(nowMs - UPLOAD_MS_MAX)
+    await this.#store.sweep(nowMs - BLOB_FRESH_MS, (digest) => brought.has(digest))
+    return going
+  }
+
+  /** @returns blobs of which an image may still be made */
+  async #tidyUploads(untouchedSinceMs: number): Promise<Set<Digest>> {
+    const pinned = new Set(
+      (await this.images()).flatMap(({ app, blobs }) => blobs.map((one) => `${app} ${one}`)),
+    )
+    const brought = new Set<Digest>()
+    for (const name of await readdir(this.#uploads)) {
+      const [, app, algorithm, hex, done] = UPLOAD_NAME.exec(name) ?? []
+      const digest = `${algorithm}:${hex}` as Digest
+      const path = join(this.#uploads, name)
+      const { mtimeMs } = await stat(path)
+      const isOver = mtimeMs < untouchedSinceMs && !pinned.has(`${app} ${digest}`)
+      if (isOver && !this.#busy.has(path)) await rm(path, { force: true })
+      else if (done !== undefined) brought.add(digest)
+    }
+    return brought
+  }
+
+  /** @throws FlapsError flaps.unprocessable */
+  async #makeRoom(bytes: number): Promise<void> {
+    const isThere = async () => (await this.#store.bytes()) + bytes <= this.#bytesMax
+    if (await isThere()) return
+    await this.tidy(bytes)
+    if (await isThere()) return
+    throw refuse(
+      'flaps.unprocessable',
+      'resource_exhausted: this gateway has no room for more images',
+    )
+  }
+
+  async #bytesOf(digests: readonly Digest[]): Promise<number> {
+    const sizes = await Promise.all(digests.map((one) => sizeOf(this.#store.pathOf(one))))
+    return sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0)
   }
 
   #upload(app: string, digest: Digest): string {

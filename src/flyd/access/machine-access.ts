@@ -5,6 +5,7 @@ import type { Agent } from '#guest'
 import { checkCertificate, type Ed25519Key, serveSsh } from '#ssh'
 import type { MachineSubject } from '../effects/machine-effects.ts'
 import { refuse } from '../errors.ts'
+import type { ConnectOptions } from '../host.ts'
 import type { SshAuthorities } from './gateway-authorities.ts'
 import { guestTarget } from './guest-target.ts'
 
@@ -34,8 +35,12 @@ export class MachineAccess {
   }
 
   /** @throws FlydError flyd.state_bad: nothing listens there; AgentError */
-  async connect(subject: MachineSubject, port: number, signal: AbortSignal): Promise<Duplex> {
-    if (port === SSH_PORT) return this.#ssh(subject)
+  async connect(
+    subject: MachineSubject,
+    { port, from }: ConnectOptions,
+    signal: AbortSignal,
+  ): Promise<Duplex> {
+    if (port === SSH_PORT) return this.#ssh(subject, from)
     if (port === FILES_PORT) return this.#files(subject, signal)
     for (const address of this.#options.addressesOf(subject.id)) {
       const socket = await dial(address, port, signal)
@@ -68,19 +73,20 @@ export class MachineAccess {
   }
 
   /** The other end of what it returns is served, until either ends. */
-  #ssh(subject: MachineSubject): Duplex {
+  #ssh(subject: MachineSubject, from = 'api'): Duplex {
     const { hostKey, clock, log, authorities, agentOf } = this.#options
     const { id: machine, appId, orgSlug } = subject
     const [ours, theirs] = duplexPair()
     void serveSsh(ours, {
       hostKey,
-      log: log.child({ machine }),
+      log: log.child({ machine, from }),
       admit: async (certificate, user) => {
         const signal = AbortSignal.timeout(DIAL_MS_MAX)
         const keys = await authorities(orgSlug, signal)
         checkCertificate(certificate, { authorities: keys, appId, user, nowMs: clock.nowMs() })
         const { keyId, serial } = certificate
-        log.info({ machine, user, certificate: keyId, serial: String(serial) }, 'let in by ssh')
+        const used = { certificate: keyId, serial: String(serial) }
+        log.info({ machine, from, user, ...used }, 'let in by ssh')
         return guestTarget(await agentOf(machine, signal), user)
       },
     })

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { CapacityBook } from '#market'
+import type { SshPort } from '../access/ssh-port.ts'
 import type { CheckRunner } from '../checks/check-runner.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { MachineView } from '../machine/machine-view.ts'
@@ -11,6 +12,7 @@ export interface MetricsSource {
   readonly book: CapacityBook
   readonly checks: CheckRunner
   readonly rows: RowPublisher
+  readonly ssh: Pick<SshPort, 'open' | 'outcomes'>
   readonly guestCount: () => number
 }
 
@@ -34,7 +36,7 @@ export class FlydMetrics {
     registers: [this.registry],
   })
 
-  constructor({ view, engine, book, checks, rows, guestCount }: MetricsSource) {
+  constructor({ view, engine, book, checks, rows, ssh, guestCount }: MetricsSource) {
     collectDefaultMetrics({ register: this.registry })
     this.#gauges('flyd_machines', 'machines by state', 'state', () => countStates(view))
     this.#gauge('flyd_guests', 'guests that this process looks after', guestCount)
@@ -44,6 +46,10 @@ export class FlydMetrics {
     this.#gauge('flyd_rows_waiting', 'machines and volumes to be written', () => rows.backlog)
     this.#gauge('flyd_rows_in_step', '1: the replica has all rows', () => Number(rows.isInStep))
     this.#gauge('flyd_rows_failures', 'times the replica took none', () => rows.counters.failures)
+    this.#gauge('flyd_ssh_connections', 'open ones to port 22 of 6PN addresses', () => ssh.open)
+    this.#gauges('flyd_ssh_asked', 'connections to port 22 so far', 'outcome', () =>
+      Object.entries(ssh.outcomes),
+    )
     this.#gauge('flyd_reservations', 'open reservations', () => book.reservationCount)
     this.#gauges('flyd_capacity_used_ratio', 'part of what may be promised', 'resource', () =>
       Object.entries(book.utilisation),

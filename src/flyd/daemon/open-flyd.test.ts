@@ -272,6 +272,24 @@ test('machines run on while flyd is away; it takes them over, and learns of an e
   await destroy(dies)
 })
 
+test('port 22 of a machine’s address is its SSH server for its network, while it runs and flyd does', async () => {
+  const ids = [await launch({}), await launch({})] as const
+  const other = await create({}, { networkId: 8 })
+  await waitFor(other, 'started')
+  const { private_ip: address } = await flyd.host.machine(ids[0], never)
+  const asks = async (id: string) =>
+    (await exec(id, 'sh', '-c', `timeout 9 nc -w 3 ${address} 22 </dev/null | head -c 14`)).stdout
+  assert.equal(await asks(ids[1]), 'SSH-2.0-godwit')
+  assert.equal(await asks(other), '')
+  await flyd[Symbol.asyncDispose]()
+  flyd = await start()
+  assert.equal(await asks(ids[1]), 'SSH-2.0-godwit')
+  await flyd.host.stop(ids[0], unnamed, never)
+  await waitFor(ids[0], 'stopped')
+  assert.equal(await asks(ids[1]), '')
+  for (const id of [...ids, other]) await destroy(id)
+})
+
 test('what belongs to no machine is removed at the start, and only one flyd runs in a folder', async () => {
   const stray = newMachineId(systemRandom)
   await assert.rejects(start(), { code: 'flyd.conflict' })

@@ -5,6 +5,7 @@ import type { Accelerator } from '#guest'
 import type { CapacityBook } from '#market'
 import { MESH } from '#net6'
 import { LogShipper } from '#observe'
+import { SshPort } from '../access/ssh-port.ts'
 import { ClusterKey } from '../api/cluster-key.ts'
 import { serveHost } from '../api/host-server.ts'
 import type { CheckRunner } from '../checks/check-runner.ts'
@@ -103,9 +104,14 @@ export async function openFlyd(config: FlydConfig, options: OpenFlydOptions): Pr
   )
   if (shipped !== undefined) opened.use(shipped.follow(host.view))
   await host.begin()
+  const ssh = opened.use(
+    await SshPort.open({
+      ...{ listen: network.listenForSsh, host, view: host.view, clock: systemClock, log },
+    }),
+  )
   checks = opened.use(runChecks({ hostId: config.host, host, effects, logs, rows, log }))
   const metrics = new FlydMetrics({
-    ...{ view: host.view, engine: host.engine, book, checks, rows },
+    ...{ view: host.view, engine: host.engine, book, checks, rows, ssh },
     guestCount: () => effects.guestCount,
   })
   const { evacuation } = opened.use(evacuate(config, { host, mode, key, addresses, log }))

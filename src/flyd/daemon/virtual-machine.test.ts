@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'node:test'
-import { createLog, pollUntil } from '#base'
-import { enterOwnHost } from '#net6'
+import { createLog, newMachineId, pollUntil, systemRandom } from '#base'
+import { enterOwnHost, MachineNetworks, openHostNetwork, openSystem, readHostField } from '#net6'
 import { machineHold } from '../machine/capacity.ts'
 import { figuresOf, withFigures } from './figures.fixture.ts'
 import { loadFlydConfig } from './flyd-config.ts'
@@ -57,6 +58,18 @@ test('a virtual machine has the same life: network, checks, a flyd that is away,
     const command = ['ip', '-6', 'address', 'show', 'dev', 'eth0']
     const { stdout } = await flyd.host.exec(id, { command, ...around }, never)
     assert.match(stdout, new RegExp(`inet6 ${address}/112`))
+    // Beside it on this host, in its network: what a virtual machine answers itself is past its port 22.
+    const field = (await readHostField(trial.networkFolder, 'h1')) ?? 0
+    const system = openSystem()
+    const programs = await openHostNetwork({ system, host: field })
+    const folder = join(trial.folder, 'beside')
+    const networks = await MachineNetworks.open({ system, programs, folder, host: field })
+    const spec = { id: newMachineId(systemRandom), networkId: input.networkId } as const
+    const beside = await networks.make({ ...spec, kind: 'container' })
+    const ask = `timeout 9 busybox nc -w 3 ${address} 22 </dev/null | head -c 14`
+    const inBeside = [`--net=${beside.guest.netnsPath}`, '--', 'sh', '-c', ask]
+    assert.equal((await system.run('nsenter', inBeside)).stdout, 'SSH-2.0-godwit')
+    await networks.remove(beside.id)
     const { limitMb, availableMb } = await flyd.host.memory(id, never)
     assert.ok(availableMb < limitMb)
     const less = await flyd.host.limitMemory(id, limitMb - 16, never)

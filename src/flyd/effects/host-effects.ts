@@ -15,7 +15,7 @@ import { type BlockDriver, isDeviceId, type MachineRoots, parseDeviceId } from '
 import type { SshAuthorities } from '../access/gateway-authorities.ts'
 import { openHostKey } from '../access/host-key.ts'
 import { MachineAccess } from '../access/machine-access.ts'
-import type { ExecOptions } from '../host.ts'
+import type { ConnectOptions, ExecOptions } from '../host.ts'
 import type { LogSink } from '../logs/machine-logs.ts'
 import type { AskApi } from '../machine-api/serve-api-socket.ts'
 import type { MachineLink, MachineLinks } from '../network/machine-links.ts'
@@ -185,8 +185,8 @@ export class HostEffects extends VolumeActs implements MachineEffects, Disposabl
   signal = (id: string, name: string, signal: AbortSignal) => this.#guests.signal(id, name, signal)
   exec = (id: string, options: ExecOptions, signal: AbortSignal) =>
     this.#guests.exec(id, options, signal)
-  connect = (subject: MachineSubject, port: number, signal: AbortSignal) =>
-    this.#access.connect(subject, port, signal)
+  connect = (subject: MachineSubject, options: ConnectOptions, signal: AbortSignal) =>
+    this.#access.connect(subject, options, signal)
   processes = (id: string, signal: AbortSignal) => this.#guests.processes(id, signal)
   memory = (id: string, signal: AbortSignal) => this.#guests.memory(id, signal)
   stats = (id: string, signal: AbortSignal) => this.#guests.stats(id, signal)

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Figure } from '#observe'
-import type { ExecOptions, ExecResult, MachineMemory } from '../host.ts'
+import type { ConnectOptions, ExecOptions, ExecResult, MachineMemory } from '../host.ts'
 import type { MachineIdentity } from '../machine/machine-identity.ts'
 import type { MachineConfigJson } from '../machine-json.ts'
 
@@ -75,7 +75,7 @@ export interface GuestEffects {
   signal(id: string, name: string, signal: AbortSignal): Promise<void>
   exec(id: string, options: ExecOptions, signal: AbortSignal): Promise<ExecResult>
   /** @throws FlydError flyd.state_bad: nothing listens there */
-  connect(subject: MachineSubject, port: number, signal: AbortSignal): Promise<Duplex>
+  connect(subject: MachineSubject, options: ConnectOptions, signal: AbortSignal): Promise<Duplex>
   processes(id: string, signal: AbortSignal): Promise<readonly Record<string, unknown>[]>
   /** @throws FlydError as of MachineHost; these two as well */
   memory(id: string, signal: AbortSignal): Promise<MachineMemory>

@@ -1,4 +1,6 @@
+import { PLATFORM_ADDRESS } from '#net6'
 import type { LogLevel } from '#observe'
+import { SSH_PORT } from '../access/machine-access.ts'
 import type { MachineSeen } from '../machine/machine-view.ts'
 
 interface ExitSeen {
@@ -19,14 +21,18 @@ const TEXTS: Partial<Record<MachineSeen['state'], string>> = {
 
 /** What its log says of a machine that has come into its state; undefined: nothing that concerns its owner. Pure. */
 export function machineStory(
-  machine: Pick<MachineSeen, 'state' | 'events'>,
+  machine: Pick<MachineSeen, 'state' | 'events' | 'privateIp'>,
 ): { text: string; level: LogLevel } | undefined {
-  const { state } = machine
+  const { state, privateIp } = machine
   if (state === 'stopped') return exitStory(exitOf(machine))
   if (state === 'failed' || state === 'launch_failed') {
     const why = failureOf(machine)
     const text = `the machine could not be started${why === undefined ? '' : `: ${why}`}`
     return { text, level: 'error' }
+  }
+  if (state === 'started' && privateIp !== undefined) {
+    const text = `${TEXTS.started}, listening on [${privateIp}]:${SSH_PORT} (DNS: [${PLATFORM_ADDRESS}]:53)`
+    return { text, level: 'info' }
   }
   const text = TEXTS[state]
   return text === undefined ? undefined : { text, level: 'info' }

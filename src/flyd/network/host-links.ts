@@ -1,3 +1,4 @@
+import type { Server, Socket } from 'node:net'
 import { type Clock, type Log, startDeadline } from '#base'
 import type { ApiClient } from '#corrosion'
 import {
@@ -5,6 +6,7 @@ import {
   ensureHostField,
   type HostClaim,
   hostFieldMoved,
+  listenForSsh,
   MachineNetworks,
   openHostNetwork,
   openSystem,
@@ -29,6 +31,8 @@ export interface HostLinks {
   readonly links: MachineLinks
   /** This host's own on the mesh. */
   readonly meshAddress: string
+  /** Where it answers port 22 of its machines' 6PN addresses. @throws Net6Error net6.host_unable */
+  listenForSsh(onConnection: (socket: Socket) => void): Promise<Server>
   /** Resolves when this host gave its number to another one; never, when the signal aborts first. */
   moved(signal: AbortSignal): Promise<void>
 }
@@ -50,6 +54,7 @@ export async function openHostLinks(options: HostLinksOptions): Promise<HostLink
   return {
     links: new SixPnLinks(networks, kind),
     meshAddress: backhaulAddress(host),
+    listenForSsh,
     moved: (signal) => hostFieldMoved({ folder, hostId, host }, clock, signal),
   }
 }

@@ -41,8 +41,16 @@ export interface MachineEntry {
   readonly burstBytes: number
 }
 
-export function machineEntries(ifindex: number, machine: MachineEntry): Entry[] {
-  const value = Buffer.concat([
+export const machineEntries = (ifindex: number, machine: MachineEntry): Entry[] => [
+  { map: 'buckets', key: u32(ifindex), value: Buffer.alloc(BUCKET_BYTES) },
+  linkEntry(ifindex, machine),
+  addressEntry(ifindex, machine.address),
+]
+
+const linkEntry = (ifindex: number, machine: MachineEntry): Entry => ({
+  map: 'machines',
+  key: u32(ifindex),
+  value: Buffer.concat([
     sixPnBytes({ ...machine.address, low: 0 }),
     ipv4Bytes(machine.ipv4),
     ipv4Bytes(machine.ipv4Second),
@@ -51,12 +59,19 @@ export function machineEntries(ifindex: number, machine: MachineEntry): Entry[] 
     macBytes(machine.gatewayMac),
     u64(machine.sendBytesPerS),
     u64(machine.burstBytes),
-  ])
-  return [
-    { map: 'buckets', key: u32(ifindex), value: Buffer.alloc(BUCKET_BYTES) },
-    { map: 'machines', key: u32(ifindex), value },
-    addressEntry(ifindex, machine.address),
-  ]
+  ]),
+})
+
+/** The device behind which the host answers port 22 of machines: a link with the link's addresses alone. */
+export const sshEndEntry = (
+  ifindex: number,
+  macs: Pick<MachineEntry, 'mac' | 'gatewayMac'>,
+): Entry => linkEntry(ifindex, { ...NOBODY, ...macs })
+
+const NOBODY = {
+  address: { network: 0, host: 0, machine: 0, low: 0 },
+  ...{ ipv4: '0.0.0.0', ipv4Second: '0.0.0.0', ipv4Gateway: '0.0.0.0' },
+  ...{ sendBytesPerS: 0, burstBytes: 0 },
 }
 
 const BUCKET_BYTES = 24
@@ -106,6 +121,12 @@ export function serviceEntry({ address, protocol, port = 0 }: PlatformService): 
   const ends = Buffer.from([port >> 8, port & 0xff, PROTOCOL_NUMBERS[protocol], 0])
   return { map: 'services', key: Buffer.concat([ipv6Bytes(address), ends]), value: u32(1) }
 }
+
+/** Port 22 of all machines, and the device behind which the host answers it: native/bpf/ssh.h. */
+export const sshServiceEntry = (ifindex: number): Entry => ({
+  ...serviceEntry({ address: '::', protocol: 'tcp', port: 22 }),
+  value: u32(ifindex),
+})
 
 export const flycastEntry = (address: string): Entry => ({
   map: 'flycast',

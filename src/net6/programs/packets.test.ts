@@ -242,6 +242,24 @@ const FROM_MESH: readonly (readonly [what: string, frame: Buffer, expected: Expe
   ['IPv4', ethernet(link, ETHERNET.ipv4, ipv4({ from: V4.own, to: V4.gateway }, udp(5))), 'malformed'],
 ]
 
+const SSH = 'fdaa:0:7:a7b:1:3333:4444:2'
+const answer = tcp(40_000, TCP_ACK, 22)
+// biome-ignore format: a table
+const FROM_SSH: readonly (readonly [what: string, frame: Buffer, expected: Expected])[] = [
+  ['an answer to a machine here', six(OWN, answer, SSH), 'redirect'],
+  ['an answer to a machine of another host', six(FAR, answer, SSH), 'redirect'],
+  ['from another port', six(OWN, tcp(40_000, TCP_ACK, 23), SSH), 'source_spoofed'],
+  ['from a machine of another host', six(OWN, answer, FAR), 'source_spoofed'],
+  ['from another address of the machine', six(OWN, answer, SSH.replace(/2$/, '7')), 'source_spoofed'],
+  ['to another network', six('fdaa:0:8:a7b:1:3333:4444:2', answer, SSH), 'other_network'],
+  ['to the internet', six(PUBLIC6, answer, SSH), 'other_network'],
+  ['a ping', six(OWN, icmp6(128), SSH), 'host_service'],
+  ['UDP', six(OWN, udp(53), SSH), 'host_service'],
+  ['an answer in fragments', six(OWN, fragment(0, false, answer), SSH), 'host_service'],
+  ['TCP that ends early', six(OWN, answer, SSH).subarray(0, 55), 'malformed'],
+  ['IPv4', four(V4.own, tcp(80), V4.gateway), 'ethertype'],
+]
+
 const MACHINE = {
   address: parseSixPn(OWN),
   ipv4: V4.own,
@@ -306,6 +324,7 @@ for (const [program, table] of [
   ['from_machine', SENT],
   ['to_machine', ARRIVING],
   ['from_mesh_frame', FROM_MESH],
+  ['from_ssh', FROM_SSH],
 ] as const) {
   test(`every packet of the table of ${program} ends as it says, and is counted`, async (t) => {
     const { run, drops } = await bench(t)
@@ -340,6 +359,21 @@ test('a packet to another host has its fields swapped, and its checksum is still
   assert.equal(arrived.frame.subarray(0, 6).toString('hex'), '026e33334444')
   assert.equal(delivered.subarray(8, 24).toString('hex'), 'fdaa000000070a7b0002555566660002')
   assert.equal(delivered.subarray(24, 40).toString('hex'), 'fdaa000000070a7b0001333344440002')
+})
+
+test('a connection to port 22 of a machine goes to the host’s end, whatever way it came', async (t) => {
+  const { run, shell } = await bench(t)
+  const macOf = async (program: 'from_machine' | 'from_mesh_frame', frame: Buffer) =>
+    (await run(program, frame)).frame.subarray(0, 6).toString('hex')
+  const [machine, host] = ['026e33334444', '026777000016']
+  assert.equal(await macOf('from_machine', six(NEAR, tcp(22))), host)
+  assert.equal(await macOf('from_mesh_frame', fromFar(NEAR, tcp(22))), host)
+  assert.equal(await macOf('from_machine', six(NEAR, tcp(23))), machine)
+  assert.equal(await macOf('from_machine', six(NEAR, udp(22))), machine)
+  assert.equal(await macOf('from_machine', six(NEAR.replace(/2$/, '7'), tcp(22))), machine)
+  const behindOptions = extension(NEXT.destinationOptions, tcp(22))
+  assert.equal(await macOf('from_machine', six(NEAR, behindOptions)), machine)
+  assert.match(await shell('ip -o link show gwssh0'), /02:67:77:00:00:01/)
 })
 
 test('a machine that sends more than it may loses what is above', async (t) => {

@@ -32,6 +32,7 @@ export type ProgramName =
   | 'to_mesh'
   | 'from_peer'
   | 'to_peer'
+  | 'from_ssh'
 
 export interface ProgramsOptions {
   readonly system: System

@@ -1,4 +1,4 @@
-import type { Log } from '#base'
+import { type Log, TokenBuckets } from '#base'
 import type { Certificates } from '../certificates.ts'
 import type { EventLoop } from '../net/event-loop.ts'
 import { MemoryPool } from '../net/memory.ts'
@@ -13,7 +13,6 @@ import { H2cSessions } from './h2c-sessions.ts'
 import type { ProxyLimits } from './limits.ts'
 import type { RemoteOpener } from './remote-connection.ts'
 import { RequestIds } from './request-id.ts'
-import { TokenBuckets } from './token-buckets.ts'
 import type { TrustedBalancers } from './trusted-balancers.ts'
 import { WebSockets } from './web-sockets.ts'
 
