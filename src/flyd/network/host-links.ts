@@ -11,6 +11,7 @@ import {
   parseMeshPrefix,
 } from '#net6'
 import type { MachineLinks } from './machine-links.ts'
+import { corrosionPolicies, type PolicySource } from './network-policies.ts'
 import { SixPnLinks } from './six-pn-links.ts'
 
 export interface HostLinksOptions {
@@ -27,6 +28,7 @@ export interface HostLinksOptions {
 
 export interface HostLinks {
   readonly links: MachineLinks
+  readonly policies: PolicySource
   /** This host's own on the mesh. */
   readonly meshAddress: string
   /** Resolves when this host gave its number to another one; never, when the signal aborts first. */
@@ -49,6 +51,7 @@ export async function openHostLinks(options: HostLinksOptions): Promise<HostLink
   const networks = await MachineNetworks.open({ system, programs, folder, host, mtuBytes })
   return {
     links: new SixPnLinks(networks, kind),
+    policies: corrosionPolicies(options),
     meshAddress: backhaulAddress(host),
     moved: (signal) => hostFieldMoved({ folder, hostId, host }, clock, signal),
   }
