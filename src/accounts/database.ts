@@ -116,6 +116,12 @@ CREATE TABLE custom_certificates (
   not_before_ms INTEGER NOT NULL, not_after_ms INTEGER NOT NULL,
   created_at_ms INTEGER NOT NULL) STRICT;
 `,
+  `
+CREATE TABLE network_policies (
+  id TEXT PRIMARY KEY, app INTEGER NOT NULL REFERENCES apps ON DELETE CASCADE, name TEXT NOT NULL,
+  selector TEXT NOT NULL, rules TEXT NOT NULL, -- JSON
+  created_at_ms INTEGER NOT NULL, updated_at_ms INTEGER NOT NULL, UNIQUE (app, name)) STRICT;
+`,
 ]
 
 /** The database at the newest version. @throws AccountsError accounts.schema_newer */

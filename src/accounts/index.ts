@@ -35,6 +35,12 @@ export { authService } from './auth-service.ts'
 export type { AccountsErrorCode } from './errors.ts'
 export { AccountsError } from './errors.ts'
 export { KeyRing, readKeyRing } from './key-ring.ts'
+export type {
+  NetworkPolicy,
+  NetworkPolicyContent,
+  NetworkPolicyRule,
+  NetworkPolicySelector,
+} from './network-policy.ts'
 export { openAccounts } from './open-accounts.ts'
 export type { RevocationSource } from './revocation-feed.ts'
 export { RevocationFeed } from './revocation-feed.ts'

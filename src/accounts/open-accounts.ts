@@ -9,6 +9,7 @@ import { identityKeyReads, identityKeyWrites } from './identity-keys.ts'
 import { tokenReads, tokenWrites } from './issued-tokens.ts'
 import type { KeyRing } from './key-ring.ts'
 import { machineNameClaims } from './machine-names.ts'
+import { networkPolicyReads, networkPolicyWrites } from './network-policies.ts'
 import { organizationReads, organizationWrites } from './organizations.ts'
 import { releaseReads, releaseWrites } from './releases.ts'
 import { revocationReads, revocationWrites } from './revocations.ts'
@@ -37,6 +38,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...organizationReads(store),
     ...appReads(store),
     ...hostnameReads(store),
+    ...networkPolicyReads(store),
     ...wireguardReads(store),
     ...secretReads(store),
     ...secretKeyReads(store),
@@ -53,6 +55,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...organizationWrites(store),
     ...appWrites(store),
     ...hostnameWrites(store),
+    ...networkPolicyWrites(store),
     ...wireguardWrites(store),
     ...secretWrites(store),
     ...secretKeyWrites(store),

@@ -16,6 +16,8 @@ export type {
   MachineConfig,
   MachineEvent,
   MachineMount,
+  NetworkPolicy,
+  NetworkPolicyRule,
   Region,
   ReleaseStatus,
   Secret,

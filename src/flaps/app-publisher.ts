@@ -166,7 +166,7 @@ export class AppPublisher implements AsyncDisposable {
 
 function storedAppRows(database: DatabaseSync): AppRows {
   const rows = new Map<string, AppRow>()
-  for (const table of ['apps', 'ips', 'wireguard_peers'] as const) {
+  for (const table of Object.keys(APP_TABLES) as AppRow['table'][]) {
     const { key, cells } = APP_TABLES[table]
     for (const stored of database.prepare(`SELECT * FROM ${table}`).all()) {
       const row: AppRow = {

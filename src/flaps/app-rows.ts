@@ -9,7 +9,7 @@ export interface AppRow {
   readonly cells: readonly (string | number)[]
 }
 
-/** What gateways say of apps and people's devices: docs/platform-schema.md. `host_id` is whoever wrote the row. */
+/** What gateways say of apps, their addresses and policies, and people's devices: docs/platform-schema.md. `host_id` is whoever wrote the row. */
 export const APP_TABLES = {
   apps: {
     key: ['id'],
@@ -18,6 +18,10 @@ export const APP_TABLES = {
   ips: {
     key: ['address', 'app_id'],
     cells: ['kind', 'region', 'network_id', 'created_at'],
+  },
+  network_policies: {
+    key: ['id'],
+    cells: ['app_id', 'name', 'selector', 'rules', 'created_at', 'updated_at'],
   },
   wireguard_peers: {
     key: ['public_key'],
@@ -28,7 +32,7 @@ export const APP_TABLES = {
 /** Addresses that connections come to; egress ones are none. */
 const SERVED_KINDS: readonly string[] = ['v4', 'v6', 'shared_v4', 'private_v6']
 
-/** The rows that apps, their addresses and people's devices are to have. */
+/** The rows that they are to have. */
 export function wantedAppRows(accounts: Accounts): AppRows {
   const rows = new Map<string, AppRow>()
   const add = (row: AppRow) => rows.set(keyOf(row), row)
@@ -41,6 +45,11 @@ export function wantedAppRows(accounts: Accounts): AppRows {
     for (const { id, name, networkId, createdAtMs } of accounts.apps(slug)) {
       const cells = [name, String(orgId), slug, networkId, 'deployed', createdAtMs]
       add({ table: 'apps', key: [String(id)], cells })
+      for (const { selector, rules, ...policy } of accounts.networkPolicies(name)) {
+        const content = [policy.name, JSON.stringify(selector), JSON.stringify(rules)]
+        const cells = [String(id), ...content, policy.createdAtMs, policy.updatedAtMs]
+        add({ table: 'network_policies', key: [policy.id], cells })
+      }
       for (const address of accounts.addresses(name)) {
         const { ip, kind, region } = address
         if (!SERVED_KINDS.includes(kind)) continue

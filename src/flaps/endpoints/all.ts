@@ -12,6 +12,7 @@ import { machineMemoryEndpoints } from './machine-memory.ts'
 import { machineMetadataEndpoints } from './machine-metadata.ts'
 import { machineWaitEndpoints } from './machine-wait.ts'
 import { machineEndpoints } from './machines.ts'
+import { networkPolicyEndpoints } from './network-policies.ts'
 import { organizationEndpoints } from './organizations.ts'
 import { platformEndpoints } from './platform.ts'
 import { releaseEndpoints } from './releases.ts'
@@ -37,6 +38,7 @@ export const allEndpoints: readonly Endpoint[] = [
   ...secretEndpoints,
   ...secretKeyEndpoints,
   ...addressEndpoints,
+  ...networkPolicyEndpoints,
   ...certificateEndpoints,
   ...releaseEndpoints,
   ...logEndpoints,
