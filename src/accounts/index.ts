@@ -23,6 +23,7 @@ export type {
   Member,
   NewCustomCertificate,
   NewSshCertificate,
+  NewToken,
   Organization,
   Release,
   ReleaseStatus,
