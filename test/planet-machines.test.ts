@@ -35,6 +35,27 @@ test('machines in three regions, by curl alone', async (t) => {
   const waitFor = (id: string, state: string, gateway: string = ams) =>
     platform.must(200, gateway, 'GET', `${machines}/${id}/wait?state=${state}&timeout=60`)
 
+  /** What the machine in nrt gets of the one in iad. */
+  const page = async (port: number): Promise<string | undefined> => {
+    const { private_ip: address } = await platform.must(
+      200,
+      iad,
+      'GET',
+      `${machines}/${idIn('iad')}`,
+    )
+    const ask = `printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' | nc -w 5 ${address} ${port}`
+    const path = `${machines}/${idIn('nrt')}/exec`
+    const { status, json } = await platform.call(iad, 'POST', path, { command: ['sh', '-c', ask] })
+    return status === 200 ? json.stdout : undefined // 429: asked too often
+  }
+  const serves = (port: number) =>
+    eventually(
+      `a page at ${port}`,
+      () => page(port),
+      (got) => /a page/.test(got ?? ''),
+      LONG_MS,
+    )
+
   await t.test('are created, awaited, listed and used', async () => {
     await platform.must(201, ams, 'POST', '/apps', { app_name: 'heron', org_slug: 'birds' })
     await platform.must(200, iad, 'POST', '/apps/heron/secrets', { values: { TOKEN: 's3' } })
@@ -58,6 +79,13 @@ test('machines in three regions, by curl alone', async (t) => {
       const { stdout } = await platform.must(200, iad, 'POST', path, { command })
       assert.equal(stdout, `${region} ${region} s3\n`)
     }
+    await serves(80)
+    const ports = [{ protocol: 'tcp', port: 8080 }]
+    await platform.must(200, ams, 'POST', '/apps/heron/network_policies', {
+      ...{ name: 'inner', selector: { machines: [{ id: idIn('iad') }] } },
+      rules: [{ action: 'allow', direction: 'ingress', ports }],
+    })
+    await serves(80) // it holds from the next start on
   })
 
   await t.test('reach the API by a socket of their own, as themselves alone', async () => {
@@ -96,12 +124,21 @@ test('machines in three regions, by curl alone', async (t) => {
     },
   )
 
-  await t.test('stop, start and are destroyed', async () => {
+  await t.test('stop, start under the policies of their app, and are destroyed', async () => {
     const path = `${machines}/${idIn('iad')}`
     await platform.must(200, iad, 'POST', `${path}/stop`)
     await waitFor(idIn('iad'), 'stopped', iad)
     await platform.must(200, ams, 'POST', `${path}/start`)
     await waitFor(idIn('iad'), 'started')
+    const command = ['httpd', '-p', '8080', '-h', '/www']
+    await platform.must(200, iad, 'POST', `${path}/exec`, { command })
+    await serves(8080)
+    await eventually(
+      'a policed port',
+      () => page(80),
+      (got) => got === '',
+      LONG_MS,
+    )
     await platform.must(200, ams, 'DELETE', `${path}?force=true`)
     await waitFor(idIn('iad'), 'destroyed')
   })

@@ -30,6 +30,8 @@ enum drop_reason {
 	DROP_HOP_LIMIT,
 	DROP_RATE,
 	DROP_NOT_FOR_MACHINE,
+	DROP_INGRESS_POLICY,
+	DROP_EGRESS_POLICY,
 	DROP_REASON_COUNT,
 };
 
@@ -52,6 +54,45 @@ struct machine {
 	__u8 gateway_mac[6];
 	__u64 rate_bytes_per_s; /* 0: unlimited */
 	__u64 burst_bytes;
+	__u32 policed; /* a bit for each direction in which a network policy denies all but its ports */
+	__u32 zero;
+};
+
+/* Seen from the machine; bits of `policed`. */
+enum direction {
+	DIRECTION_INGRESS = 1,
+	DIRECTION_EGRESS = 2,
+};
+
+/* Map `policies`, by the same index: what may be opened in the directions that are policed. */
+#define POLICY_PORT_COUNT_MAX 64
+struct policy_port {
+	__u8 protocol; /* 0: no more of them */
+	__u8 zero;
+	__be16 port;
+};
+struct policy {
+	struct policy_port ingress[POLICY_PORT_COUNT_MAX];
+	struct policy_port egress[POLICY_PORT_COUNT_MAX];
+};
+
+/*
+ * Maps in map `flows`, one for each machine that is policed, so that no machine's connections push out
+ * another's: connections whose replies may pass. An IPv4 address stands as ::ffff:a.b.c.d.
+ */
+#define FLOW_COUNT_MAX 8192
+struct flow_key {
+	__u8 remote[16];
+	__u8 local[16];
+	__be16 remote_port; /* of an echo: both its identifier; of a fragment: both halves of its own */
+	__be16 local_port;
+	__u8 protocol; /* 44: fragments of a packet whose first one passed */
+	__u8 zero[3];
+};
+struct flow {
+	__u64 seen_ns; /* of the end that opened it */
+	__u32 opener; /* the direction of its first packet */
+	__u32 zero;
 };
 
 /* Map `addresses`: machines of this host by what their 6PN address says. */

@@ -6,6 +6,7 @@
 #pragma once
 #include "neighbour.h"
 #include "platform.h"
+#include "policy.h"
 #include "ssh.h"
 
 #ifndef AF_INET
@@ -94,6 +95,25 @@ INLINE enum drop_reason check_gateway4(struct __sk_buff *skb, const struct iphdr
 	return DROP_HOST_SERVICE;
 }
 
+INLINE enum drop_reason check_internet4(struct __sk_buff *skb, const struct iphdr *ip) {
+	__u8 first = ((__u8 *)&ip->daddr)[0];
+	if (first >= 224 || first == 0) return DROP_MULTICAST;
+	struct prefix4 key = { .bits = 32 };
+	__builtin_memcpy(key.address, &ip->daddr, 4);
+	__u32 *destination = bpf_map_lookup_elem(&destinations4, &key);
+	if (destination && *destination == DESTINATION_DENIED) return DROP_DENIED_DESTINATION;
+	if (destination && *destination == DESTINATION_EDGE) {
+		if (is_fragment(ip)) return DROP_FRAGMENT;
+		return ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP || ip->protocol == IPPROTO_ICMP
+			       ? DROP_NONE
+			       : DROP_HOST_SERVICE;
+	}
+	struct bpf_fib_lookup query = { .family = AF_INET, .tot_len = 0 };
+	query.ipv4_src = ip->saddr;
+	query.ipv4_dst = ip->daddr;
+	return is_for_host(skb, &query) ? DROP_HOST_SERVICE : DROP_NONE;
+}
+
 INLINE enum drop_reason check_ipv4(struct __sk_buff *skb, const struct machine *machine) {
 	struct iphdr ip;
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof ip) < 0) return DROP_MALFORMED;
@@ -101,22 +121,9 @@ INLINE enum drop_reason check_ipv4(struct __sk_buff *skb, const struct machine *
 	if (ip.ihl != 5) return DROP_IP_OPTIONS;
 	if (ip.saddr != machine->ipv4 && ip.saddr != machine->ipv4_second) return DROP_SOURCE_SPOOFED;
 	if (ip.daddr == machine->ipv4_gateway) return check_gateway4(skb, &ip);
-	__u8 first = ((__u8 *)&ip.daddr)[0];
-	if (first >= 224 || first == 0) return DROP_MULTICAST;
-	struct prefix4 key = { .bits = 32 };
-	__builtin_memcpy(key.address, &ip.daddr, 4);
-	__u32 *destination = bpf_map_lookup_elem(&destinations4, &key);
-	if (destination && *destination == DESTINATION_DENIED) return DROP_DENIED_DESTINATION;
-	if (destination && *destination == DESTINATION_EDGE) {
-		if (is_fragment(&ip)) return DROP_FRAGMENT;
-		return ip.protocol == IPPROTO_TCP || ip.protocol == IPPROTO_UDP || ip.protocol == IPPROTO_ICMP
-			       ? DROP_NONE
-			       : DROP_HOST_SERVICE;
-	}
-	struct bpf_fib_lookup query = { .family = AF_INET, .tot_len = 0 };
-	query.ipv4_src = ip.saddr;
-	query.ipv4_dst = ip.daddr;
-	return is_for_host(skb, &query) ? DROP_HOST_SERVICE : DROP_NONE;
+	enum drop_reason reason = check_internet4(skb, &ip);
+	bool is_proxied = ip.saddr == machine->ipv4_second; /* public UDP: the proxy sends it, or nobody */
+	return reason != DROP_NONE || is_proxied ? reason : check_policy4(skb, machine, DIRECTION_EGRESS, &ip);
 }
 
 /* The gateway of the machine's own link, and the addresses beside its own that nobody has. */
@@ -257,13 +264,19 @@ INLINE struct verdict check_ipv6(struct __sk_buff *skb, const struct machine *ma
 		else if (is_own_target) verdict.reason = check_own_link(skb, &ip, machine);
 		else verdict.reason = is_on_link ? check_on_link(skb, &ip, machine) : DROP_SOURCE_SPOOFED;
 	} else if (is_on_link) verdict.reason = check_on_link(skb, &ip, machine);
-	else if (ip.target.ula != ULA) verdict.reason = check_internet6(skb, &ip);
+	else if (ip.target.ula != ULA) {
+		verdict.reason = check_internet6(skb, &ip);
+		if (verdict.reason == DROP_NONE) verdict.reason = check_policy6(skb, machine, DIRECTION_EGRESS, &ip);
+	}
 	else if (is_of_machine(&ip.target, &machine->address)) verdict.reason = check_own_link(skb, &ip, machine);
 	else if (FIELD(ip.target.network) == 0) verdict.reason = check_service(skb, ETH_HLEN, &ip, &ip.target);
 	else if (!SAME(ip.target.network, machine->address.network)) verdict.reason = DROP_OTHER_NETWORK;
 	else if (is_network_platform(&ip.target)) verdict.reason = check_network_service(skb, ETH_HLEN, &ip);
 	else if (FIELD(ip.target.host) == FLYCAST_HOST) verdict.reason = check_flycast(skb, ETH_HLEN, &ip);
-	else return forward_six_pn(skb, ETH_HLEN, &ip);
+	else {
+		verdict.reason = check_policy6(skb, machine, DIRECTION_EGRESS, &ip);
+		if (verdict.reason == DROP_NONE) return forward_six_pn(skb, ETH_HLEN, &ip);
+	}
 	return verdict;
 }
 
@@ -322,8 +335,15 @@ INLINE enum drop_reason check_arrival6(struct __sk_buff *skb, const struct machi
 	}
 	bool is_on_link = target[0] == 0xff || is_own_link_local(&ip.target, machine->mac);
 	if (!is_on_link && !is_of_machine(&ip.target, &machine->address)) return DROP_NOT_FOR_MACHINE;
-	if (ip.source.ula != ULA) return DROP_NONE;
-	if (SAME(ip.source.network, machine->address.network)) return DROP_NONE;
+	const __u8 *source = (const __u8 *)&ip.source;
+	bool is_link_source = source[0] == 0xfe && (source[1] & 0xc0) == 0x80;
+	if (is_on_link || is_link_source) return DROP_NONE; /* the host's own */
+	if (ip.source.ula != ULA) return check_policy6(skb, machine, DIRECTION_INGRESS, &ip);
+	if (SAME(ip.source.network, machine->address.network)) {
+		bool is_host = is_of_machine(&ip.source, &machine->address); /* its end of the link */
+		bool is_proxy = FIELD(ip.source.host) == FLYCAST_HOST;
+		return is_host || is_proxy ? DROP_NONE : check_policy6(skb, machine, DIRECTION_INGRESS, &ip);
+	}
 	if (!is_platform(&ip.source)) return DROP_OTHER_NETWORK;
 	return answer_as_network(skb, ETH_HLEN, &ip) ? DROP_NONE : DROP_MALFORMED;
 }
@@ -331,7 +351,9 @@ INLINE enum drop_reason check_arrival6(struct __sk_buff *skb, const struct machi
 INLINE enum drop_reason check_arrival4(struct __sk_buff *skb, const struct machine *machine) {
 	struct iphdr ip;
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof ip) < 0) return DROP_MALFORMED;
-	return ip.daddr == machine->ipv4 || ip.daddr == machine->ipv4_second ? DROP_NONE : DROP_NOT_FOR_MACHINE;
+	if (ip.daddr == machine->ipv4_second) return DROP_NONE; /* public UDP: the proxy's */
+	if (ip.daddr != machine->ipv4) return DROP_NOT_FOR_MACHINE;
+	return ip.saddr == machine->ipv4_gateway ? DROP_NONE : check_policy4(skb, machine, DIRECTION_INGRESS, &ip);
 }
 
 SEC("tc") int to_machine(struct __sk_buff *skb) {

@@ -68,6 +68,7 @@ const reads: ReadonlySet<keyof AccountsReads> = new Set<keyof AccountsReads>([
   'machineToken',
   'secrets',
   'addresses',
+  'networkPolicies',
   'wireguardPeers',
   'hostnames',
   'customCertificateKey',

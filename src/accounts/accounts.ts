@@ -1,5 +1,6 @@
 import type { AppName, OrgSlug } from '#base'
 import type { Login, Logins } from './logins.ts'
+import type { NetworkPolicy, NetworkPolicyContent } from './network-policy.ts'
 import type { SecretKeyType } from './secret-keys/key-type.ts'
 import type { KeyUse } from './secret-keys/use-key.ts'
 import type { TokenProfile } from './token-profile.ts'
@@ -57,6 +58,7 @@ export interface AccountsReads {
    */
   useSecretKey(app: string, name: string, use: KeyUse): Uint8Array
   addresses(app: string): readonly Address[]
+  networkPolicies(app: string): readonly NetworkPolicy[]
   /** Devices of people in the organisation's networks, by name. */
   wireguardPeers(organization: string): readonly WireGuardPeer[]
   /** Names of its own that it is to have certificates for. */
@@ -131,6 +133,16 @@ export interface AccountsWrites {
   removeSecretKey: Write<{ app: string; name: string }, { version: number }>
   assignAddress: Write<{ app: string; ip: string; kind: AddressKind; region?: string }, Address>
   releaseAddress: Write<{ app: string; ip: string }, void>
+  /**
+   * With an `id`, in place of that one.
+   *
+   * @throws AccountsError accounts.not_found, accounts.bad_input; accounts.taken: the app has one of this name
+   */
+  putNetworkPolicy: Write<
+    NetworkPolicyContent & { app: string; id?: string | undefined },
+    NetworkPolicy
+  >
+  removeNetworkPolicy: Write<{ app: string; id: string }, void>
   /** @throws AccountsError accounts.taken, accounts.bad_input: also when the network has 256 at this gateway */
   addWireguardPeer: Write<NewWireGuardPeer, WireGuardPeer>
   removeWireguardPeer: Write<{ organization: string; name: string }, void>

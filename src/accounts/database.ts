@@ -134,6 +134,12 @@ CREATE TABLE logins (
   until_ms INTEGER NOT NULL) STRICT;
 CREATE INDEX logins_end ON logins (until_ms);
 `,
+  `
+CREATE TABLE network_policies (
+  id TEXT PRIMARY KEY, app INTEGER NOT NULL REFERENCES apps ON DELETE CASCADE, name TEXT NOT NULL,
+  selector TEXT NOT NULL, rules TEXT NOT NULL, -- JSON
+  created_at_ms INTEGER NOT NULL, updated_at_ms INTEGER NOT NULL, UNIQUE (app, name)) STRICT;
+`,
 ]
 
 /** The database at the newest version. @throws AccountsError accounts.schema_newer */

@@ -39,6 +39,12 @@ export type { AccountsErrorCode } from './errors.ts'
 export { AccountsError } from './errors.ts'
 export { KeyRing, readKeyRing } from './key-ring.ts'
 export type { Login, Logins } from './logins.ts'
+export type {
+  NetworkPolicy,
+  NetworkPolicyContent,
+  NetworkPolicyRule,
+  NetworkPolicySelector,
+} from './network-policy.ts'
 export { openAccounts } from './open-accounts.ts'
 export type { RevocationSource } from './revocation-feed.ts'
 export { RevocationFeed } from './revocation-feed.ts'

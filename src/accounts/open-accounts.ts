@@ -11,6 +11,7 @@ import { joinTokenReads, joinTokenWrites } from './join-tokens.ts'
 import type { KeyRing } from './key-ring.ts'
 import { loginReads, loginSessions, loginWrites } from './logins.ts'
 import { machineNameClaims } from './machine-names.ts'
+import { networkPolicyReads, networkPolicyWrites } from './network-policies.ts'
 import { organizationReads, organizationWrites } from './organizations.ts'
 import { releaseReads, releaseWrites } from './releases.ts'
 import { revocationReads, revocationWrites } from './revocations.ts'
@@ -39,6 +40,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...organizationReads(store),
     ...appReads(store),
     ...hostnameReads(store),
+    ...networkPolicyReads(store),
     ...wireguardReads(store),
     ...secretReads(store),
     ...secretKeyReads(store),
@@ -57,6 +59,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...organizationWrites(store),
     ...appWrites(store),
     ...hostnameWrites(store),
+    ...networkPolicyWrites(store),
     ...wireguardWrites(store),
     ...secretWrites(store),
     ...secretKeyWrites(store),

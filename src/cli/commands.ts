@@ -136,6 +136,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await api()).ipsCommand(),
   },
   {
+    names: ['network-policies'],
+    about: "what an app's machines may be reached by, and may reach",
+    load: async () => (await api()).networkPoliciesCommand(),
+  },
+  {
     names: ['certs'],
     about: "an app's own host names and their certificates",
     load: async () => (await api()).certsCommand(),

@@ -10,6 +10,7 @@ import {
   findNetworkFaults,
   type GatewayStatus,
   loadNetConfig,
+  type MachineStatus,
   MESH,
   type NetworkFault,
   type NetworkStatus,
@@ -213,12 +214,12 @@ function describeFaults(faults: readonly NetworkFault[], colour: boolean): strin
 
 function describe({ isSetUp, hasFirewall, machines, mesh, peers, gateway }: NetworkStatus): string {
   if (!isSetUp) return 'no network on this host yet: its daemon makes it\n'
-  const rows = machines.map(({ id, networkId, privateIp, device, isUp, isGuarded, counters }) => [
+  const rows = machines.map(({ id, networkId, privateIp, device, counters, ...state }) => [
     id,
     String(networkId),
     privateIp,
     device,
-    isUp ? (isGuarded ? 'up' : 'UNGUARDED') : 'down',
+    describeState(state),
     `${counters.inPackets} / ${counters.outPackets}`,
     describeDrops(counters.drops),
   ])
@@ -297,6 +298,16 @@ const sinceText = (handshakeMs: number | undefined) =>
   handshakeMs === undefined ? 'never' : `${formatDurationMs(secondsSince(handshakeMs) * 1000)} ago`
 
 const secondsSince = (ms: number) => Math.round((Date.now() - ms) / 1000)
+
+function describeState({
+  isUp,
+  isGuarded,
+  policy,
+}: Pick<MachineStatus, 'isUp' | 'isGuarded' | 'policy'>): string {
+  const policed = Object.keys(policy)
+  const note = policed.length === 0 ? '' : `, policed ${policed.join(' and ')}`
+  return isUp ? `${isGuarded ? 'up' : 'UNGUARDED'}${note}` : 'down'
+}
 
 const describeDrops = (drops: Drops) =>
   Object.entries(drops)

@@ -154,6 +154,19 @@ CREATE TABLE ips (
 );
 CREATE INDEX ips_app ON ips (app_id);
 
+-- What an app's machines may be reached by, and may reach. Owner: the gateway that wrote it last.
+CREATE TABLE network_policies (
+  id TEXT NOT NULL PRIMARY KEY,
+  host_id TEXT NOT NULL DEFAULT '',
+  app_id TEXT NOT NULL DEFAULT '',
+  name TEXT NOT NULL DEFAULT '',
+  selector JSON NOT NULL DEFAULT '{}',       -- machines, metadata
+  rules JSON NOT NULL DEFAULT '[]',          -- action, direction, ports
+  created_at INTEGER NOT NULL DEFAULT 0,
+  updated_at INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX network_policies_app ON network_policies (app_id);
+
 -- Certificates of host names. Owner: the host that got or renewed it; a renewal elsewhere is a new row.
 CREATE TABLE certs (
   hostname TEXT NOT NULL,

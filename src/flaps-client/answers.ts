@@ -119,6 +119,27 @@ export interface KeptImage {
   readonly used_by: string | null
 }
 
+/** What an app's machines may be reached by, and may reach. */
+export interface NetworkPolicy {
+  readonly id: string
+  readonly name: string
+  /** All that it names must be so of a machine. */
+  readonly selector: {
+    readonly all?: boolean
+    readonly machines?: readonly { readonly id: string }[]
+    readonly metadata?: Readonly<Record<string, string>>
+  }
+  readonly rules: readonly NetworkPolicyRule[]
+  readonly created_at: string
+  readonly updated_at: string
+}
+
+export interface NetworkPolicyRule {
+  readonly action: 'allow'
+  readonly direction: 'ingress' | 'egress'
+  readonly ports: readonly { readonly protocol: 'tcp' | 'udp'; readonly port: number }[]
+}
+
 export interface AppRelease {
   readonly id: string
   /** Of the app, from 1. */

@@ -15,6 +15,7 @@ import type {
   IpAssignment,
   KeptImage,
   LogLine,
+  NetworkPolicy,
   NewWireGuardPeer,
   Region,
   ReleaseStatus,
@@ -69,6 +70,7 @@ export interface BlobProgress {
 
 const imagesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/images`
 
+const policiesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/network_policies`
 const peersOf = (org: string) => `/v1/orgs/${encodeURIComponent(org)}/wireguard_peers`
 
 const DEADLINE_MS = 60_000
@@ -281,6 +283,23 @@ export class FlapsClient implements Disposable {
   async releaseIp(app: string, address: string, call?: Call): Promise<void> {
     const path = `/v1/apps/${encodeURIComponent(app)}/ip_assignments/${encodeURIComponent(address)}`
     await this.call('DELETE', path, call)
+  }
+
+  networkPolicies(app: string, call?: Call): Promise<readonly NetworkPolicy[]> {
+    return this.call('GET', policiesOf(app), call)
+  }
+
+  /** A new one, or with an id in place of that one. */
+  putNetworkPolicy(
+    app: string,
+    policy: Pick<NetworkPolicy, 'name' | 'selector' | 'rules'> & { id?: string },
+    call?: Call,
+  ): Promise<NetworkPolicy> {
+    return this.call('POST', policiesOf(app), { ...call, body: policy })
+  }
+
+  async removeNetworkPolicy(app: string, id: string, call?: Call): Promise<void> {
+    await this.call('DELETE', `${policiesOf(app)}/${encodeURIComponent(id)}`, call)
   }
 
   async wireguardPeers(org: string, call?: Call): Promise<readonly WireGuardPeer[]> {

@@ -18,6 +18,8 @@ export type {
   MachineConfig,
   MachineEvent,
   MachineMount,
+  NetworkPolicy,
+  NetworkPolicyRule,
   Region,
   ReleaseStatus,
   Secret,

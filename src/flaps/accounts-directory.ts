@@ -1,4 +1,4 @@
-import type { Accounts, App as AccountsApp, Organization as Org } from '#accounts'
+import type { Accounts, App as AccountsApp, AccountsError, Organization as Org } from '#accounts'
 import { errorCode, type Log, type Random } from '#base'
 import type { Verifier } from '#macaroon'
 import { peerAddress } from '#net6'
@@ -9,6 +9,7 @@ import type {
   App,
   AppAddresses,
   AppHostnames,
+  AppNetworkPolicies,
   AppReleases,
   Author,
   Directory,
@@ -100,6 +101,7 @@ export function accountsDirectory(options: AccountsDirectoryOptions): Directory 
     },
     secretKeys: accountsSecretKeys(accounts),
     addresses: addressesOf(options),
+    policies: policiesOf(options),
     hostnames: hostnamesOf(options),
     releases: releasesOf(options),
     peers: peersOf(options),
@@ -144,6 +146,43 @@ function addressesOf(options: AccountsDirectoryOptions): AppAddresses {
     async release({ name }, ip, by) {
       try {
         accounts.releaseAddress(callOf(by), { app: name, ip })
+        changed?.()
+        return true
+      } catch (error) {
+        if (errorCode(error) === 'accounts.not_found') return false
+        throw error
+      }
+    },
+  }
+}
+
+function policiesOf({ accounts, changed }: AccountsDirectoryOptions): AppNetworkPolicies {
+  return {
+    list: async ({ name }) => accounts.networkPolicies(nameOf(accounts, name)),
+    async put(app, policy, by) {
+      try {
+        const put = accounts.putNetworkPolicy(callOf(by), { app: app.name, ...policy })
+        changed?.()
+        return put
+      } catch (error) {
+        const { what = '', values = {} } = error as AccountsError
+        switch (errorCode(error)) {
+          case 'accounts.not_found':
+            throw refuse('flaps.not_found', `not_found: ${what}`, error)
+          case 'accounts.taken': {
+            const text = `already_exists: network policy ${values['policy']} has the name "${values['name']}"`
+            throw refuse('flaps.name_exists', text, error)
+          }
+          case 'accounts.bad_input':
+            throw refuse('flaps.unprocessable', `Validation failed: ${what}`, error)
+          default:
+            throw error
+        }
+      }
+    },
+    async remove({ name }, id, by) {
+      try {
+        accounts.removeNetworkPolicy(callOf(by), { app: name, id })
         changed?.()
         return true
       } catch (error) {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
-import { KeyRing, openAccounts } from '#accounts'
+import { type Accounts, KeyRing, openAccounts } from '#accounts'
 import { createLog, pollUntil, systemClock, systemRandom } from '#base'
 import { PLATFORM_SCHEMA } from '#corrosion'
 import { newKeyLine } from '#seal'
@@ -84,4 +87,74 @@ test('a peer is told to its gateway, and its end too', async () => {
   accounts.removeWireguardPeer(by, { organization: 'birds', name: 'laptop' })
   own.changed()
   await reach('its end', () => rows('wireguard_peers').length === 0)
+})
+
+test('what cannot be opened of one app stops no other: it stays as it is, and is said once', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'godwit-publisher-'))
+  await using opened = new AsyncDisposableStack()
+  opened.defer(() => rmSync(folder, { recursive: true }))
+  const lines = [newKeyLine('kept', systemRandom), newKeyLine('lost', systemRandom)]
+  const openWith = (...keys: (string | undefined)[]) => {
+    const ring = new KeyRing(keys.join(''), systemRandom)
+    return openAccounts({ path: join(folder, 'accounts.db'), ring })
+  }
+  const bring = (to: Accounts, app: string) =>
+    to.setCustomCertificate(by, {
+      ...{ app, hostname: `www.${app}.example`, chain: `chain of ${app}`, key: 'a key' },
+      ...{ notBeforeMs: 0, notAfterMs: 1 },
+    })
+  {
+    using former = openWith(...lines)
+    former.createOrganization(by, { slug: 'birds' })
+    for (const app of ['kite', 'owl', 'wren']) former.createApp(by, { organization: 'birds', app })
+    const policy = { name: 'p', selector: { all: true }, rules: [] }
+    former.putNetworkPolicy(by, { app: 'wren', ...policy })
+    bring(former, 'owl') // with the newest key, which is lost then
+  }
+  using damaged = new DatabaseSync(join(folder, 'accounts.db'))
+  damaged.exec(`UPDATE network_policies SET rules = '{'`)
+  using accounts = openWith(lines[0])
+  using database = new DatabaseSync(':memory:')
+  database.exec(PLATFORM_SCHEMA)
+  const wren = String(accounts.app('wren')?.id)
+  database.exec(`INSERT INTO apps (id, name) VALUES ('${wren}', 'wren')`)
+  const said: string[] = []
+  const listening = {
+    ...log,
+    error: (about: { app?: string; hostname?: string }) => {
+      said.push(about.app ?? about.hostname ?? '')
+    },
+  } as unknown as typeof log
+  const write = async (statements: readonly Statement[]) => {
+    for (const [sql, values] of statements) database.prepare(sql).run(...values)
+  }
+  const names = (sql: string) =>
+    database
+      .prepare(sql)
+      .all()
+      .map(({ name }) => name)
+  await using publisher = new AppPublisher({
+    ...{ accounts, database, write, hostId: 'gw1', log: listening },
+    ...{ clock: systemClock, random: systemRandom },
+    edgeSeal: { seal: () => Buffer.from('sealed'), isNewest: () => true },
+  })
+  const told = () => names('SELECT hostname AS name FROM custom_certs ORDER BY 1')
+  bring(accounts, 'kite')
+  publisher.changed()
+  await reach('the other certificate', () => told().length > 0)
+  assert.deepEqual(told(), ['www.kite.example'])
+  accounts.createApp(by, { organization: 'birds', app: 'robin' })
+  publisher.changed()
+  const apps = () => names('SELECT name FROM apps ORDER BY name')
+  await reach('the app that came later', () => apps().includes('robin'))
+  assert.deepEqual(
+    apps(),
+    ['kite', 'owl', 'robin', 'wren'],
+    'a row of an app that cannot be read stays',
+  )
+  assert.deepEqual(said, ['wren', 'www.owl.example'])
+  bring(accounts, 'owl')
+  publisher.changed()
+  await reach('the certificate, brought again', () => told().length === 2)
+  assert.equal(publisher.counters.failures, 0)
 })

@@ -5,6 +5,7 @@ import {
   APP_TABLES,
   type AppRow,
   type AppRows,
+  appOfRow,
   deleteStatement,
   keyOf,
   putStatement,
@@ -27,6 +28,14 @@ export interface AppPublisherOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+}
+
+type Broken = { readonly app: string } | { readonly hostname: string }
+
+const FIXES: Readonly<Record<string, string>> = {
+  app: 'an app cannot be read, and other hosts keep what they know of it; restore the accounts from a backup, or destroy the app',
+  hostname:
+    'the key of a certificate that somebody brought cannot be opened, and edges keep what they have; put the missing key back into the key ring, or bring the certificate again: godwit certs import',
 }
 
 /** Accounts are asked so often whether anything changed; another gateway may have done it. */
@@ -53,6 +62,8 @@ export class AppPublisher implements AsyncDisposable {
   #comparedAtMs = Number.NEGATIVE_INFINITY
   #hasChanged = false
   #wake: (() => void) | undefined
+  /** What was wrong with what cannot be told, when it last was said. */
+  #broken: ReadonlyMap<string, string> = new Map()
   /** Figures to export. */
   readonly counters = { statements: 0, failures: 0 }
 
@@ -122,7 +133,10 @@ export class AppPublisher implements AsyncDisposable {
 
   #compare(): Map<string, Statement> {
     const { accounts, database, hostId } = this.#options
-    const wanted = wantedAppRows(accounts)
+    const broken = new Map<string, string>()
+    const { rows: wanted, broken: apps } = wantedAppRows(accounts, (app, error) =>
+      this.#tellBroken(broken, { app }, error),
+    )
     const stored = storedAppRows(database)
     const found = new Map<string, Statement>()
     for (const [key, row] of wanted) {
@@ -131,11 +145,26 @@ export class AppPublisher implements AsyncDisposable {
         found.set(key, putStatement(row, hostId))
       }
     }
-    for (const [key, row] of stored) if (!wanted.has(key)) found.set(key, deleteStatement(row))
-    for (const [key, statement] of certificateChanges(this.#options)) {
-      found.set(key, statement)
+    for (const [key, row] of stored) {
+      if (wanted.has(key) || apps.has(appOfRow(row) ?? '')) continue
+      found.set(key, deleteStatement(row))
     }
+    const certificates = certificateChanges({
+      ...this.#options,
+      onBroken: (hostname, error) => this.#tellBroken(broken, { hostname }, error),
+    })
+    for (const [key, statement] of certificates) found.set(key, statement)
+    this.#broken = broken
     return found
+  }
+
+  /** Once for each reason: it is looked at again and again. */
+  #tellBroken(broken: Map<string, string>, what: Broken, err: unknown): void {
+    const [[kind, name] = ['', '']] = Object.entries(what)
+    const key = `${kind} ${name}`
+    broken.set(key, String(err))
+    if (this.#broken.get(key) !== String(err))
+      this.#options.log.error({ err, ...what }, FIXES[kind])
   }
 
   async #write(statements: readonly Statement[]): Promise<void> {
@@ -166,7 +195,7 @@ export class AppPublisher implements AsyncDisposable {
 
 function storedAppRows(database: DatabaseSync): AppRows {
   const rows = new Map<string, AppRow>()
-  for (const table of ['apps', 'ips', 'wireguard_peers'] as const) {
+  for (const table of Object.keys(APP_TABLES) as AppRow['table'][]) {
     const { key, cells } = APP_TABLES[table]
     for (const stored of database.prepare(`SELECT * FROM ${table}`).all()) {
       const row: AppRow = {

@@ -5,13 +5,7 @@ import { type Caller, ownerOf } from './caller.ts'
 import type { App, Author, Organization } from './directory.ts'
 import type { RawQuery } from './query-string.ts'
 import type { Services } from './services.ts'
-
-/** Where a machine or volume is, as the local rows have it. */
-export interface Whereabouts {
-  readonly id: string
-  readonly appId: string
-  readonly hostId: string
-}
+import type { Whereabouts } from './whereabouts.ts'
 
 /** What the gate found out: who calls, and what about. */
 export interface Admitted {

@@ -15,6 +15,8 @@ export interface CertificateRowsOptions {
   readonly hostId: string
   /** Absent: this gateway leaves the certificates that people brought to others. */
   readonly edgeSeal?: EdgeSeal | undefined
+  /** The key of one cannot be opened or sealed: its row stays as it is, and the others go on. @default throws */
+  readonly onBroken?: (hostname: string, error: unknown) => void
 }
 
 interface Wanted {
@@ -68,9 +70,10 @@ function acmeChanges(
 }
 
 function customChanges(
-  { accounts, database, hostId, edgeSeal }: CertificateRowsOptions,
+  options: CertificateRowsOptions,
   names: ReadonlyMap<string, Wanted>,
 ): Map<string, Statement> {
+  const { database, hostId, edgeSeal } = options
   const stored = new Map(
     database
       .prepare('SELECT hostname, app_id, chain_pem, sealed_key FROM custom_certs')
@@ -88,8 +91,8 @@ function customChanges(
       custom === undefined || edgeSeal === undefined || (sealed && edgeSeal.isNewest(sealed))
     if (there?.['app_id'] === appId && there['chain_pem'] === chain && isSealed) continue
     if (custom !== undefined && edgeSeal === undefined) continue
-    const key = custom && accounts.customCertificateKey(hostname)
-    const own = key === undefined || edgeSeal === undefined ? null : edgeSeal.seal(hostname, key)
+    const own = custom === undefined ? null : sealedKey(options, hostname)
+    if (own === undefined) continue
     const updatedAtMs = custom?.createdAtMs ?? createdAtMs
     const values = [hostname, hostId, appId, chain, own, notBeforeMs, notAfterMs, updatedAtMs]
     found.set(`custom_certs ${hostname}`, [PUT_CUSTOM, values])
@@ -98,6 +101,21 @@ function customChanges(
     found.set(`custom_certs ${hostname}`, [REMOVE_CUSTOM, [hostname]])
   }
   return found
+}
+
+/** Null: there is none. Undefined: it is broken, and was told. */
+function sealedKey(
+  { accounts, edgeSeal, onBroken }: CertificateRowsOptions,
+  hostname: string,
+): Uint8Array | null | undefined {
+  try {
+    const key = accounts.customCertificateKey(hostname)
+    return key === undefined || edgeSeal === undefined ? null : edgeSeal.seal(hostname, key)
+  } catch (error) {
+    if (onBroken === undefined) throw error
+    onBroken(hostname, error)
+    return undefined
+  }
 }
 
 const REMOVE = 'DELETE FROM certs WHERE hostname = ? AND app_id = ?'

@@ -7,7 +7,6 @@ import {
   type VolumeJson,
 } from '#flyd'
 import { gossipAddressOf } from '#net6'
-import type { Whereabouts } from './call.ts'
 import { isGone } from './machine-names.ts'
 import type {
   CertificateRow,
@@ -21,6 +20,7 @@ import type {
   Rows,
   VolumeRow,
 } from './rows.ts'
+import type { Whereabouts } from './whereabouts.ts'
 
 export interface CorrosionRowsOptions {
   /** A replica with the platform's schema. Only read. */

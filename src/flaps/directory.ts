@@ -2,6 +2,8 @@ import type {
   CustomCertificate,
   IssuedToken,
   KeyUse,
+  NetworkPolicy,
+  NetworkPolicyContent,
   NewToken,
   Release,
   ReleaseStatus,
@@ -38,6 +40,7 @@ export interface Directory {
   readonly secrets: AppSecrets
   readonly secretKeys: AppSecretKeys
   readonly addresses: AppAddresses
+  readonly policies: AppNetworkPolicies
   readonly hostnames: AppHostnames
   readonly releases: AppReleases
   readonly peers: OrganizationPeers
@@ -252,6 +255,25 @@ export interface SecretDigest {
   readonly createdAtMs: number
   readonly updatedAtMs: number
 }
+
+/** Hosts keep to them from a machine's next start on. */
+export interface AppNetworkPolicies {
+  list(app: App, signal: AbortSignal): Promise<readonly NetworkPolicy[]>
+  /**
+   * With an id, in place of that one.
+   *
+   * @throws FlapsError flaps.not_found, flaps.name_exists, flaps.unprocessable
+   */
+  put(
+    app: App,
+    policy: NetworkPolicyContent & { readonly id: string | undefined },
+    by: Author,
+  ): Promise<NetworkPolicy>
+  /** False: the app does not have it. */
+  remove(app: App, id: string, by: Author): Promise<boolean>
+}
+
+export type { NetworkPolicy, NetworkPolicyContent }
 
 export type AddressKind =
   | 'v4'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { isMachineId, isVolumeId } from '#base'
 import { type AccessRule, accessOf } from './access-rule.ts'
-import type { Admitted, Whereabouts } from './call.ts'
+import type { Admitted } from './call.ts'
 import type { Caller } from './caller.ts'
 import type { App, Organization } from './directory.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -9,6 +9,7 @@ import { appNotFound, machineIdBad, machineNotFound, refuse } from './errors.ts'
 import type { MachineSource } from './machine-api/machine-source.ts'
 import { findOrganization } from './personal-organization.ts'
 import type { Services } from './services.ts'
+import type { Whereabouts } from './whereabouts.ts'
 
 export interface GateRequest {
   readonly params: Readonly<Record<string, string>>

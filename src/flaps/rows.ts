@@ -1,5 +1,5 @@
 import type { MachineJson, VolumeJson } from '#flyd'
-import type { Whereabouts } from './call.ts'
+import type { Whereabouts } from './whereabouts.ts'
 
 /**
  * The world as this host's replica has it: behind by the time that gossip takes, never waiting for

@@ -27,19 +27,21 @@ import type {
   WaitResult,
 } from './host.ts'
 import { syncRoom, volumeHold } from './machine/capacity.ts'
+import { ChangeFeed, viewOf } from './machine/change-feed.ts'
 import { GuestWatch } from './machine/guest-watch.ts'
 import { leaseHeld, leaseOf, newLease } from './machine/leases.ts'
 import { MachineControl } from './machine/machine-control.ts'
 import { machineJson } from './machine/machine-json-of.ts'
 import { isGone, type MachineRecord, subjectOf } from './machine/machine-record.ts'
 import { MachineTable } from './machine/machine-table.ts'
-import type { Change, MachineView } from './machine/machine-view.ts'
+import type { MachineView } from './machine/machine-view.ts'
 import { MigrationControl } from './machine/migration-control.ts'
 import { beingMigrated } from './machine/state-checks.ts'
 import { Timetable } from './machine/timetable.ts'
 import { Waits } from './machine/waits.ts'
 import type { MachineJson } from './machine-json.ts'
-import { decideStandby, type WatchedMachines } from './standby/standby.ts'
+import type { WatchedMachines } from './standby/standby.ts'
+import { StandbyDuty } from './standby/standby-duty.ts'
 import { LocalVolumes } from './volume/local-volumes.ts'
 import { SnapshotTable } from './volume/snapshot-table.ts'
 import { type VolumeRecord, VolumeTable } from './volume/volume-table.ts'
@@ -79,15 +81,15 @@ export class LocalHost implements MachineHost {
   readonly #watch: GuestWatch
   readonly #timetable: Timetable
   readonly #waits: Waits
-  readonly #listeners = new Set<(change: Change) => void>()
-  /** Why each could not do what it should, when it last was told. */
-  readonly #refusedStandbys = new Map<string, string>()
+  readonly #standbys: StandbyDuty
+  readonly #changes: ChangeFeed
 
   /** Reads the log. Nothing acts before `begin`. */
   constructor(options: LocalHostOptions) {
     const { store, effects, clock, random, log, book } = options
     this.#options = options
     this.#waits = new Waits(clock)
+    this.#changes = new ChangeFeed(log)
     const newUlid = ulidGenerator(options)
     const nowMs = () => clock.nowMs()
     this.ledger = new Ledger(store)
@@ -97,7 +99,7 @@ export class LocalHost implements MachineHost {
       nowMs,
       onPublish: (id, machine) => {
         this.#waits.tell(id)
-        this.#tell(
+        this.#changes.tell(
           machine === undefined
             ? { kind: 'machine_forgotten', id }
             : { kind: 'machine', id, machine },
@@ -106,7 +108,7 @@ export class LocalHost implements MachineHost {
     })
     this.#volumes = new VolumeTable(store, nowMs, (id, volume) => {
       this.volumes.tell(id)
-      this.#tell(
+      this.#changes.tell(
         volume === undefined ? { kind: 'volume_forgotten', id } : { kind: 'volume', id, volume },
       )
     })
@@ -146,7 +148,8 @@ export class LocalHost implements MachineHost {
     this.volumes = new LocalVolumes({ ...around, snapshots, hostId: options.hostId })
     const expire = () => this.volumes.expireSnapshots()
     this.#timetable = new Timetable({ ...around, control: this.#control, expire })
-    this.view = this.#newView()
+    this.#standbys = new StandbyDuty({ machines, control: this.#control, log })
+    this.view = viewOf(machines, volumes, this.#changes)
     this.#takeRoom()
   }
 
@@ -332,31 +335,8 @@ export class LocalHost implements MachineHost {
   }
 
   /** What is known of machines elsewhere has changed: standbys start or stop. */
-  async watchedChanged(watched: WatchedMachines): Promise<void> {
-    for (const record of [...this.#machines.records.values()]) {
-      const decision = decideStandby(record, watched)
-      if (decision === undefined) continue
-      try {
-        const by = { source: 'flyd' } as const
-        if (decision === 'start') {
-          await this.#control.start(record.id, { ...by, isStandingIn: true })
-        } else {
-          const options = { ...by, signal: undefined, timeoutMs: undefined }
-          await this.#control.stop(record.id, options)
-        }
-      } catch (error) {
-        this.#tellStandby(record.id, decision, error)
-        continue
-      }
-      this.#refusedStandbys.delete(record.id)
-    }
-  }
-
-  /** Once for each reason: it is tried again every few seconds. */
-  #tellStandby(id: string, decision: string, error: unknown): void {
-    if (this.#refusedStandbys.get(id) === String(error)) return
-    this.#refusedStandbys.set(id, String(error))
-    this.#options.log.warn({ err: error, machine: id }, `a standby could not ${decision}`)
+  watchedChanged(watched: WatchedMachines): Promise<void> {
+    return this.#standbys.watchedChanged(watched)
   }
 
   #settleMachine(transaction: Transaction, record: MachineRecord, run: Run): void {
@@ -388,32 +368,6 @@ export class LocalHost implements MachineHost {
     for (const record of this.#volumes.records.values()) {
       if (record.state !== 'failed' && record.state !== 'destroyed') {
         this.#options.book.restore(record.id, volumeHold(record.sizeGb, record.exclusive))
-      }
-    }
-  }
-
-  #newView(): MachineView {
-    const machines = this.#machines
-    const volumes = this.#volumes.records
-    return {
-      machines: () => machines.records.values(),
-      machine: (id) => machines.records.get(id),
-      volumes: () => volumes.values(),
-      volume: (id) => volumes.get(id),
-      countOfApp: (appId) => machines.countOfApp(appId),
-      onChange: (listener) => {
-        this.#listeners.add(listener)
-        return { [Symbol.dispose]: () => this.#listeners.delete(listener) }
-      },
-    }
-  }
-
-  #tell(change: Change): void {
-    for (const listener of this.#listeners) {
-      try {
-        listener(change)
-      } catch (error) {
-        this.#options.log.error({ err: error, change: change.id }, 'a listener to changes threw')
       }
     }
   }

@@ -75,6 +75,7 @@ export { type RelayLimitSizes, RelayLimits } from './platform/relay-limits.ts'
 export { DROP_MEANINGS, DROP_REASONS, type DropReason, type Drops } from './programs/drop-reason.ts'
 export type { Counters, DestinationRule, PlatformService } from './programs/map-layout.ts'
 export { Programs, type ProgramsOptions } from './programs/programs.ts'
+export { POLICY_PORTS_MAX, type PolicyPort, type TrafficPolicy } from './programs/traffic-policy.ts'
 export {
   backhaulAddress,
   checkNetworkId,

@@ -13,6 +13,7 @@ import {
   imagesCommand,
   launchCommand,
   machineCommand,
+  networkPoliciesCommand,
   platformCommand,
   scaleCommand,
   volumesCommand,
@@ -272,6 +273,58 @@ test('launch writes a configuration that can be deployed, makes the app, and wri
   await assert.rejects(run(t, launchCommand, ['--internal-port=80', ...args], answers), {
     code: 'cli.failed',
   })
+})
+
+test('network policies are listed, set by name, changed in place, and deleted by name', async (t) => {
+  const path = '/v1/apps/web/network_policies'
+  const rules = [{ action: 'allow', direction: 'egress', ports: [{ protocol: 'tcp', port: 443 }] }]
+  const policy = { id: 'np_1', name: 'web-only', selector: { all: true }, rules }
+  const there = {
+    [`GET ${path}`]: [policy],
+    [`POST ${path}`]: policy,
+    [`DELETE ${path}`]: { ok: true },
+  }
+  const listed = await run(t, networkPoliciesCommand, ['list', '-a', 'web'], there)
+  assert.match(listed.printed, /web-only +all +open +tcp\/443 +np_1/)
+  const words = ['set', 'web-only', '--egress', 'tcp/443,udp/53', '--ingress', 'none', '-a', 'web']
+  const changed = await run(t, networkPoliciesCommand, words, there)
+  const sent = JSON.parse(changed.asked[1]?.replace(/^\S+ \S+ /, '') ?? '{}')
+  assert.deepEqual([sent.id, sent.selector], ['np_1', { all: true }])
+  assert.deepEqual(
+    sent.rules.map((rule: { direction: string; ports: unknown[] }) => [
+      rule.direction,
+      rule.ports.length,
+    ]),
+    [
+      ['ingress', 0],
+      ['egress', 2],
+    ],
+  )
+  const chosen = ['set', 'db', '--ingress', 'tcp/5432', '--machine', 'a1', '--metadata', 'role=db']
+  const made = await run(t, networkPoliciesCommand, [...chosen, '-a', 'web', '--json'], there)
+  const { id, selector } = JSON.parse(made.asked[1]?.replace(/^\S+ \S+ /, '') ?? '{}')
+  assert.deepEqual(
+    [id, selector],
+    [undefined, { machines: [{ id: 'a1' }], metadata: { role: 'db' } }],
+  )
+  assert.deepEqual(JSON.parse(made.printed), policy)
+  const gone = await run(
+    t,
+    networkPoliciesCommand,
+    ['delete', 'web-only', '-a', 'web', '-y'],
+    there,
+  )
+  assert.equal(gone.asked[1], `DELETE ${path}/np_1`)
+  for (const bad of [
+    ['set', 'x'],
+    ['set', 'x', '--egress', '443'],
+    ['set', 'x', '--egress', 'tcp/0'],
+    ['delete', 'x', '-y'],
+  ]) {
+    await assert.rejects(run(t, networkPoliciesCommand, [...bad, '-a', 'web'], there), {
+      code: 'cli.bad_value',
+    })
+  }
 })
 
 test('certs says what DNS must say until it does, and what there is then', async (t) => {

@@ -14,6 +14,7 @@ import { machineMetadataEndpoints } from './machine-metadata.ts'
 import { machineWaitEndpoints } from './machine-wait.ts'
 import { machineEndpoints } from './machines.ts'
 import { metricEndpoints } from './metrics.ts'
+import { networkPolicyEndpoints } from './network-policies.ts'
 import { organizationEndpoints } from './organizations.ts'
 import { platformEndpoints } from './platform.ts'
 import { releaseEndpoints } from './releases.ts'
@@ -39,6 +40,7 @@ export const allEndpoints: readonly Endpoint[] = [
   ...secretEndpoints,
   ...secretKeyEndpoints,
   ...addressEndpoints,
+  ...networkPolicyEndpoints,
   ...certificateEndpoints,
   ...releaseEndpoints,
   ...logEndpoints,

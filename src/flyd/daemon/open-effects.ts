@@ -64,6 +64,7 @@ export async function openEffects(config: FlydConfig, around: EffectsAround): Pr
       }),
       roots: await MachineRoots.open({ driver, folder: join(driver.sharedFolder, 'roots') }),
       links: network.links,
+      policies: network.policies,
       runtime: runtimeOf(config, around),
     },
     AbortSignal.timeout(OPEN_MS_MAX),

@@ -3,7 +3,14 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { createLog, errorCode, newMachineId, newVolumeId, pollUntil, systemRandom } from '#base'
-import { enterOwnHost, MachineNetworks, openHostNetwork, openSystem, readHostField } from '#net6'
+import {
+  enterOwnHost,
+  MachineNetworks,
+  networkStatus,
+  openHostNetwork,
+  openSystem,
+  readHostField,
+} from '#net6'
 import type { HostCreate, MachineHost } from '../host.ts'
 import { machineHold, volumeHold } from '../machine/capacity.ts'
 import type { MachineConfigJson } from '../machine-json.ts'
@@ -231,6 +238,45 @@ test('a machine keeps its address from stop to start', async () => {
   const { stdout } = await exec(id, 'ip', '-6', 'address', 'show', 'dev', 'eth0')
   assert.match(stdout, new RegExp(`inet6 ${address}/112`))
   await destroy(id)
+})
+
+test('a network policy holds from the next start on, and goes on while rows cannot be had', async (t) => {
+  t.after(() => {
+    trial.policies = []
+    trial.hasCorrosion = true
+  })
+  const web = await launch({})
+  const { private_ip: address } = await flyd.host.machine(web, never)
+  const id = await launch({ metadata: { role: 'worker' } })
+  const get = `printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${address} 80`
+  const ask = async () => (await exec(id, 'sh', '-c', get)).stdout
+  const reached = () => pollUntil('a page', async () => /a page/.test(await ask()), DEADLINE)
+  const restart = async () => {
+    await flyd.host.stop(id, unnamed, never)
+    await waitFor(id, 'stopped')
+    await flyd.host.start(id, { nonce: undefined }, never)
+    await waitFor(id, 'started')
+  }
+  await reached()
+  const rules = [{ action: 'allow', direction: 'egress', ports: [{ protocol: 'tcp', port: 443 }] }]
+  trial.policies = [['p1', '{"metadata":{"role":"worker"}}', JSON.stringify(rules)]]
+  await reached()
+  await restart()
+  assert.equal(await ask(), '')
+  const drops = async () =>
+    (await networkStatus({ system: openSystem(), folder: trial.networkFolder })).machines.find(
+      (one) => one.id === id,
+    )?.counters.drops.egress_policy ?? 0
+  assert.ok((await drops()) > 0)
+  trial.hasCorrosion = false
+  await restart()
+  assert.equal(await ask(), '')
+  trial.hasCorrosion = true
+  trial.policies = []
+  await restart()
+  await reached()
+  await destroy(id)
+  await destroy(web)
 })
 
 test('a suspended machine goes on where it stood', async () => {

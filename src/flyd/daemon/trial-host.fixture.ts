@@ -1,5 +1,11 @@
-/** For tests: a registry on loopback with an image of busybox, and folders for daemons, removed whole. */
+/**
+ * For tests: a registry on loopback with an image of busybox, folders for daemons, removed whole, and what stands in for the
+ * host's agent of corrosion, which knows of network policies alone.
+ */
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { newMachineId, systemRandom } from '#base'
@@ -14,10 +20,31 @@ export class TrialHost implements AsyncDisposable {
   readonly folder: string
   readonly configFile: string
   readonly socket: string
+  /** Of the app of `newMachine`: id, selector, rules, as rows have them. */
+  policies: readonly (readonly [id: string, selector: string, rules: string])[] = []
+  /** False: it is away. */
+  hasCorrosion = true
   readonly #registry: Awaited<ReturnType<typeof startRealRegistry>>
+  readonly #corrosion: Server
 
   private constructor(registry: Awaited<ReturnType<typeof startRealRegistry>>, folder: string) {
     this.folder = folder
+    this.#corrosion = createServer((request, response) => {
+      request.setEncoding('utf8')
+      let asked = ''
+      request.on('data', (text: string) => {
+        asked += text
+      })
+      request.on('end', () => {
+        if (!this.hasCorrosion || !asked.includes('network_policies')) {
+          response.writeHead(503).end()
+          return
+        }
+        const rows = this.policies.map((row, at) => ({ row: [at + 1, row] }))
+        const lines = [{ columns: ['id', 'selector', 'rules'] }, ...rows, { eoq: { time: 0 } }]
+        response.end(lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+      })
+    })
     this.configFile = join(folder, 'flyd.toml')
     this.socket = join(folder, 'flyd.sock')
     this.#registry = registry
@@ -33,6 +60,7 @@ export class TrialHost implements AsyncDisposable {
     const host = new TrialHost(registry, folder)
     try {
       await registry.push(makeBusyboxLayout(folder), 'busybox:v1')
+      await once(host.#corrosion.listen(0, '127.0.0.1'), 'listening')
       host.#writeConfig(apiPort, more(folder))
       return host
     } catch (error) {
@@ -73,7 +101,7 @@ key_file = "${this.keyFile}"
 listen = "127.0.0.1:0"
 socket = "${this.socket}"
 [corrosion]
-url = "http://127.0.0.1:1"
+url = "http://127.0.0.1:${(this.#corrosion.address() as AddressInfo).port}"
 [network]
 folder = "${this.networkFolder}"
 [pool]
@@ -100,6 +128,8 @@ ${more}`,
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#registry[Symbol.asyncDispose]()
+    this.#corrosion.closeAllConnections()
+    this.#corrosion.close()
     const pool = join(this.stateFolder, 'pool')
     if (existsSync(pool)) {
       const driver = await ReflinkDriver.open({ folder: pool, poolBytes: 4 * 2 ** 30 })

@@ -19,6 +19,7 @@ import type { ConnectOptions, ExecOptions } from '../host.ts'
 import type { LogSink } from '../logs/machine-logs.ts'
 import type { AskApi } from '../machine-api/serve-api-socket.ts'
 import type { MachineLink, MachineLinks } from '../network/machine-links.ts'
+import type { PolicySource } from '../network/network-policies.ts'
 import { ExitRecords } from './exit-records.ts'
 import { act, fatal } from './fatal-errors.ts'
 import { GuestActs } from './guest-acts.ts'
@@ -34,6 +35,7 @@ export interface HostEffectsOptions {
   readonly driver: BlockDriver
   readonly roots: MachineRoots
   readonly links: MachineLinks
+  readonly policies: PolicySource
   readonly runtime: Runtime
   readonly secrets: SecretSource
   readonly authorities: SshAuthorities
@@ -153,9 +155,12 @@ export class HostEffects extends VolumeActs implements MachineEffects, Disposabl
     return act(() => this.#disks.releaseVolumes(parseMachineId(id), signal))
   }
 
-  makeNetwork({ id, networkId }: MachineSubject, signal: AbortSignal) {
+  makeNetwork({ id, appId, networkId, config }: MachineSubject, signal: AbortSignal) {
     return act(async () => {
-      const link = await this.#options.links.make({ id, networkId }, signal)
+      const { links, policies } = this.#options
+      const { metadata = {} } = config
+      const policy = await policies.policyOf({ id, appId, metadata }, signal)
+      const link = await links.make({ id, networkId, policy }, signal)
       this.#links.set(id, link)
       return { privateIp: link.privateIp, privateIpv4: link.privateIpv4 }
     })

@@ -13,6 +13,7 @@ import {
   parseMeshPrefix,
 } from '#net6'
 import type { MachineLinks } from './machine-links.ts'
+import { corrosionPolicies, type PolicySource } from './network-policies.ts'
 import { SixPnLinks } from './six-pn-links.ts'
 
 export interface HostLinksOptions {
@@ -29,6 +30,7 @@ export interface HostLinksOptions {
 
 export interface HostLinks {
   readonly links: MachineLinks
+  readonly policies: PolicySource
   /** This host's own on the mesh. */
   readonly meshAddress: string
   /** Where it answers port 22 of its machines' 6PN addresses. @throws Net6Error net6.host_unable */
@@ -53,6 +55,7 @@ export async function openHostLinks(options: HostLinksOptions): Promise<HostLink
   const networks = await MachineNetworks.open({ system, programs, folder, host, mtuBytes })
   return {
     links: new SixPnLinks(networks, kind),
+    policies: corrosionPolicies(options),
     meshAddress: backhaulAddress(host),
     listenForSsh,
     moved: (signal) => hostFieldMoved({ folder, hostId, host }, clock, signal),

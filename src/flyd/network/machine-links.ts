@@ -1,4 +1,5 @@
 import type { MachineNetwork as GuestAddresses } from '#machine'
+import type { TrafficPolicy } from '#net6'
 
 /**
  * The port to whatever joins machines to a network. Everything is named after the machine's id: each call
@@ -20,6 +21,8 @@ export interface LinkSpec {
   readonly id: string
   /** 6PN network. */
   readonly networkId: number
+  /** Undefined: nobody can tell now. Those that it had go on; one that was never here is not made. */
+  readonly policy: TrafficPolicy | undefined
 }
 
 export interface MachineLink {

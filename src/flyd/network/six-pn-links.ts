@@ -1,5 +1,6 @@
 import { isMachineId, type MachineId, parseMachineId } from '#base'
 import type { MachineNetwork, MachineNetworks } from '#net6'
+import { refuse } from '../errors.ts'
 import type { LinkSpec, MachineLink, MachineLinks } from './machine-links.ts'
 
 /** Machines' links as the private network makes them (docs/network.md). */
@@ -13,8 +14,14 @@ export class SixPnLinks implements MachineLinks {
     this.#kind = kind
   }
 
-  async make({ id, networkId }: LinkSpec, signal: AbortSignal): Promise<MachineLink> {
-    const spec = { id: parseMachineId(id), networkId, kind: this.#kind }
+  /** @throws FlydError flyd.host_unreached: its policies are not known, and never were */
+  async make({ id, networkId, policy }: LinkSpec, signal: AbortSignal): Promise<MachineLink> {
+    const machine = parseMachineId(id)
+    if (policy === undefined && !this.#networks.has(machine)) {
+      const what = "unavailable: the app's network policies cannot be read"
+      throw refuse('flyd.host_unreached', what)
+    }
+    const spec = { id: machine, networkId, kind: this.#kind, ...(policy && { policy }) }
     return linkOf(await this.#networks.make(spec, signal))
   }
 

@@ -9,6 +9,7 @@ import { MachineRecords } from '../machine/machine-record.ts'
 import { meshDevice, readMeshDevice } from '../mesh/mesh-device.ts'
 import type { Counters } from '../programs/map-layout.ts'
 import { Programs } from '../programs/programs.ts'
+import { OPEN_TRAFFIC, type TrafficPolicy } from '../programs/traffic-policy.ts'
 import { backhaulAddress, GENERATION_COUNT, parseMeshPrefix } from '../six-pn-address.ts'
 import type { System } from '../system.ts'
 import { type GatewayStatus, readGatewayStatus } from './device-status.ts'
@@ -25,6 +26,8 @@ export interface MachineStatus {
   readonly isUp: boolean
   /** The programs decide at its link, in both directions. */
   readonly isGuarded: boolean
+  /** What an app's network policies let through, since its start. */
+  readonly policy: TrafficPolicy
   readonly counters: Counters
 }
 
@@ -92,6 +95,7 @@ export async function networkStatus(
       device,
       isUp,
       isGuarded,
+      policy: record.policy ?? OPEN_TRAFFIC,
       counters: counted,
     })
   }

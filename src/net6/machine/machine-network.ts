@@ -1,6 +1,7 @@
 import type { MachineId } from '#base'
+import type { TrafficPolicy } from '../programs/traffic-policy.ts'
 
-/** What a machine's network is to be. The same for an id always: `make` refuses another one. */
+/** What a machine's network is to be. Network and kind are the same for an id always: `make` refuses others. */
 export interface MachineNetworkSpec {
   readonly id: MachineId
   /** 6PN network: of the organisation, or one of its custom networks. */
@@ -12,6 +13,8 @@ export interface MachineNetworkSpec {
   /** What the machine may send and receive, bytes a second. @default unlimited */
   readonly sendBytesPerS?: number
   readonly receiveBytesPerS?: number
+  /** What an app's network policies let through. @default what the machine had; at first, everything */
+  readonly policy?: TrafficPolicy
 }
 
 /** A network that stands. */

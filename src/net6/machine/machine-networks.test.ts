@@ -176,12 +176,49 @@ test('a link that was taken down comes back with the same addresses, under the h
   assert.equal((await moved.make(spec)).privateIp, first.privateIp.replace(':a7b:1:', ':a7b:2:'))
 })
 
+test('a policy is kept to between two machines, over restarts, until the next start has another one', async (t) => {
+  const { make, networks, options, inside, pings, counters, programs, shell } = await populated(t)
+  const policies = async () => {
+    const rows = await shell(`bpftool -j map dump pinned ${programs.mapPath('policies')}`)
+    return (JSON.parse(rows) as unknown[]).length
+  }
+  const client = await make(7)
+  const policy = { ingress: [{ protocol: 'tcp', port: 8080 }] } as const
+  const server = await make(7, { policy })
+  const spec = { id: server.id, networkId: 7, kind: 'container' } as const
+  for (const port of [8080, 8081]) {
+    await inside(server, `busybox nc -ll -p ${port} -e echo hello >/dev/null 2>&1 &`)
+  }
+  const ask = (port: number) =>
+    inside(client, `busybox nc -w 1 ${server.privateIp} ${port} </dev/null || true`)
+  await pollUntil('an answer', async () => (await ask(8080)).includes('hello'), DEADLINE)
+  assert.equal(await ask(8081), '')
+  assert(((await counters(server))?.drops.ingress_policy ?? 0) > 0)
+  assert(!(await pings(client, server.privateIp, '-W 1')))
+  assert(await pings(server, client.privateIp), 'what it asks for itself is answered')
+  assert(await pings(server, INTERNET4))
+  const fromHost = () => shell(`busybox nc -w 3 ${server.privateIp} 8081 </dev/null || true`)
+  await pollUntil('the host', async () => (await fromHost()).includes('hello'), DEADLINE)
+  const reopened = await MachineNetworks.open(options)
+  await reopened.make(spec)
+  assert.equal(await ask(8081), '', 'a make that knows of none keeps what there was')
+  await networks.takeDown(server.id)
+  assert.equal(await policies(), 0)
+  await networks.make(spec)
+  assert.equal(await policies(), 1)
+  assert(!(await pings(client, server.privateIp, '-W 1')))
+  await networks.make({ ...spec, policy: {} })
+  assert(await pings(client, server.privateIp))
+  assert.equal(await policies(), 0)
+})
+
 test('a removed network leaves nothing, however much of it there was', async (t) => {
   const { make, networks, options, shell, programs, folder } = await populated(t)
   const before = await shell('ip -o link; ls /run/netns')
   const countedBefore = (await programs.counters()).size
   const network = await make(7)
-  await make(7, { kind: 'vm' }).then(({ id }) => networks.remove(id))
+  const policy = { egress: [] }
+  await make(7, { kind: 'vm', policy }).then(({ id }) => networks.remove(id))
   await networks.remove(network.id)
   await networks.remove(network.id)
   const gone = async () => (await shell('ip -o link; ls /run/netns')) === before
@@ -189,6 +226,9 @@ test('a removed network leaves nothing, however much of it there was', async (t)
   assert.equal((await programs.counters()).size, countedBefore)
   assert.deepEqual(readdirSync(join(folder, 'machines')), [])
   assert.deepEqual(await networks.list(), [])
+  for (const map of ['policies', 'flows'] as const) {
+    assert.equal(await shell(`bpftool -j map dump pinned ${programs.mapPath(map)}`), '[]\n')
+  }
   const half = newMachineId(random)
   await shell(
     `ip netns add ${netnsName(half)}; ip link add ${hostDevice(half)} type veth peer name x`,
@@ -200,7 +240,7 @@ test('a removed network leaves nothing, however much of it there was', async (t)
 })
 
 test("a virtual machine's frames pass its tap, under the same rules", async (t) => {
-  const { make, pings, counters, system } = await populated(t)
+  const { make, networks, pings, counters, system } = await populated(t)
   const near = await make(7)
   const machine = await make(7, { kind: 'vm' })
   const mac = machine.guest.mac
@@ -222,4 +262,8 @@ test("a virtual machine's frames pass its tap, under the same rules", async (t) 
   assert.equal(answer[54], 129, 'an echo reply')
   assert.equal((await counters(machine))?.drops.source_spoofed, 1)
   assert(await pings(near, 'fdaa::3'))
+  await networks.make({ id: machine.id, networkId: 7, kind: 'vm', policy: { egress: [] } })
+  tap.send(ping(machine.privateIp))
+  const drops = async () => (await counters(machine))?.drops.egress_policy
+  await pollUntil('the ping to be dropped', async () => (await drops()) === 1, DEADLINE)
 })

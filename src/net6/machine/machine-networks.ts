@@ -4,6 +4,7 @@ import { drawMachineField } from '../allocation.ts'
 import { Net6Error } from '../errors.ts'
 import { deviceEntry, machineEntries } from '../programs/map-layout.ts'
 import type { Programs } from '../programs/programs.ts'
+import { OPEN_TRAFFIC, policedDirections } from '../programs/traffic-policy.ts'
 import { checkNetworkId } from '../six-pn-address.ts'
 import type { System } from '../system.ts'
 import {
@@ -26,6 +27,7 @@ import {
 } from './link-plan.ts'
 import type { MachineNetwork, MachineNetworkSpec, MachineNetworkState } from './machine-network.ts'
 import { type MachineRecord, MachineRecords } from './machine-record.ts'
+import { endPolicing, preparePolicing } from './police.ts'
 import { freeSlot, privateIpv4 } from './private-ipv4.ts'
 
 /** What WireGuard leaves of 1,500 bytes over IPv6: 40 of the outer header, 8 of UDP, 32 of its own. */
@@ -84,6 +86,8 @@ export class MachineNetworks {
       const isWhole = old !== undefined && (await this.#isWhole(old, signal))
       const record = await this.#give(spec, isWhole)
       await this.#build(record, isWhole, signal)
+      if (isWhole && isPoliced(old) && !isPoliced(record))
+        await this.#endPolicing(record.id, signal)
       return networkOf(record, this.#mtuBytes)
     })
   }
@@ -105,6 +109,11 @@ export class MachineNetworks {
       await this.#store.remove(id)
       this.#records.delete(id)
     })
+  }
+
+  /** Whether it was given a network, which may be down now. */
+  has(id: MachineId): boolean {
+    return this.#records.has(id)
   }
 
   /** Every machine that was given a network. */
@@ -150,8 +159,10 @@ export class MachineNetworks {
     if (old !== undefined) checkSame(old, spec)
     else checkNetworkId(spec.networkId)
     const others = [...this.#records.values()]
+    const policy = spec.policy ?? old?.policy
     const record: MachineRecord = {
       ...spec,
+      ...(policy === undefined ? {} : { policy }),
       host: isWhole && old !== undefined ? old.host : host,
       machine: old?.machine ?? drawMachineField(new Set(others.map((one) => one.machine)), random),
       slot: old?.slot ?? freeSlot(new Set(others.map((one) => one.slot))),
@@ -179,6 +190,7 @@ export class MachineNetworks {
     if (ifindex === undefined) throw lost(device)
     const entries = machineEntries(ifindex, this.#entryOf(record))
     await programs.ensureCounted(ifindex, signal)
+    await preparePolicing(programs, { ifindex, policy: record.policy }, signal)
     await programs.set(entries, signal)
     const lines = [
       `qdisc replace dev ${device} clsact`,
@@ -245,11 +257,17 @@ export class MachineNetworks {
       if (record !== undefined) {
         const entries = machineEntries(ifindex, this.#entryOf(record))
         await programs.remove([...entries.toReversed(), deviceEntry(ifindex)], signal)
+        if (isPoliced(record)) await endPolicing(programs, ifindex, signal)
       }
       await system.run('ip', ['link', 'delete', device], { okCodes: [0, 1], signal })
     }
     const netns = netnsName(id)
     await system.run('sh', ['-ec', REMOVE_NETNS_SCRIPT, 'sh', netns], { signal })
+  }
+
+  async #endPolicing(id: MachineId, signal?: AbortSignal): Promise<void> {
+    const ifindex = await this.#ifindexOf(hostDevice(id), signal)
+    if (ifindex !== undefined) await endPolicing(this.#options.programs, ifindex, signal)
   }
 
   async #ifindexOf(device: string, signal?: AbortSignal): Promise<number | undefined> {
@@ -280,7 +298,7 @@ export class MachineNetworks {
   }
 
   #entryOf(record: MachineRecord) {
-    const { networkId: network, host, machine, slot, sendBytesPerS = 0 } = record
+    const { networkId: network, host, machine, slot, sendBytesPerS = 0, policy } = record
     const v4 = privateIpv4(slot)
     return {
       address: { network, host, machine, low: 0 },
@@ -291,6 +309,7 @@ export class MachineNetworks {
       gatewayMac: GATEWAY_MAC,
       sendBytesPerS,
       burstBytes: Math.max(BURST_BYTES_MIN, sendBytesPerS * BURST_PART),
+      policy: policy ?? OPEN_TRAFFIC,
     }
   }
 }
@@ -301,6 +320,8 @@ interface LinkRow {
   readonly ifindex: number
   readonly flags: readonly string[]
 }
+
+const isPoliced = ({ policy = OPEN_TRAFFIC }: MachineRecord) => policedDirections(policy) !== 0
 
 function checkSame(old: MachineRecord, spec: MachineNetworkSpec): void {
   if (old.networkId === spec.networkId && old.kind === spec.kind) return

@@ -25,6 +25,8 @@ export const DROP_REASONS = [
   'hop_limit',
   'rate',
   'not_for_machine',
+  'ingress_policy',
+  'egress_policy',
 ] as const
 
 export type DropReason = (typeof DROP_REASONS)[number]
@@ -56,4 +58,6 @@ export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
   hop_limit: 'its hop limit ran out',
   rate: 'more than the machine may send',
   not_for_machine: 'to an address that the machine does not have',
+  ingress_policy: "to a port of the machine that the app's network policies do not allow",
+  egress_policy: "from the machine to a port that the app's network policies do not allow",
 }

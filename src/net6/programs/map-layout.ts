@@ -3,12 +3,20 @@
  * Numbers are little-endian, as on every architecture that we run on; addresses are as on the wire.
  */
 
+import assert from 'node:assert/strict'
 import { ipv6Bytes, type SixPnAddress, sixPnBytes } from '../six-pn-address.ts'
 import { DROP_REASONS, type DropReason, type Drops } from './drop-reason.ts'
+import {
+  OPEN_TRAFFIC,
+  POLICY_PORTS_MAX,
+  type PolicyPort,
+  policedDirections,
+  type TrafficPolicy,
+} from './traffic-policy.ts'
 import { ipv4Bytes, macBytes } from './wire-text.ts'
 
 /** In the path of the pinned maps. Maps of another layout are never used. */
-export const LAYOUT = 1
+export const LAYOUT = 2
 
 export type MapName =
   | 'machines'
@@ -18,6 +26,8 @@ export type MapName =
   | 'flycast'
   | 'destinations4'
   | 'destinations6'
+  | 'policies'
+  | 'flows'
   | 'buckets'
   | 'counters'
   | 'settings'
@@ -39,6 +49,7 @@ export interface MachineEntry {
   /** 0: unlimited. */
   readonly sendBytesPerS: number
   readonly burstBytes: number
+  readonly policy: TrafficPolicy
 }
 
 export const machineEntries = (ifindex: number, machine: MachineEntry): Entry[] => [
@@ -59,6 +70,8 @@ const linkEntry = (ifindex: number, machine: MachineEntry): Entry => ({
     macBytes(machine.gatewayMac),
     u64(machine.sendBytesPerS),
     u64(machine.burstBytes),
+    u32(policedDirections(machine.policy)),
+    u32(0),
   ]),
 })
 
@@ -72,9 +85,33 @@ const NOBODY = {
   address: { network: 0, host: 0, machine: 0, low: 0 },
   ...{ ipv4: '0.0.0.0', ipv4Second: '0.0.0.0', ipv4Gateway: '0.0.0.0' },
   ...{ sendBytesPerS: 0, burstBytes: 0 },
+  policy: OPEN_TRAFFIC,
 }
 
 const BUCKET_BYTES = 24
+
+/** What a machine that is policed may open, and what may be opened at it. */
+export const policyEntry = (
+  ifindex: number,
+  { ingress = [], egress = [] }: TrafficPolicy,
+): Entry => ({
+  map: 'policies',
+  key: u32(ifindex),
+  value: Buffer.concat([policyPorts(ingress), policyPorts(egress)]),
+})
+
+function policyPorts(ports: readonly PolicyPort[]): Buffer {
+  assert(ports.length <= POLICY_PORTS_MAX)
+  const value = Buffer.alloc(POLICY_PORTS_MAX * 4)
+  for (const [at, { protocol, port }] of ports.entries()) {
+    value.writeUInt8(PROTOCOL_NUMBERS[protocol], at * 4)
+    value.writeUInt16BE(port, at * 4 + 2)
+  }
+  return value
+}
+
+/** Of the map in map `flows` that a machine has: the arguments of `bpftool map create`. */
+export const FLOWS_SHAPE = 'type lru_hash key 40 value 16 entries 8192 name flows_of_mach'
 
 /** What is found at an address without its last 16 bits: a machine's link, or the device of peers. */
 export const addressEntry = (ifindex: number, address: SixPnAddress): Entry => ({

@@ -14,6 +14,7 @@ import {
   decodeCounters,
   deviceEntry,
   type Entry,
+  FLOWS_SHAPE,
   LAYOUT,
   type MapName,
   u32,
@@ -143,6 +144,25 @@ export class Programs {
     await this.#batch(lines, signal)
   }
 
+  /** Gives a machine that is policed a memory of its connections: an empty one in place of one that it had. */
+  async makeFlows(ifindex: number, signal?: AbortSignal): Promise<void> {
+    const pin = `${this.#folder}/flows-${ifindex}`
+    const key = hexBytes(u32(ifindex))
+    const lines = [
+      `map create ${pin} ${FLOWS_SHAPE}`,
+      `map update pinned ${this.mapPath('flows')} key hex ${key} value pinned ${pin}`,
+    ]
+    const input = `${lines.join('\n')}\n`
+    await this.#system.run('sh', ['-ec', FLOWS_SCRIPT, 'sh', pin], { input, signal })
+  }
+
+  /** Takes it away, whether it is there or not. */
+  async removeFlows(ifindex: number, signal?: AbortSignal): Promise<void> {
+    await this.makeFlows(ifindex, signal) // removing what is absent fails
+    const key = hexBytes(u32(ifindex))
+    await this.#batch([`map delete pinned ${this.mapPath('flows')} key hex ${key}`], signal)
+  }
+
   /** Makes a map hold exactly these entries, touching only what differs. @returns the number of changes */
   async reconcile(map: MapName, wanted: readonly Entry[], signal?: AbortSignal): Promise<number> {
     const desired = new Map(wanted.map((entry) => [entry.key.toString('hex'), entry]))
@@ -176,20 +196,26 @@ export class Programs {
 
   /** Gives a device its counters, unless it has them: counts go on over restarts. */
   async ensureCounted(ifindex: number, signal?: AbortSignal): Promise<void> {
-    const key = hexBytes(u32(ifindex)).split(' ')
-    const args = ['-j', 'map', 'lookup', 'pinned', this.mapPath('counters'), 'key', 'hex', ...key]
-    const { exitCode, stdout } = await this.#system.run('bpftool', args, {
+    const entry = deviceEntry(ifindex)
+    if ((await this.lookup(entry, signal)) === undefined) await this.set([entry], signal)
+  }
+
+  /** What stands at an entry's key; of a map per CPU, that of the first. @returns undefined: nothing */
+  async lookup({ map, key }: Entry, signal?: AbortSignal): Promise<Buffer | undefined> {
+    const at = ['pinned', this.mapPath(map), 'key', 'hex', ...hexBytes(key).split(' ')]
+    const { exitCode, stdout } = await this.#system.run('bpftool', ['-j', 'map', 'lookup', ...at], {
       okCodes: [0, ...NOT_FOUND_CODES],
       signal,
     })
-    if (exitCode === 0) return
-    if (stdout.trim() !== 'null') {
-      throw new Net6Error('net6.tool_failed', {
-        what: 'the counters of an interface cannot be read',
-        values: { ifindex, said: stdout.trim() },
-      })
+    if (exitCode === 0) {
+      const { value, values } = JSON.parse(stdout) as DumpedRow
+      return bytesOf(value ?? values?.[0]?.value ?? [])
     }
-    await this.set([deviceEntry(ifindex)], signal)
+    if (stdout.trim() === 'null') return undefined
+    throw new Net6Error('net6.tool_failed', {
+      what: 'a map of the network programs cannot be read',
+      values: { map, said: stdout.trim() },
+    })
   }
 
   /** Values by key in hex; those of a map per CPU have one value for each. */
@@ -235,6 +261,12 @@ const MOUNT_SCRIPT = `
 mkdir -p "$1"
 [ "$(stat -f -c %T "$1")" = bpf_fs ] || mount -t bpf -o mode=0700 bpf "$1"
 mkdir -p "$2/maps"`
+
+/** The map lives on without a name, as long as the map of maps has it. */
+const FLOWS_SCRIPT = `
+rm -f "$1"
+trap 'rm -f "$1"' EXIT
+bpftool batch file -`
 
 /** Maps that are pinned already are used again: counters go on. A half-loaded build is loaded anew. */
 const LOAD_SCRIPT = `
