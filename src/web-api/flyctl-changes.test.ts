@@ -140,6 +140,13 @@ test('devices join, are checked and leave; a name that is too long for DNS keeps
   const [peer] = world.accounts.wireguardPeers('birds')
   assert.equal(peer?.name.length, 63)
   assert(peer?.name.endsWith(`-${ulid}`))
+  const { organization: shown } = await world.get(
+    `query($name: String!) { organization(slug: "birds") { wireGuardPeer(name: $name) {
+       name peerip gatewayStatus { live lastHandshake endpoint rx tx } } } }`,
+    { name },
+  )
+  const { wireGuardPeer: known } = shown
+  assert.deepEqual([known.peerip, known.gatewayStatus.live], [made.peerip, false])
   const { validateWireGuardPeers: checked } = await world.get(
     `mutation($input: ValidateWireGuardPeersInput!) { validateWireGuardPeers(input: $input) {
        invalidPeerIps } }`,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { type Clock, systemClock } from '#base'
 import { WebWorld } from './fixture/web-world.ts'
+import { QUERY_MS_MAX } from './graphql/answer-query.ts'
 
 const repeat = (count: number, one: (index: number) => string) =>
   Array.from({ length: count }, (_, index) => one(index)).join(' ')
@@ -118,4 +120,29 @@ test('who asks too often is told when to come again, each token by itself', asyn
   const { errors } = await world.ask(query)
   assert.equal(errors[0]?.extensions.code, 'RATE_LIMITED')
   assert.deepEqual((await world.ask(query, null, world.newToken('readonly'))).errors, [])
+})
+
+test('a query that waits for somebody who never answers is given up, and so is its work', async () => {
+  const begun = Promise.withResolvers<AbortSignal>()
+  const lookup = {
+    find: (_app: string, _reference: string, signal: AbortSignal) => {
+      begun.resolve(signal)
+      return new Promise<undefined>(() => undefined)
+    },
+  }
+  let late: (() => void) | undefined
+  const clock: Clock = {
+    ...systemClock,
+    setTimer(callback, ms) {
+      if (ms !== QUERY_MS_MAX) return systemClock.setTimer(callback, ms)
+      late = callback
+      return { [Symbol.dispose]: () => undefined }
+    },
+  }
+  await using world = await WebWorld.open({ clock, lookup })
+  const answer = world.ask('{ app(name: "heron") { image(ref: "nginx") { id } } }')
+  const signal = await begun.promise
+  late?.()
+  assert.match((await answer).errors[0]?.message ?? '', /did not end in time/)
+  assert(signal.aborted)
 })

@@ -12,9 +12,6 @@ import { webReleaseEndpoints } from './rest/releases.ts'
 export type WebAccounts = Pick<
   Accounts,
   | 'members'
-  | 'tokens'
-  | 'createToken'
-  | 'revokeToken'
   | 'appOfRelease'
   | 'userOfToken'
   | 'beginLogin'

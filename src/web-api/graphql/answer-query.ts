@@ -8,7 +8,7 @@ import {
   specifiedRules,
   validate,
 } from 'graphql'
-import { type Log, startDeadline, unlessAborted } from '#base'
+import { type Clock, type Log, startDeadline, unlessAborted } from '#base'
 import type { WebCall, WebCallInit } from '../web-call.ts'
 import { type ErrorJson, errorJson, graphqlErrorJson } from './graphql-error.ts'
 import { boundedSelections, DOCUMENT_TOKENS_MAX } from './limits.ts'
@@ -25,7 +25,7 @@ export interface QueryAnswer {
 }
 
 /** For all of its fields. */
-const QUERY_MS_MAX = 20_000
+export const QUERY_MS_MAX = 20_000
 const ERRORS_MAX = 10
 /** What it measures needs no schema, so it goes first. */
 const boundRules = [boundedSelections]
@@ -39,9 +39,9 @@ export async function answerQuery(
   schema: GraphQLSchema,
   { query, variables, operationName }: Query,
   newCall: (ends: Pick<WebCallInit, 'signal' | 'giveUp'>) => WebCall,
-  around: { readonly signal: AbortSignal; readonly log: Log },
+  around: { readonly signal: AbortSignal; readonly clock: Clock; readonly log: Log },
 ): Promise<QueryAnswer> {
-  const { log } = around
+  const { log, clock } = around
   let document: DocumentNode
   try {
     document = parse(query, { maxTokens: DOCUMENT_TOKENS_MAX, noLocation: true })
@@ -52,7 +52,7 @@ export async function answerQuery(
   if (tooLarge.length > 0) return refused(tooLarge, log)
   const invalid = validate(schema, document, rules, { maxErrors: ERRORS_MAX })
   if (invalid.length > 0) return refused(invalid, log)
-  using deadline = startDeadline('the query', QUERY_MS_MAX, { signal: around.signal })
+  using deadline = startDeadline('the query', QUERY_MS_MAX, { signal: around.signal, clock })
   const ending = new AbortController()
   const signal = AbortSignal.any([deadline.signal, ending.signal])
   try {

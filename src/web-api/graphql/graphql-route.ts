@@ -53,7 +53,13 @@ export function addGraphqlRoute(
       const newCall = (ends: Pick<WebCallInit, 'signal' | 'giveUp'>) =>
         new WebCall({ around, options, caller, requestId: request.id, ...ends })
       const query = queryOf(request.body)
-      return reply.send(await answerQuery(schema, query, newCall, { signal: held.signal, log }))
+      return reply.send(
+        await answerQuery(schema, query, newCall, {
+          signal: held.signal,
+          clock: services.clock,
+          log,
+        }),
+      )
     },
   })
 }

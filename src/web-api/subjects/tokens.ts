@@ -32,15 +32,19 @@ export const tokens: Subject = {
   `,
   resolvers: {
     App: {
-      limitedAccessTokens: (app: App, _args: unknown, call: WebCall) => {
-        const all = tokensOf(app.organization, call)
+      limitedAccessTokens: async (app: App, _args: unknown, call: WebCall) => {
+        const all = await tokensOf(app.organization, call)
         return nodes(all.filter((one) => one.app === app.name && isShown(one)).map(tokenJson))
       },
     },
     Organization: {
-      limitedAccessTokens: ({ organization }: OrganizationView, _args: unknown, call: WebCall) => {
+      limitedAccessTokens: async (
+        { organization }: OrganizationView,
+        _args: unknown,
+        call: WebCall,
+      ) => {
         call.require(READ_ORG, { organization })
-        const all = tokensOf(organization, call)
+        const all = await tokensOf(organization, call)
         return nodes(all.filter(isShown).map(tokenJson))
       },
     },
@@ -56,8 +60,8 @@ interface CreateInput {
   readonly expiry?: string | null
 }
 
-const tokensOf = ({ id, slug }: Organization, call: WebCall): readonly IssuedToken[] =>
-  call.once(`tokens ${id}`, () => call.options.accounts.tokens(slug))
+const tokensOf = (of: Organization, call: WebCall): Promise<readonly IssuedToken[]> =>
+  call.once(`tokens ${of.id}`, () => call.services.directory.tokens.list(of, call.signal))
 
 /** Only who may do all that it may, and is narrowed by nothing that it would not have. */
 async function create(_none: unknown, { input }: { input: CreateInput }, call: WebCall) {
@@ -73,13 +77,10 @@ async function create(_none: unknown, { input }: { input: CreateInput }, call: W
   const askedMs = durationMs(input.expiry ?? undefined, 'expiry')
   const askedS = askedMs === undefined ? undefined : Math.ceil(askedMs / 1000)
   const expiresInS = lifetimeS(minter, { askedS, nowMs: call.nowMs })
-  const { who, requestId } = call.byOf(minter)
-  const made = call.options.accounts.createToken(
-    { who, requestId },
-    {
-      ...{ organization: organization.slug, name, ...wanted },
-      ...(expiresInS === undefined ? {} : { expiresInS }),
-    },
+  const made = await call.services.directory.tokens.create(
+    organization,
+    { name, ...wanted, ...(expiresInS === undefined ? {} : { expiresInS }) },
+    call.byOf(minter),
   )
   return { limitedAccessToken: { ...tokenJson(made), tokenHeader: made.header } }
 }
@@ -117,12 +118,11 @@ async function revoke(
   const id = input.id ?? ''
   for (const { organization, slug } of await call.organizations()) {
     if (slug !== organization.slug) continue
-    const found = call.options.accounts.tokens(slug).find(({ uuid }) => uuid === id)
+    const found = (await tokensOf(organization, call)).find(({ uuid }) => uuid === id)
     if (found === undefined) continue
     const app = found.app === undefined ? undefined : await appLeft(found.app, call)
     const revoker = mintedBy(call, { organization, ...(app && { app }) })
-    const { who, requestId } = call.byOf(revoker)
-    call.options.accounts.revokeToken({ who, requestId }, { uuid: id })
+    await call.services.directory.tokens.revoke(organization, id, call.byOf(revoker))
     return { token: null }
   }
   throw refuse('flaps.not_found', 'not_found: no such token')

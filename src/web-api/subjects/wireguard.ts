@@ -1,3 +1,4 @@
+import type { Organization, Peer } from '#flaps'
 import { Action } from '#macaroon'
 import { nodes, type Subject } from '../graphql/subject.ts'
 import type { OrganizationView, WebCall } from '../web-call.ts'
@@ -48,7 +49,16 @@ export const wireguard: Subject = {
       wireGuardPeers: async (view: OrganizationView, _args: unknown, call: WebCall) =>
         nodes(await peersOf(view, call)),
       wireGuardPeer: async (view: OrganizationView, { name }: { name: string }, call: WebCall) =>
-        (await peersOf(view, call)).find((peer) => peer.name === shortened(name)) ?? null,
+        (await peersOf(view, call)).find(({ peer }) => peer.name === shortened(name)) ?? null,
+    },
+    WireGuardPeer: {
+      id: ({ peer }: PeerOf) => peer.name,
+      name: ({ peer }: PeerOf) => peer.name,
+      pubkey: ({ peer }: PeerOf) => peer.publicKey,
+      region: ({ peer }: PeerOf) => peer.region,
+      peerip: ({ peer }: PeerOf) => peer.peerIp,
+      network: ({ peer }: PeerOf) => peer.network,
+      gatewayStatus: statusOf,
     },
     Mutation: {
       async addWireGuardPeer(_none: unknown, { input }: { input: PeerInput }, call: WebCall) {
@@ -75,7 +85,7 @@ export const wireguard: Subject = {
         const views = await call.organizations()
         const own = views.filter((view) => call.allows(READ, view))
         const lists = await Promise.all(own.map((view) => peersOf(view, call)))
-        const known = new Set(lists.flat().map(({ peerip }) => peerip))
+        const known = new Set(lists.flat().map(({ peer }) => peer.peerIp))
         return {
           validPeerIps: input.peerIps.filter((ip) => known.has(ip)),
           invalidPeerIps: input.peerIps.filter((ip) => !known.has(ip)),
@@ -93,33 +103,35 @@ interface PeerInput {
   readonly network?: string | null
 }
 
-interface PeerJson {
-  readonly name: string
-  readonly pubkey: string
-  readonly peerip: string
-  readonly region: string
-  readonly network: string
-  readonly last_handshake: string | null
-  readonly endpoint: string
-  readonly rx: number
-  readonly tx: number
-  readonly live: boolean
+interface PeerOf {
+  readonly organization: Organization
+  readonly peer: Peer
 }
 
-async function peersOf({ organization }: OrganizationView, call: WebCall) {
+async function peersOf(
+  { organization }: OrganizationView,
+  call: WebCall,
+): Promise<readonly PeerOf[]> {
   call.require(READ, { organization })
+  const peers = await call.once(`peers ${organization.id}`, () =>
+    call.services.directory.peers.list(organization, call.signal),
+  )
+  return peers.map((peer) => ({ organization, peer }))
+}
+
+interface PeerStatus {
+  readonly name: string
+  readonly last_handshake: string | null
+}
+
+/** As the Machines API says it, at its rate: lists of names are asked for far more often. */
+async function statusOf({ organization, peer }: PeerOf, _args: unknown, call: WebCall) {
   const params = { org: organization.slug }
-  const { peers } = await call.once(`peers ${organization.id}`, () =>
+  const { peers } = await call.once(`statuses ${organization.id}`, () =>
     call.perform('WireGuardPeers_list', { params }),
   )
-  return (peers as readonly PeerJson[]).map((peer) => ({
-    ...{ id: peer.name, name: peer.name, pubkey: peer.pubkey, peerip: peer.peerip },
-    ...{ region: peer.region, network: peer.network },
-    gatewayStatus: {
-      ...{ endpoint: peer.endpoint, lastHandshake: peer.last_handshake },
-      ...{ rx: peer.rx, tx: peer.tx, live: peer.live },
-    },
-  }))
+  const found = (peers as readonly PeerStatus[]).find(({ name }) => name === peer.name)
+  return found === undefined ? null : { ...found, lastHandshake: found.last_handshake }
 }
 
 /** Clients make names of a host, an address and a ULID, which together may be longer than a label. */
