@@ -24,7 +24,7 @@ const GONE = ['destroyed', 'migrated']
 
 test('machines in three regions, by curl alone', async (t) => {
   const world = await testPlanet(t, 'machines', { latency: true, bgp_hold_s: 3 })
-  const platform = await Platform.start(t, world, [...HOSTS, BESIDE])
+  const platform = await Platform.start(t, world, { names: [...HOSTS, BESIDE] })
   const ids = new Map<string, string>()
   const list = async (gateway: string): Promise<Shown[]> => {
     const answer = await platform.call(gateway, 'GET', machines)

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { changePart, hostStatus } from '#host'
 import { BOX_TOPOLOGY, loadTopology } from '#planet'
 import type { TopView } from '#proxy'
+import { PlanetAuthority } from './acme-on-planet.ts'
 import { BackhaulWatch, cutMesh, healMesh } from './backhaul-watch.ts'
 import { eventually, Prober, testPlanet } from './planet-world.ts'
 import {
@@ -41,6 +42,9 @@ cat > cgi-bin/far <<'END'
 printf "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n$replay\r\n%s" $FLY_REGION
 END
 chmod +x cgi-bin/* && exec httpd -f -h /www`
+
+/** Of the app heron. The authority looks at the first by HTTP, at the second in TLS. */
+const OWN_NAMES = ['http.heron.example', 'www.heron.example']
 
 const UDP_PORT = 5_000
 /** Inside a machine's network: answers with its name, who asked, and what. */
@@ -105,7 +109,9 @@ test('connections of the world reach machines, on a planet', async (t) => {
   const regions = box.regions.map((region) => (region.hosts ? { ...region, hosts: 1 } : region))
   const world = await testPlanet(t, 'proxy', { latency: false, regions })
   const watch = await BackhaulWatch.begin(world, HOSTS)
-  const platform = await Platform.start(t, world)
+  const authority = await PlanetAuthority.start(t, world, 'gru-client', SHARED_V4)
+  const { directoryUrl } = authority
+  const platform = await Platform.start(t, world, { directoryUrl })
 
   const ids = new Map<string, string>()
   /** An app with one machine in each region, all started. */
@@ -135,10 +141,10 @@ test('connections of the world reach machines, on a planet', async (t) => {
   const pathOf = (app: string, region: string) =>
     `/apps/${app}/machines/${ids.get(`${app} ${region}`)}`
 
-  /** One request by curl: its status and body, or what curl says. */
+  /** One request by curl: its status and body, or what curl says. `app`: its own name on the platform, or another one. */
   const ask = async (client: string, app: string, path = '/', more: readonly string[] = []) => {
     const isTls = more.includes('--cacert')
-    const name = `${app}.${APP_DOMAIN}`
+    const name = app.includes('.') ? app : `${app}.${APP_DOMAIN}`
     const url = `${isTls ? 'https' : 'http'}://${name}${path}`
     const to = ['--connect-to', `${name}::${SHARED_V4}:`, '-sS', '--max-time', '70']
     const words = [...to, '-w', ' %{http_code}', ...more, url]
@@ -172,6 +178,11 @@ test('connections of the world reach machines, on a planet', async (t) => {
     await known(app, 0)
   }
 
+  /** `godwit certs` of heron, as a person in a city has it. */
+  const certs = async (verb: string, name: string) => {
+    const words = ['certs', verb, name, '-a', 'heron', '--json', ...platform.connection(ams)]
+    return JSON.parse(await platform.godwit('syd-client', words))
+  }
   await t.test('each city is served by the nearest region, at one address', async () => {
     await makeApp('heron', Object.values(CLIENTS))
     await known('heron', 3)
@@ -181,6 +192,7 @@ test('connections of the world reach machines, on a planet', async (t) => {
     assert.match(await ask('syd-client', 'heron'), /^(nrt|ams) 200$/)
     assert.equal(await ask('gru-client', 'heron'), 'iad 200')
     assert.equal(await ask('gru-client', 'nobody'), '404')
+    for (const name of OWN_NAMES) await certs('add', name) // they come meanwhile
   })
 
   await t.test(
@@ -477,6 +489,35 @@ test('connections of the world reach machines, on a planet', async (t) => {
       await platform.must(200, ams, 'POST', `${pathOf('heron', 'ams')}/stop`, { signal: 'SIGKILL' })
       assert.equal(await slow, '502')
       assert.match(await ask('ams-client', 'heron'), /^(iad|nrt) 200$/)
+    },
+  )
+
+  await t.test(
+    'a host name of an app’s own: one host gets its certificate, and every edge serves it',
+    async () => {
+      const isActive = ({ status }: { status: string }) => status === 'active'
+      for (const name of OWN_NAMES) {
+        await eventually(name, () => certs('show', name), isActive, 2 * LONG_MS)
+      }
+      const { root, issued, orderCount, validations } = await authority.state()
+      assert.deepEqual(issued.map(({ name }) => name).toSorted(), OWN_NAMES)
+      assert.equal(orderCount, OWN_NAMES.length)
+      assert.deepEqual(validations.toSorted(), ['http-01 ok', 'tls-alpn-01 ok'])
+      const trusted = join(platform.folder, 'acme-root.pem')
+      writeFileSync(trusted, root)
+      for (const name of OWN_NAMES) {
+        // Each city meets the edge that is nearest.
+        for (const client of Object.keys(CLIENTS)) {
+          const visit = () => ask(client, name, '/', ['--cacert', trusted])
+          await eventually(name, visit, (seen) => seen.endsWith(' 200'), LONG_MS)
+        }
+        const { certificates, acme_requested: isAsked } = await certs('check', name)
+        assert.equal(isAsked, true)
+        assert.deepEqual(
+          certificates.map(({ source, status }: Record<string, string>) => [source, status]),
+          [['fly', 'active']],
+        )
+      }
     },
   )
 

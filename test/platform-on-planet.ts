@@ -55,6 +55,19 @@ export interface Answer {
   readonly json: any
 }
 
+export interface PlatformOptions {
+  /** The hosts that have it. @default HOSTS */
+  readonly names?: readonly string[]
+  /** Of an authority that speaks ACME, for apps' own host names. */
+  readonly directoryUrl?: string
+  /** When machines are stopped that nobody needs. */
+  readonly autostop?: {
+    readonly period_s: number
+    readonly up_s: number
+    readonly settle_s: number
+  }
+}
+
 /** Of the tokens by which others know machines. */
 export const ISSUER = 'https://id.example'
 
@@ -74,7 +87,7 @@ export class Platform {
   static async start(
     t: TestContext,
     world: World,
-    names: readonly string[] = HOSTS,
+    { names = HOSTS, directoryUrl, autostop }: PlatformOptions = {},
   ): Promise<Platform> {
     const folder = mkdtempSync(join(tmpdir(), 'godwit-platform-'))
     const platform = new Platform(world, folder)
@@ -98,8 +111,14 @@ export class Platform {
           ...{ accounts, oidc_issuer: ISSUER },
           addresses: { v4: [...DEDICATED_V4], shared_v4: SHARED_V4 },
         },
-        edge: { app_domain: APP_DOMAIN, local_ca: join(folder, 'ca'), anycast: anycastOf(world) },
-        worker: { cpus: 8, memory_mb: 8192, pool_gb: 2, image_cache_gb: 2 },
+        edge: {
+          ...{ app_domain: APP_DOMAIN, local_ca: join(folder, 'ca'), anycast: anycastOf(world) },
+          ...(directoryUrl === undefined ? {} : { acme: { directory_url: directoryUrl } }),
+        },
+        worker: {
+          ...{ cpus: 8, memory_mb: 8192, pool_gb: 2, image_cache_gb: 2 },
+          ...(autostop === undefined ? {} : { autostop }),
+        },
       },
     })
     copyFileSync(platform.box.caFile('ams-1'), platform.#caFile) // a client's city sees no host's disk

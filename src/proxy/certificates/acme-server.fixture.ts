@@ -65,13 +65,14 @@ export class AcmeServer {
     ...{ badNonces: 0, rateLimits: 0, retryAfterS: 0, serverErrors: 0 },
     ...{ failedValidations: 0, processingPolls: 0 },
   }
-  /** Where HTTP-01 and TLS-ALPN-01 look instead of ports 80 and 443 of the name. */
-  httpPort = 0
-  tlsPort = 0
+  /** Where HTTP-01 and TLS-ALPN-01 look, whatever the name. */
+  target = { address: '127.0.0.1', httpPort: 0, tlsPort: 0 }
   readonly txt = new Map<string, string>()
   readonly offered = ['http-01', 'tls-alpn-01', 'dns-01']
+  offers: (name: string) => readonly string[] = () => this.offered
   orderCount = 0
-  issuedCount = 0
+  /** What was issued, and to which account. */
+  readonly issued: { readonly name: string; readonly account: string }[] = []
   validations: string[] = []
   root: Certificate | undefined
   readonly #server: Server
@@ -92,11 +93,11 @@ export class AcmeServer {
     return `${this.#base}/directory`
   }
 
-  async start(): Promise<this> {
+  async start({ address = '127.0.0.1', port = 0 } = {}): Promise<this> {
     this.root = await makeAuthority('Test root', 30, Date.now())
-    this.#server.listen(0, '127.0.0.1')
+    this.#server.listen(port, address)
     await once(this.#server, 'listening')
-    this.#base = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    this.#base = `http://${address}:${(this.#server.address() as AddressInfo).port}`
     return this
   }
 
@@ -118,6 +119,11 @@ export class AcmeServer {
       const paths = { newNonce: 'nonce', newAccount: 'account', newOrder: 'order' }
       const urls = Object.entries(paths).map(([name, path]) => [name, `${this.#base}/${path}`])
       this.#json(response, 200, { ...Object.fromEntries(urls), meta: {} })
+      return
+    }
+    if (pathname === '/state') {
+      const { orderCount, issued, validations, root } = this
+      this.#json(response, 200, { orderCount, issued, validations, root: root?.chain })
       return
     }
     if (pathname === '/nonce') {
@@ -195,7 +201,7 @@ export class AcmeServer {
     const name = identifier?.value ?? ''
     const isWildcard = name.startsWith('*.')
     const id = randomBytes(8).toString('hex')
-    const types = this.offered.filter((type) => !isWildcard || type === 'dns-01')
+    const types = this.offers(name).filter((type) => !isWildcard || type === 'dns-01')
     const challenges = types.map((type) => {
       const token = randomBytes(16).toString('base64url')
       return { id: randomBytes(4).toString('hex'), type, token, status: 'pending' }
@@ -231,14 +237,14 @@ export class AcmeServer {
     }
     const host = name.replace(/^\*\./, '')
     if (type === 'http-01') {
-      const found = await fetchText(this.httpPort, host, `/.well-known/acme-challenge/${token}`)
+      const found = await fetchText(this.target, host, `/.well-known/acme-challenge/${token}`)
       return found.trimEnd() === expected ? undefined : `wrong answer: ${found.slice(0, 100)}`
     }
     if (type === 'dns-01') {
       const digest = createHash('sha256').update(expected).digest('base64url')
       return this.txt.get(`_acme-challenge.${host}`) === digest ? undefined : 'wrong TXT record'
     }
-    const shown = await alpnDigest(this.tlsPort, host)
+    const shown = await alpnDigest(this.target, host)
     const digest = createHash('sha256').update(expected).digest('hex')
     return shown === digest ? undefined : `wrong certificate: ${shown}`
   }
@@ -262,7 +268,7 @@ export class AcmeServer {
     const leaf = await signLeaf(root, key, [order.name], 90, Date.now())
     order.certificate = `${leaf.toString('pem')}\n${root.chain}`
     order.status = this.faults.processingPolls > 0 ? 'processing' : 'valid'
-    this.issuedCount += 1
+    this.issued.push({ name: order.name, account: order.account })
     this.#json(response, 200, this.#orderJson(order, false), this.#urlOf(order))
   }
 
@@ -314,6 +320,8 @@ export class AcmeServer {
   }
 }
 
+type Target = AcmeServer['target']
+
 const decode = (text = '') => Buffer.from(text, 'base64url')
 
 /** RFC 7638. */
@@ -329,9 +337,10 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return body
 }
 
-function fetchText(port: number, host: string, path: string): Promise<string> {
+function fetchText({ address, httpPort }: Target, host: string, path: string): Promise<string> {
   return new Promise((resolve) => {
-    const request = get({ port, host: '127.0.0.1', path, headers: { host } }, (response) => {
+    const to = { host: address, port: httpPort, path, headers: { host } }
+    const request = get(to, (response) => {
       void bodyOf(response).then(resolve)
     })
     request.on('error', (error) => resolve(String(error)))
@@ -339,9 +348,9 @@ function fetchText(port: number, host: string, path: string): Promise<string> {
 }
 
 /** The digest in the challenge certificate that a server shows for a name (RFC 8737, section 3). */
-function alpnDigest(port: number, servername: string): Promise<string> {
+function alpnDigest({ address, tlsPort: port }: Target, servername: string): Promise<string> {
   return new Promise((resolve) => {
-    const options = { port, host: '127.0.0.1', servername, rejectUnauthorized: false }
+    const options = { port, host: address, servername, rejectUnauthorized: false }
     const socket = connect({ ...options, ALPNProtocols: ['acme-tls/1'] }, () => {
       const { raw } = socket.getPeerCertificate()
       const isRight = socket.alpnProtocol === 'acme-tls/1'
