@@ -95,11 +95,18 @@ const tokenTable = (tokens: readonly DeskToken[]) =>
       JSON.stringify(token.name),
       token.profile,
       token.app ?? '-',
-      token.createdBy,
+      creatorText(token.createdBy, tokens),
       showTime(token.expiresAtMs),
       showTime(token.revokedAtMs),
     ]),
   ])
+
+/** By the name of the token that made it, where the list has that one. */
+function creatorText(createdBy: string, tokens: readonly DeskToken[]): string {
+  const uuid = /^([0-9a-f-]{36})@tokens\.internal$/.exec(createdBy)?.[1]
+  if (uuid === undefined) return createdBy
+  return tokens.find((one) => one.uuid === uuid)?.name ?? `token ${uuid.slice(0, 8)}`
+}
 
 function revokeCommand(io: TokensIo): Command {
   return onDesk(

@@ -15,6 +15,7 @@ import {
   machineCommand,
   networkPoliciesCommand,
   platformCommand,
+  releasesCommand,
   scaleCommand,
   volumesCommand,
 } from './index.ts'
@@ -149,6 +150,22 @@ test('images are deleted by their first digits, or all that nothing uses', async
   }
 })
 
+test('releases are shown with who made them by name, and with as much of a digest as is read', async (t) => {
+  const release = {
+    ...{ id: 'rel_1', version: 3, status: 'complete', strategy: 'rolling', failure: '' },
+    image_ref: `images.internal/web@sha256:${'a'.repeat(64)}`,
+    ...{ user: 'x@tokens.internal', created_at: '2026-01-01T00:00:00Z' },
+  }
+  const releases = [
+    { ...release, user_name: 'ci' },
+    { ...release, user: 'somebody' },
+  ]
+  const answers = { 'GET /v1/apps/web/releases': { releases } }
+  const { printed } = await run(t, releasesCommand, ['--limit=5', '-a', 'web'], answers)
+  assert.match(printed, /v3 +complete +rolling +images\.internal\/web@sha256:a{12} {2}ci +\d+d ago/)
+  assert.match(printed, /a{12} {2}somebody/)
+})
+
 test('vm-sizes asks no server', async () => {
   let printed = ''
   const command = platformCommand((text) => {
@@ -219,10 +236,18 @@ test('tokens are made, listed and ended through the API, for the organisation of
   const make = (print: (text: string) => void) => tokensCommand({ ...processIo, print })
   const times = { created_at: '2026-01-01T00:00:00Z', expires_at: null, revoked_at: null }
   const one = { id: 'f00d', name: 'ci', profile: 'deploy', app_name: 'web', created_by: 'me' }
+  const uuid = '5e9bd0de-7f0f-5ab9-bb3f-0d3f5a0ad9e1'
   const answers = {
     'GET /v1/tokens/current': { tokens: [{ org_slug: 'birds' }] },
     'GET /v1/apps/web': { organization: { slug: 'birds' } },
-    'GET /v1/orgs/birds/tokens': { tokens: [{ ...one, ...times }] },
+    'GET /v1/orgs/birds/tokens': {
+      tokens: [
+        { ...one, ...times },
+        { ...one, ...times, id: uuid, name: 'laptop' },
+        { ...one, ...times, id: 'by-it', created_by: `${uuid}@tokens.internal` },
+        { ...one, ...times, id: 'other', created_by: `${'1'.repeat(36)}@tokens.internal` },
+      ],
+    },
     'POST /v1/orgs/birds/tokens': { ...one, ...times, token: 'FlyV1 fm2_x' },
     'DELETE /v1/orgs/birds/tokens/f00d': {},
   }
@@ -230,7 +255,10 @@ test('tokens are made, listed and ended through the API, for the organisation of
   const made = await asked('create', 'deploy', '--app', 'web', '--expiry', '1h')
   assert.equal(made.printed, 'FlyV1 fm2_x\n')
   assert.match(made.asked[1] ?? '', /"app_name":"web".*"expiry":"3600s"/)
-  assert.match((await asked('list')).printed, /f00d +"ci" +deploy +web +me +- +-/)
+  const { printed: list } = await asked('list')
+  assert.match(list, /f00d +"ci" +deploy +web +me +- +-/)
+  assert.match(list, /by-it +"ci" +deploy +web +laptop +- +-/)
+  assert.match(list, /other +"ci" +deploy +web +token 11111111 +- +-/)
   assert.equal((await asked('revoke', 'f00d')).printed, 'revoked f00d\n')
 })
 
