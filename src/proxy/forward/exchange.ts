@@ -1,6 +1,6 @@
 import { isText } from '../http1/field-lines.ts'
 import type { RequestHead } from '../http1/request-head.ts'
-import { ResponseHead } from '../http1/response-head.ts'
+import type { ResponseHead } from '../http1/response-head.ts'
 import type { RequestHop } from '../http1/write-request.ts'
 import type { Memory } from '../net/memory.ts'
 import { addTime } from '../observe/counters.ts'
@@ -9,25 +9,17 @@ import type { BackendConnection, BackendUser } from './backend-connection.ts'
 import { Compression } from './compression.ts'
 import type { Downstream } from './downstream.ts'
 import type { Engine } from './engine.ts'
+import { openBackend } from './open-backend.ts'
 import { ReplayBody } from './replay-body.ts'
 import type { HttpFacts } from './request-facts.ts'
 import { RequestSender } from './request-sender.ts'
+import { responseQuestion } from './response-question.ts'
 import { ResponseReader, type ResponseSink } from './response-reader.ts'
 import { type RouteAsker, RouteQuestion } from './route-question.ts'
 
 const Phase = { idle: 0, routing: 1, connecting: 2, waiting: 3, body: 4, replayBody: 5 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
 
-/** One for all exchanges of the process: what it says holds only during a turn. */
-const responseFacts = {
-  head: new ResponseHead(),
-  status: 0,
-  canReplay: false,
-  header: (name: string): string | undefined =>
-    name.startsWith('fly-replay') && !responseFacts.head.hasReplay
-      ? undefined
-      : responseFacts.head.lines.find(name),
-}
 const NO_ATTEMPTS: readonly Attempt[] = []
 
 /**
@@ -171,18 +163,11 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   #connect(to: ToMachine | ToRemote, head: RequestHead): void {
     this.#lease = to.lease
     this.machine = to.lease.machine
-    const { backends, h2c } = this.#engine
     const isOwn = to.kind === 'machine' && to.protocol !== 'h2c'
-    const idle = isOwn ? backends.takeIdle(to.address, to.port) : undefined
-    const backend =
-      idle ??
-      (to.protocol === 'h2c'
-        ? h2c.connect(to, this.#facts)
-        : to.kind === 'remote'
-          ? backends.connectRemote(to, this.#facts)
-          : backends.connect(to.address, to.port))
-    if (backend === undefined || typeof backend === 'number') {
-      this.#retry('connect-failed', backend === undefined ? 'PU03' : 'PC06')
+    const idle = isOwn ? this.#engine.backends.takeIdle(to.address, to.port) : undefined
+    const backend = idle ?? openBackend(this.#engine, to, this.#facts)
+    if (typeof backend === 'string') {
+      this.#retry('connect-failed', backend)
       return
     }
     backend.user = this
@@ -284,10 +269,8 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   headRead(head: ResponseHead): void {
     this.status = head.status
     this.#isPersistent = head.isPersistent
-    responseFacts.head = head
-    responseFacts.status = head.status
-    responseFacts.canReplay = this.#request.isWhole && this.#request.isDone
-    const verdict = this.#lease?.responded(responseFacts)
+    const canReplay = this.#request.isWhole && this.#request.isDone
+    const verdict = this.#lease?.responded(responseQuestion.of(head, canReplay))
     if (verdict === undefined) {
       this.#phase = Phase.body
       this.#isAnswered = true

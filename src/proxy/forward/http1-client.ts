@@ -1,11 +1,8 @@
-import { BodyReader } from '../http1/body-reader.ts'
-import { Fault, faultName, faultStatus } from '../http1/fault.ts'
+import { faultName, faultStatus } from '../http1/fault.ts'
 import { LF } from '../http1/octets.ts'
 import { parseRequestHead, RequestHead } from '../http1/request-head.ts'
-import { Framing, type ResponseHead } from '../http1/response-head.ts'
-import { cleanTrailer } from '../http1/trailer.ts'
+import type { ResponseHead } from '../http1/response-head.ts'
 import type { RequestHop } from '../http1/write-request.ts'
-import { ownResponse, type ResponseHop, writeResponseHead } from '../http1/write-response.ts'
 import { type Channel, INPUT_MARGIN, input } from '../net/channel.ts'
 import { BROKEN, PEER_ENDED, READABLE, type Watcher, WRITABLE } from '../net/event-loop.ts'
 import { EAGAIN } from '../net/libc.ts'
@@ -17,10 +14,13 @@ import type { Client } from './client-set.ts'
 import type { Downstream } from './downstream.ts'
 import type { Engine } from './engine.ts'
 import { Exchange } from './exchange.ts'
+import { ExchangeRecord } from './exchange-record.ts'
 import { HeldBytes } from './held-bytes.ts'
-import { requestHop, responseVia } from './hop.ts'
+import { requestHop } from './hop.ts'
+import { Http1Response } from './http1-response.ts'
+import { RequestBody } from './request-body.ts'
 import { HttpFacts } from './request-facts.ts'
-import { stageBytes, Tunnel } from './tunnel.ts'
+import { Tunnel } from './tunnel.ts'
 
 /** One for all connections of the process: a parsed head holds only during a turn. */
 const requestHead = new RequestHead()
@@ -42,26 +42,20 @@ export class Http1Client implements Watcher, Downstream, Client {
   readonly #entrance: Entrance
   readonly #facts: HttpFacts
   readonly #exchange: Exchange
-  readonly #responseHop: ResponseHop
+  readonly #response: Http1Response
+  readonly #record: ExchangeRecord
   readonly address: string
   #state: State = 'head'
   #isReadable = true
   #isEnding = false
+  /** Its last answer waits for it longer than it may linger. */
+  #isSlow = false
   /** What came and was not used yet: part of a head, or pipelined requests. */
   readonly #saved: HeldBytes
   #requests = 0
   #deadlineMs: number
   // of the request under way
-  readonly #body = new BodyReader()
-  #bodyStartMs = 0
-  #bodyBytes = 0
-  #isPersistent = true
-  #isHttp10 = false
-  #takesTrailers = false
-  #framing: Framing = Framing.none
-  #closesAfter = false
-  #code = ''
-  #logged: { method: string; host: string; target: string } | undefined
+  readonly #body = new RequestBody()
 
   constructor(
     engine: Engine,
@@ -80,14 +74,9 @@ export class Http1Client implements Watcher, Downstream, Client {
     this.#facts = new HttpFacts(entrance, facts, isTls, serverName)
     const hop: RequestHop = requestHop(engine.region, facts, isTls, '1.1')
     this.#exchange = new Exchange(engine, this, this.#facts, hop)
-    this.#responseHop = {
-      framing: Framing.none,
-      closes: false,
-      isHttp10: false,
-      requestId: this.#exchange.requestId,
-      rules: entrance.response,
-      via: responseVia,
-    }
+    const { requestId } = this.#exchange
+    this.#response = new Http1Response(this.#outbox, requestId, entrance.response)
+    this.#record = new ExchangeRecord(engine, this.address)
     this.#deadlineMs =
       engine.loop.nowMs + (entrance.headersReadTimeoutMs ?? engine.limits.headersReadMs)
   }
@@ -111,7 +100,8 @@ export class Http1Client implements Watcher, Downstream, Client {
 
   #drain(): void {
     if (this.#outbox.drain()) {
-      this.#touch()
+      if (this.#state === 'linger') this.#expectEnd()
+      else this.#touch()
       this.#exchange.responseDrained()
     } else if (this.#outbox.isBroken) this.#abort()
   }
@@ -240,17 +230,13 @@ export class Http1Client implements Watcher, Downstream, Client {
     const head = requestHead
     this.#requests += 1
     this.#exchange.nameRequest()
-    this.#isHttp10 = head.isHttp10
-    this.#isPersistent =
+    const isPersistent =
       head.isPersistent && this.#requests < this.#engine.limits.requestsPerConnectionMax
-    this.#takesTrailers = head.takesTrailers
-    this.#code = ''
-    this.#logged = this.#engine.accessLog?.samples() === true ? loggedFacts(head) : undefined
+    this.#response.begin(head, isPersistent)
+    this.#record.begin(head)
     if (head.hasBody) {
       this.#state = 'body'
-      this.#bodyStartMs = this.#engine.loop.nowMs
-      this.#bodyBytes = 0
-      this.#body.begin(head.isChunked ? Framing.chunked : Framing.length, head.contentLength)
+      this.#body.begin(head, this.#engine.loop.nowMs)
     } else this.#state = 'answer'
     this.#touch()
     const answer = this.#challengeAnswer(head)
@@ -264,7 +250,7 @@ export class Http1Client implements Watcher, Downstream, Client {
       return
     }
     this.#facts.entrance = entrance
-    this.#responseHop.rules = entrance.response
+    this.#response.useRules(entrance.response)
     if (entrance.forceHttps && !this.#entrance.handlers.tls) {
       const location = `https://${head.host}${head.target}`
       this.#ownAnswer(301, '', { location })
@@ -289,17 +275,12 @@ export class Http1Client implements Watcher, Downstream, Client {
     this.#touch()
     const body = this.#body
     const count = body.read(memory.bytes, start, end)
-    const trailer =
-      count >= 0 && body.isDone && body.trailer !== undefined
-        ? cleanTrailer(body.trailer)
-        : undefined
-    if (count < 0 || typeof trailer === 'number') {
+    if (count < 0) {
       this.#exchange.abort()
-      this.#refuse(400, faultName(count < 0 ? count : Fault.trailer))
+      this.#refuse(400, faultName(count))
       return end
     }
-    const { consumed, isDone } = body
-    this.#bodyBytes += count
+    const { consumed, isDone, trailer } = body
     if (count > 0) this.#exchange.requestData(memory, start, count)
     if (isDone) this.#requestDone(trailer)
     return consumed
@@ -318,47 +299,26 @@ export class Http1Client implements Watcher, Downstream, Client {
 
   responseHead(head: ResponseHead): void {
     if (head.status < 200) {
-      if (this.#isHttp10) return // it knows no 1xx
-      this.#responseHop.framing = Framing.none
-      writeResponseHead(this.#outbox.writer, head, this.#responseHop)
+      this.#response.informed(head)
       return
     }
     this.#touch()
-    const { framing } = head
-    this.#framing =
-      framing === Framing.chunked || framing === Framing.close
-        ? this.#isHttp10
-          ? Framing.close
-          : Framing.chunked
-        : framing
-    this.#closesAfter =
-      !this.#isPersistent ||
-      this.#framing === Framing.close ||
-      this.#state === 'body' ||
-      this.#engine.isDraining
-    const hop = this.#responseHop
-    hop.framing = this.#framing
-    hop.closes = this.#closesAfter
-    hop.isHttp10 = this.#isHttp10
-    writeResponseHead(this.#outbox.writer, head, hop)
+    this.#response.head(head, this.#mustClose)
+  }
+
+  /** A request that is not whole leaves nothing that could follow it. */
+  get #mustClose(): boolean {
+    return this.#state === 'body' || this.#engine.isDraining
   }
 
   responseData(memory: Memory, start: number, length: number): void {
     this.#touch()
-    this.#outbox.data(memory, start, length, this.#framing === Framing.chunked)
+    this.#response.data(memory, start, length)
   }
 
   responseEnd(trailer: Buffer | undefined): void {
-    if (this.#framing === Framing.chunked) this.#writeLastChunk(trailer)
+    this.#response.end(trailer)
     this.#answered()
-  }
-
-  #writeLastChunk(trailer: Buffer | undefined): void {
-    const { writer } = this.#outbox
-    writer.text('0\r\n')
-    const cleaned = trailer !== undefined && this.#takesTrailers ? cleanTrailer(trailer) : undefined
-    if (Buffer.isBuffer(cleaned)) writer.piece(cleaned)
-    else writer.lineEnd()
   }
 
   responseFlush(): void {
@@ -371,8 +331,8 @@ export class Http1Client implements Watcher, Downstream, Client {
 
   /** The response is told in full: count it, then the next request or the end. */
   #answered(): void {
-    this.#record()
-    if (this.#closesAfter) {
+    this.#recorded()
+    if (this.#response.closesAfter) {
       this.#linger()
       return
     }
@@ -385,35 +345,15 @@ export class Http1Client implements Watcher, Downstream, Client {
     if (this.#isReadable && this.#state === 'head') this.#engine.loop.again(this)
   }
 
-  #record(): void {
-    const { status, startUs, sentBytes, receivedBytes, machine, requestId } = this.#exchange
-    const elapsedUs = (performance.timeOrigin + performance.now()) * 1000 - startUs
-    const { counters } = this.#engine
-    const { app } = this.#facts.entrance
-    counters.response(app, status, elapsedUs)
-    counters.machine(machine, app)?.responses.add(status, elapsedUs)
-    if (this.#logged === undefined) return
-    this.#engine.accessLog?.add({
-      time: new Date().toISOString(),
-      app: this.#facts.entrance.app,
-      client: this.address,
-      ...this.#logged,
-      status,
-      machine,
-      code: this.#code,
-      requestId: requestId.toString('latin1'),
-      elapsedMs: Math.round(elapsedUs / 10) / 100,
-      sentBytes,
-      receivedBytes,
-    })
-    this.#logged = undefined
+  #recorded(): void {
+    this.#record.end(this.#exchange, this.#facts.entrance.app)
   }
 
   upgraded(backend: BackendConnection, extra: Buffer, isWebSocket: boolean): void {
     const { memory, end } = this.#saved
     const held = memory === undefined ? undefined : Buffer.from(memory.bytes.subarray(0, end))
     this.#saved.give()
-    this.#record()
+    this.#recorded()
     this.#state = 'gone'
     const tunnel = new Tunnel({
       engine: this.#engine,
@@ -429,13 +369,12 @@ export class Http1Client implements Watcher, Downstream, Client {
   }
 
   failed(status: number, code: string, location?: string): void {
-    this.#code = code
     this.#ownAnswer(status, code, location === undefined ? {} : { location })
   }
 
   broken(): void {
     this.#outbox.flush()
-    this.#record()
+    this.#recorded()
     // An abort, not an end: a client must not take half a body for the whole.
     this.#closeNow(true)
   }
@@ -449,22 +388,14 @@ export class Http1Client implements Watcher, Downstream, Client {
   /** A request that is no good, or cannot be held: the connection ends after the answer. */
   #refuse(status: number, fault: string): void {
     this.#engine.counters.fault(fault)
-    this.#code = fault
-    this.#isPersistent = false
+    this.#response.endConnection()
     this.#ownAnswer(status, fault)
     this.responseFlush()
   }
 
   #ownAnswer(status: number, code: string, more: { location?: string; body?: string } = {}): void {
-    this.#code = code
-    this.#closesAfter = !this.#isPersistent || this.#state === 'body' || this.#engine.isDraining
-    const response = ownResponse(status, {
-      closes: this.#closesAfter,
-      requestId: this.#exchange.requestId,
-      via: responseVia,
-      ...more,
-    })
-    stageBytes(this.#outbox, response)
+    this.#record.code = code
+    this.#response.own(status, this.#mustClose, more)
     this.#exchange.status = status
     this.#answered()
   }
@@ -476,8 +407,22 @@ export class Http1Client implements Watcher, Downstream, Client {
     this.#state = 'linger'
     this.#outbox.end()
     this.#saved.give()
-    this.#deadlineMs = this.#engine.loop.nowMs + this.#engine.limits.lingerMs
+    this.#expectEnd()
     if (this.#isReadable) this.#engine.loop.again(this)
+  }
+
+  #expectEnd(): void {
+    this.#deadlineMs = this.#engine.loop.nowMs + this.#engine.limits.lingerMs
+  }
+
+  /** The client has not ended its side. What it was sent still reaches it, at its own pace: an abort would take it back. */
+  #lingered(): void {
+    if (!this.#outbox.isFull) this.#closeNow(false)
+    else if (this.#isSlow) this.#abort()
+    else {
+      this.#isSlow = true
+      this.#touch()
+    }
   }
 
   #touch(): void {
@@ -491,24 +436,19 @@ export class Http1Client implements Watcher, Downstream, Client {
       this.#exchange.connectTimedOut()
       return
     }
-    if (this.#state === 'body' && this.#isTooSlow(nowMs)) {
+    const isComing = this.#state === 'body' && this.#exchange.takesRequest
+    if (isComing && this.#body.isTooSlow(nowMs, this.#engine.limits)) {
       this.#exchange.abort('timed-out')
       this.#refuse(408, 'body-slow')
       return
     }
     if (nowMs <= this.#deadlineMs) return
-    if (this.#state === 'head' && this.#saved.memory !== undefined) {
+    if (this.#state === 'linger') this.#lingered()
+    else if (this.#state === 'head' && this.#saved.memory !== undefined) {
       this.#exchange.nameRequest()
       this.#refuse(408, 'head-slow')
     } else if (this.#exchange.isActive && !this.#outbox.isFull) this.#exchange.timedOut()
     else this.#abort()
-  }
-
-  #isTooSlow(nowMs: number): boolean {
-    const { bodyGraceMs, bodyBytesPerSecondMin } = this.#engine.limits
-    const elapsedMs = nowMs - this.#bodyStartMs
-    if (elapsedMs < bodyGraceMs || !this.#exchange.takesRequest) return false
-    return this.#bodyBytes < ((elapsedMs - bodyGraceMs) * bodyBytesPerSecondMin) / 1000
   }
 
   drain(): void {
@@ -534,9 +474,3 @@ export class Http1Client implements Watcher, Downstream, Client {
     this.#engine.clients.remove(this)
   }
 }
-
-const loggedFacts = (head: RequestHead) => ({
-  method: head.method,
-  host: head.host,
-  target: head.target,
-})

@@ -17,6 +17,7 @@ import type { Memory } from '../net/memory.ts'
 import type { BackendConnection } from './backend-connection.ts'
 import type { Downstream } from './downstream.ts'
 import { Exchange } from './exchange.ts'
+import { ExchangeRecord } from './exchange-record.ts'
 import { PROXY_NAME } from './hop.ts'
 import type { Http2Front } from './http2-front.ts'
 import { HttpFacts } from './request-facts.ts'
@@ -35,6 +36,7 @@ export class Http2Stream implements Downstream {
   readonly #stream: ServerHttp2Stream
   readonly #facts: HttpFacts
   readonly #exchange: Exchange
+  readonly #record: ExchangeRecord
   #trailer: Buffer | undefined
   #requestTrailer: Buffer | undefined
   #isFull = false
@@ -49,6 +51,7 @@ export class Http2Stream implements Downstream {
     this.#stream = stream
     this.#facts = new HttpFacts(entrance, facts, true, serverName)
     this.#exchange = new Exchange(engine, this, this.#facts, hop)
+    this.#record = new ExchangeRecord(engine, facts.clientAddress)
   }
 
   begin(headers: IncomingHttpHeaders): void {
@@ -67,6 +70,7 @@ export class Http2Stream implements Downstream {
       this.failed(end < 0 ? faultStatus(end) : 400, end < 0 ? faultName(end) : 'field')
       return
     }
+    this.#record.begin(requestHead)
     if (!this.#exchange.begin(requestHead, 0, end)) {
       this.failed(503, 'memory')
       return
@@ -187,7 +191,7 @@ export class Http2Stream implements Downstream {
     this.#hasEnded = true
     const cleaned = trailer === undefined ? undefined : cleanTrailer(trailer)
     if (Buffer.isBuffer(cleaned)) this.#trailer = cleaned
-    this.#record()
+    this.#recorded()
     if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.end()
     // The machine answered before the request was whole: what still comes of it is not wanted.
     if (!this.#exchange.isRequestDone && !this.#stream.destroyed)
@@ -201,8 +205,9 @@ export class Http2Stream implements Downstream {
   failed(status: number, code: string, location?: string): void {
     this.#hasEnded = true
     this.#exchange.status = status
+    this.#record.code = code
     if (code !== '') this.#front.engine.counters.fault(code)
-    this.#record()
+    this.#recorded()
     if (this.#stream.destroyed || this.#stream.headersSent) return
     this.#stream.respond(
       {
@@ -219,13 +224,13 @@ export class Http2Stream implements Downstream {
   }
 
   broken(): void {
-    this.#record()
+    this.#recorded()
     if (!this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
   }
 
   /** WebSocket by extended CONNECT (RFC 8441): 101 becomes 200, and the stream is the connection. */
   upgraded(backend: BackendConnection, extra: Buffer): void {
-    this.#record()
+    this.#recorded()
     this.#stream.respond({ ':status': 200, via: VIA, server: SERVER_NAME })
     this.#tunnel = new StreamTunnel(
       this.#front.engine,
@@ -240,13 +245,8 @@ export class Http2Stream implements Downstream {
     if (this.#stream.isPaused()) this.#stream.resume()
   }
 
-  #record(): void {
-    const { engine } = this.#front
-    const { status, startUs, machine } = this.#exchange
-    const elapsedUs = (performance.timeOrigin + performance.now()) * 1000 - startUs
-    const { app } = this.#facts.entrance
-    engine.counters.response(app, status, elapsedUs)
-    engine.counters.machine(machine, app)?.responses.add(status, elapsedUs)
+  #recorded(): void {
+    this.#record.end(this.#exchange, this.#facts.entrance.app)
   }
 
   #touch(): void {
