@@ -257,9 +257,14 @@ export class FlapsClient implements Disposable {
     return (await this.call<{ ips: IpAssignment[] }>('GET', path, call)).ips
   }
 
-  assignIp(app: string, type: IpKind, call?: Call): Promise<IpAssignment> {
+  assignIp(
+    app: string,
+    wanted: IpKind | (IpPlace & { readonly type: IpKind }),
+    call?: Call,
+  ): Promise<IpAssignment> {
     const path = `/v1/apps/${encodeURIComponent(app)}/ip_assignments`
-    return this.call('POST', path, { ...call, body: { type } })
+    const body = typeof wanted === 'string' ? { type: wanted } : wanted
+    return this.call('POST', path, { ...call, body })
   }
 
   async releaseIp(app: string, address: string, call?: Call): Promise<void> {
@@ -394,6 +399,16 @@ export class FlapsClient implements Disposable {
     return this.call('PATCH', `${releasesOf(app)}/${id}`, { ...call, body: change })
   }
 
+  /** Slugs of those that the caller's tokens are for. */
+  async ownOrganizations(call?: Call): Promise<readonly string[]> {
+    const { tokens } = await this.call<{ tokens: { org_slug: string }[] }>(
+      'GET',
+      '/v1/tokens/current',
+      call,
+    )
+    return [...new Set(tokens.map(({ org_slug: slug }) => slug).filter((slug) => slug !== ''))]
+  }
+
   /** The region of the API that answers. */
   async nearestRegion(call?: Call): Promise<string> {
     return (await this.call<{ nearest: string }>('GET', '/v1/platform/regions', call)).nearest
@@ -435,6 +450,13 @@ const certificatesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/cer
 
 const releasesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/releases`
 
+/** Where a private address leads: the network of that name, of that organisation. */
+export interface IpPlace {
+  readonly region?: string
+  readonly network?: string
+  readonly org_slug?: string
+}
+
 export type IpKind = 'v4' | 'v6' | 'shared_v4' | 'private_v6'
 
 export interface NewVolume {
@@ -443,6 +465,12 @@ export interface NewVolume {
   readonly size_gb: number
   readonly snapshot_retention?: number
   readonly auto_backup_enabled?: boolean
+  /** Filled from it. */
+  readonly snapshot_id?: string
+  /** Filled from this volume as it is now. */
+  readonly source_volume_id?: string
+  /** The size of the machine that will have it: then its host has room for that, too. */
+  readonly compute?: Readonly<Record<string, unknown>>
 }
 
 function parseUrl(text: string): URL {
@@ -480,9 +508,14 @@ function answerOf<T>(method: string, path: string, { status, headers, body }: Re
     if (json === undefined && text !== '') throw answerBad(method, path, status, text)
     return json as T
   }
-  const { error, status: label } = (typeof json === 'object' && json !== null ? json : {}) as {
+  const {
+    error,
+    status: label,
+    fix,
+  } = (typeof json === 'object' && json !== null ? json : {}) as {
     error?: unknown
     status?: unknown
+    fix?: unknown
   }
   throw errorOfAnswer({
     status,
@@ -491,6 +524,7 @@ function answerOf<T>(method: string, path: string, { status, headers, body }: Re
     text: typeof error === 'string' ? error : text.slice(0, TEXT_CHARS_MAX) || `HTTP ${status}`,
     label: typeof label === 'string' ? label : undefined,
     requestId: headers['fly-request-id']?.toString(),
+    fix: typeof fix === 'string' ? fix : undefined,
   })
 }
 

@@ -63,11 +63,14 @@ export type {
   LeaseOptions,
   MachineHost,
   MachineMemory,
+  MetricsAnswer,
+  MetricsQuestion,
   StopOptions,
   VolumeSettings,
   WaitOptions,
   WaitResult,
 } from './host.ts'
+export type { HostLoad, HostOperations, HostReport } from './host-operations.ts'
 export type { LocalHostOptions } from './local-host.ts'
 export { LocalHost } from './local-host.ts'
 export { checkConfig } from './machine/config-checks.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Log } from '#base'
-import { type LifecycleState, type Policy, SupervisedProcess, stopAll } from '#supervise'
+import { type LifecycleState, type Policy, SupervisedProcess, signalPid, stopAll } from '#supervise'
 import { HostError } from './errors.ts'
 import type { Part } from './part.ts'
 import { inStartOrder } from './part-order.ts'
@@ -26,7 +26,7 @@ export interface PartStatus {
 }
 
 interface Running {
-  readonly part: Part
+  part: Part
   process: SupervisedProcess
   /** Resolved when it is no longer held. */
   readonly begun: PromiseWithResolvers<void>
@@ -64,7 +64,7 @@ export class HostSupervisor {
         name: part.name,
         command: part.command,
         args: part.args,
-        env: { ...process.env, ...part.env },
+        env: envOf(part),
         log,
         pidFile: join(runDir, `${part.name}.pid`),
         ...(logDir === undefined ? {} : { outputFile: join(logDir, `${part.name}.log`) }),
@@ -141,6 +141,24 @@ export class HostSupervisor {
     await this.startPart(name, signal)
   }
 
+  /**
+   * Starts one part anew as it is defined now; one that takes over does so, and nobody is refused meanwhile. One that
+   * was stopped stays so, and is started so.
+   *
+   * @throws HostError host.part_unknown
+   */
+  async upgrade(part: Part, signal: AbortSignal): Promise<'restarted' | 'handed_over'> {
+    const running = this.#find(part.name)
+    const { process } = running
+    const takesOver = part.takesOver === true && process.state === 'ready'
+    running.part = part
+    const { command, args } = part
+    process.redefine({ command, args, env: envOf(part), ...probeOf(part) })
+    this.#log.info({ part: part.name }, 'is upgraded')
+    if (process.state !== 'ended') await this.restart(part.name, signal)
+    return takesOver ? 'handed_over' : 'restarted'
+  }
+
   async #replace(running: Running, signal: AbortSignal): Promise<void> {
     const { process: old, part } = running
     this.#log.info({ part: part.name, pid: old.pid }, 'is replaced')
@@ -175,6 +193,21 @@ export class HostSupervisor {
     await process.ready(signal)
   }
 
+  /**
+   * Has a part read its configuration anew, once it is ready. One that is stopped reads it when it starts.
+   *
+   * @throws HostError host.part_unknown; SuperviseError; the signal's reason
+   */
+  async reload(name: string, signal: AbortSignal): Promise<void> {
+    const running = this.#find(name)
+    const { reloadSignal } = running.part
+    if (reloadSignal === undefined) return
+    await this.#readyOnce(running, signal)
+    const { pid } = running.process
+    if (pid !== undefined) signalPid(pid, reloadSignal)
+    this.#log.info({ part: name }, 'reads its configuration anew')
+  }
+
   /** Stops all parts, the last first. */
   async stop(): Promise<void> {
     this.#ended.abort(new Error('the host is stopped'))
@@ -193,6 +226,8 @@ export class HostSupervisor {
     })
   }
 }
+
+const envOf = ({ env }: Part): NodeJS.ProcessEnv => ({ ...process.env, ...env })
 
 function probeOf({ probe }: Part) {
   return probe === undefined

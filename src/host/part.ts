@@ -12,6 +12,8 @@ export interface Part {
    * every part survives the others.
    */
   readonly after?: readonly string[]
+  /** Has it read its configuration anew, without a restart, when what stands there has changed. */
+  readonly reloadSignal?: NodeJS.Signals
   /**
    * A new process of it takes over from the one that runs, which then ends by itself once it has drained: a restart
    * leaves no gap. Its probe must tell the two apart: see `own`.

@@ -46,7 +46,7 @@ export interface SuperviseOptions {
  */
 export class SupervisedProcess {
   readonly name: string
-  readonly #options: SuperviseOptions
+  #options: SuperviseOptions
   readonly #clock: Clock
   readonly #lifecycle: Lifecycle
   readonly #watchers = new Set<() => void>()
@@ -80,6 +80,11 @@ export class SupervisedProcess {
   /** Times that it was started after the first time. */
   get restarts(): number {
     return this.#restarts
+  }
+
+  /** How it is started from the next time on. */
+  redefine(options: Pick<SuperviseOptions, 'command' | 'args' | 'env' | 'probe'>): void {
+    this.#options = { ...this.#options, ...options }
   }
 
   /** Starts it, and keeps it running until `stop`. Ends what a killed supervisor left of it first. */

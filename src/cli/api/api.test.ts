@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import test, { type TestContext } from 'node:test'
-import type { Command } from 'commander'
+import test from 'node:test'
 import { deployable, readAppConfig } from '#app-config'
+import { processIo } from '../token-input.ts'
+import { tokensCommand } from '../tokens.ts'
+import { MACHINE, machinesOf as of, runAgainst as run } from './api-server.fixture.ts'
 import {
   appsCommand,
   certsCommand,
@@ -20,63 +20,6 @@ import { ago, checksText } from './machine-table.ts'
 import { parsePort } from './port-argument.ts'
 import { countsOf } from './scale.ts'
 import { parseLines } from './secrets.ts'
-
-const MACHINE = {
-  id: '148ed599c14189',
-  name: 'web-1',
-  state: 'started',
-  region: 'ams',
-  instance_id: '01',
-  private_ip: 'fdaa::1',
-  created_at: '2026-01-01T00:00:00Z',
-  updated_at: '2026-01-01T00:00:00Z',
-  image_ref: { registry: 'r', repository: 'library/nginx', tag: '1.27' },
-  config: {
-    guest: { cpu_kind: 'shared', cpus: 1, memory_mb: 256 },
-    metadata: { fly_process_group: 'app' },
-  },
-  checks: [{ name: 'up', status: 'passing', updated_at: '2026-01-01T00:00:00Z' }],
-  host_status: 'ok',
-}
-
-/** Runs a command against a server that answers every path from a table, and gives what it asked. */
-async function run(
-  t: TestContext,
-  make: (print: (text: string) => void) => Command,
-  args: readonly string[],
-  answers: Readonly<Record<string, unknown>> = {},
-) {
-  const asked: string[] = []
-  const server = createServer((request, response) => {
-    let body = ''
-    request.on('data', (piece) => {
-      body += piece
-    })
-    request.on('end', () => {
-      const call = `${request.method} ${request.url}`
-      asked.push(body === '' ? call : `${call} ${body}`)
-      const found = Object.entries(answers).find(([prefix]) => call.startsWith(prefix))
-      response.writeHead(found === undefined ? 404 : 200)
-      response.end(JSON.stringify(found?.[1] ?? { error: 'not_found: x' }))
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const { port } = server.address() as AddressInfo
-  let printed = ''
-  const command = make((text) => {
-    printed += text
-  })
-  const where = ['--api', `http://127.0.0.1:${port}`, '--access-token', 'x']
-  const [verb = '', ...rest] = args
-  await command.parseAsync([verb, ...where, ...rest], { from: 'user' })
-  return { printed, asked }
-}
-
-const of = (id = '') => `/v1/apps/web/machines${id}`
 
 test('machine list prints a line each, or the answer itself as JSON', async (t) => {
   const answers = { [`GET ${of()}`]: [MACHINE] }
@@ -231,6 +174,14 @@ test('apps are listed, made and destroyed through the API; without a terminal on
   const listed = await run(t, appsCommand, ['list', '--org', 'birds'], answers)
   assert.match(listed.printed, /web +deployed +2 /)
   const made = await run(t, appsCommand, ['create', 'web', '--org', 'birds'], answers)
+  const only = {
+    'GET /v1/tokens/current': { tokens: [{ org_slug: 'fish' }] },
+    'GET /v1/apps?org_slug=fish': { apps: [app] },
+  }
+  const unnamed = await run(t, appsCommand, ['list'], only)
+  assert.match(unnamed.asked.at(-1) ?? '', /org_slug=fish/)
+  const two = { 'GET /v1/tokens/current': { tokens: [{ org_slug: 'a' }, { org_slug: 'b' }] } }
+  await assert.rejects(run(t, appsCommand, ['list'], two), { code: 'cli.no_organization' })
   assert.deepEqual(made.asked, ['POST /v1/apps {"name":"web","org_slug":"birds"}'])
   const destroying = { 'DELETE /v1/apps/web?force=true': {} }
   const gone = await run(t, appsCommand, ['destroy', 'web', '--yes'], destroying)
@@ -240,6 +191,25 @@ test('apps are listed, made and destroyed through the API; without a terminal on
       code: 'cli.failed',
     })
   }
+})
+
+test('tokens are made, listed and ended through the API, for the organisation of the caller', async (t) => {
+  const make = (print: (text: string) => void) => tokensCommand({ ...processIo, print })
+  const times = { created_at: '2026-01-01T00:00:00Z', expires_at: null, revoked_at: null }
+  const one = { id: 'f00d', name: 'ci', profile: 'deploy', app_name: 'web', created_by: 'me' }
+  const answers = {
+    'GET /v1/tokens/current': { tokens: [{ org_slug: 'birds' }] },
+    'GET /v1/apps/web': { organization: { slug: 'birds' } },
+    'GET /v1/orgs/birds/tokens': { tokens: [{ ...one, ...times }] },
+    'POST /v1/orgs/birds/tokens': { ...one, ...times, token: 'FlyV1 fm2_x' },
+    'DELETE /v1/orgs/birds/tokens/f00d': {},
+  }
+  const asked = async (...args: string[]) => await run(t, make, args, answers)
+  const made = await asked('create', 'deploy', '--app', 'web', '--expiry', '1h')
+  assert.equal(made.printed, 'FlyV1 fm2_x\n')
+  assert.match(made.asked[1] ?? '', /"app_name":"web".*"expiry":"3600s"/)
+  assert.match((await asked('list')).printed, /f00d +"ci" +deploy +web +me +- +-/)
+  assert.equal((await asked('revoke', 'f00d')).printed, 'revoked f00d\n')
 })
 
 test('scale shows each process group, and reads counts for one or several', async (t) => {

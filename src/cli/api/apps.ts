@@ -1,6 +1,9 @@
 import { Command, Option } from 'commander'
 import type { App } from '#flaps-client'
 import { renderTable } from '../table.ts'
+import { openCommand } from './app-open.ts'
+import { releasesCommand } from './app-overview.ts'
+import { appRestartCommand } from './app-restart.ts'
 import {
   type ConnectionOptions,
   connect,
@@ -8,6 +11,8 @@ import {
   printOut,
   withConnection,
 } from './connection.ts'
+import { ApiInputError } from './input-error.ts'
+import { organizationOf, organizationOption } from './organization-option.ts'
 
 interface AppsOptions extends ConnectionOptions {
   readonly json?: boolean
@@ -20,9 +25,10 @@ export function appsCommand(print: Print = printOut): Command {
     .addCommand(
       onApi('list', 'show the apps of an organisation', 'apps list --org acme')
         .alias('ls')
-        .addOption(orgOption())
-        .action(async ({ org, ...options }: AppsOptions & { org: string }) => {
+        .addOption(organizationOption())
+        .action(async ({ org: named, ...options }: AppsOptions & { org?: string }) => {
           using client = await connect(options)
+          const org = await organizationOf(client, named)
           const apps = await client.apps(org)
           if (options.json) return print(`${JSON.stringify(apps)}\n`)
           if (apps.length > 0) return print(appTable(apps))
@@ -31,21 +37,33 @@ export function appsCommand(print: Print = printOut): Command {
     )
     .addCommand(
       onApi('create', 'make an app', 'apps create web --org acme')
-        .argument('<name>')
-        .addOption(orgOption())
+        .argument('[name]')
+        .addOption(new Option('-n, --name <name>', 'the same').hideHelp())
+        .addOption(new Option('-y, --yes', 'nothing is asked').hideHelp())
+        .addOption(organizationOption())
         .option('--network <name>', 'a private network of its own, which the other apps are not in')
         .action(
           async (
-            name: string,
-            { org, network, ...options }: AppsOptions & { org: string; network?: string },
+            given: string | undefined,
+            {
+              org: named,
+              network,
+              ...options
+            }: AppsOptions & { org?: string; network?: string; name?: string },
           ) => {
+            const name = given ?? options.name
+            if (name === undefined) throw noName()
             using client = await connect(options)
+            const org = await organizationOf(client, named)
             const app = await client.createApp(name, org, network)
             if (options.json) return print(`${JSON.stringify(app)}\n`)
             print(`${name} is made\nnext: godwit deploy --image IMAGE, where its fly.toml is\n`)
           },
         ),
     )
+    .addCommand(appRestartCommand(print))
+    .addCommand(openCommand(print))
+    .addCommand(releasesCommand(print))
     .addCommand(
       onApi(
         'destroy',
@@ -75,8 +93,6 @@ const onApi = (name: string, summary: string, example: string) =>
       .option('-j, --json', 'print JSON'),
   ).addHelpText('after', `\nExample:\n  $ godwit ${example}`)
 
-const orgOption = () => new Option('-o, --org <slug>', 'whose').env('FLY_ORG').makeOptionMandatory()
-
 const appTable = (apps: readonly App[]) =>
   renderTable([
     ['NAME', 'STATUS', 'MACHINES', 'VOLUMES', 'NETWORK'],
@@ -88,3 +104,9 @@ const appTable = (apps: readonly App[]) =>
       app.network ?? '',
     ]),
   ])
+
+const noName = () =>
+  new ApiInputError('cli.bad_value', {
+    what: 'what is the app to be called?',
+    fix: 'give its name, as in `godwit apps create web --org acme`',
+  })

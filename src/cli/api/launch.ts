@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { Command, Option } from 'commander'
+import { warnOfBuildOptions, withBuildOptions } from './build-options.ts'
 import {
   type ConnectionOptions,
   connect,
@@ -8,13 +9,15 @@ import {
   printOut,
   withConnection,
 } from './connection.ts'
-import { DEPLOY_DEFAULTS, deployApp, isImagePath } from './deploy.ts'
+import { DEPLOY_DEFAULTS, deployApp } from './deploy.ts'
+import { isImagePath } from './image-argument.ts'
 import { ApiInputError } from './input-error.ts'
-import { wholeNumber } from './machine.ts'
+import { organizationOf, organizationOption } from './organization-option.ts'
+import { wholeNumber } from './whole-number.ts'
 
 interface LaunchOptions extends ConnectionOptions {
   readonly image: string
-  readonly org: string
+  readonly org?: string
   readonly name?: string
   readonly region?: string
   readonly internalPort: number
@@ -36,7 +39,7 @@ export function launchCommand(print: Print = printOut): Command {
       'Writes a fly.toml, makes the app and deploys it. What is not said is chosen, and stands in the file.',
     )
     .requiredOption('-i, --image <reference>', 'what to run; also a file, as for deploy')
-    .addOption(new Option('-o, --org <slug>', 'whose').env('FLY_ORG').makeOptionMandatory())
+    .addOption(organizationOption())
     .option('--name <name>', "of the app; default: the folder's")
     .option('-r, --region <code>', 'primary region; default: near this API')
     .option('--internal-port <port>', 'that the app listens on', wholeNumber, 8080)
@@ -52,8 +55,11 @@ export function launchCommand(print: Print = printOut): Command {
     .option('--no-deploy', 'write the file and make the app, and no more')
     .option('--force', 'write over a fly.toml that is there')
     .option('-j, --json', 'print JSON')
-    .action((options: LaunchOptions) => launch(options, print))
-  return withConnection(command).addHelpText(
+    .action((options: LaunchOptions) => {
+      warnOfBuildOptions(options)
+      return launch(options, print)
+    })
+  return withConnection(withBuildOptions(command)).addHelpText(
     'after',
     `
 Examples:
@@ -75,7 +81,7 @@ async function launch(options: LaunchOptions, print: Print): Promise<void> {
   using client = await connect(options)
   const region = options.region ?? (await client.nearestRegion())
   const text = await configText(name, region, options)
-  await client.createApp(name, options.org)
+  await client.createApp(name, await organizationOf(client, options.org))
   writeFileSync(file, text)
   if (!options.json) print(`${name} is made; its configuration is ${file}\n`)
   if (!options.deploy) {

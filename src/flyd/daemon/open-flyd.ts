@@ -31,6 +31,7 @@ import { openEffects, openNetwork } from './open-effects.ts'
 import { publishRows } from './publish-rows.ts'
 import { runChecks } from './run-checks.ts'
 import { sweepStrays } from './sweep.ts'
+import { tellMetrics } from './tell-metrics.ts'
 
 export interface OpenFlydOptions {
   readonly log: Log
@@ -86,12 +87,14 @@ export async function openFlyd(config: FlydConfig, options: OpenFlydOptions): Pr
   let checks: CheckRunner | undefined
   const host: LocalHost = new LocalHost({
     ...{ hostId: config.host, store, effects, book, clock: systemClock, random: systemRandom, log },
+    metricsOf: (question, signal) => figures.answer(question, signal),
     checksOf: (id) => {
       const machine = host.view.machine(id)
       return machine === undefined ? [] : (checks?.json(machine) ?? [])
     },
   })
   machines.resolve(host.view)
+  const figures = tellMetrics(config, { view: host.view, effects, log })
   opened.defer(() => host.end())
   await sweepStrays(effects, host.view, { log, signal: AbortSignal.timeout(SWEEP_MS_MAX) })
   const mode = new HostModeKeeper(store, book, () => rows.hostChanged())
@@ -106,10 +109,11 @@ export async function openFlyd(config: FlydConfig, options: OpenFlydOptions): Pr
     guestCount: () => effects.guestCount,
   })
   const { evacuation } = opened.use(evacuate(config, { host, mode, key, addresses, log }))
+  const status = () => statusOf(config, { ...options, host, book, mode, rows, effects, evacuation })
   const admin = opened.use(
     await AdminServer.listen(
       {
-        status: () => statusOf(config, { ...options, host, book, mode, rows, effects, evacuation }),
+        status,
         metrics: () => metrics.registry.metrics(),
         logLines: (id, limit) => readLog(join(config.folder, 'logs'), id, limit),
         setMode: (next) => mode.set(next),
@@ -126,7 +130,14 @@ export async function openFlyd(config: FlydConfig, options: OpenFlydOptions): Pr
   const api = opened.use(
     await serveHost({
       ...{ host, key, log, listen: { host: address, port: config.api.port } },
-      answered: (name, status, ms) => metrics.answered(name, status, ms),
+      operations: {
+        report: async () => status(),
+        setMode: async (next) => {
+          await mode.set(next)
+          return status()
+        },
+      },
+      answered: (name, code, ms) => metrics.answered(name, code, ms),
     }),
   )
   const ending = new AbortController()

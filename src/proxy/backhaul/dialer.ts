@@ -17,6 +17,8 @@ export interface DialerOptions {
   /** A host's path was lost, or is there again: see RoutingTable.setReachable. */
   readonly reachable: (hostId: string, isReachable: boolean) => void
   readonly measured: (hostId: string, rttUs: number) => void
+  /** A host is about to stop a machine. */
+  readonly leaving: (hostId: string, machine: string) => void
 }
 
 /** One end of a stream. Bytes are sent in order; see LinkCore for each call. */
@@ -142,6 +144,7 @@ export class BackhaulDialer {
         },
         measured: (rttUs) => this.#options.measured(peer.hostId, rttUs),
         goingAway: () => this.#dial(peer),
+        leaving: (machine) => this.#options.leaving(peer.hostId, machine),
       },
       closed: (error) => {
         late[Symbol.dispose]()

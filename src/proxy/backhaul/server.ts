@@ -71,6 +71,11 @@ export class BackhaulServer {
     for (const { core } of this.#links) core.goAway()
   }
 
+  /** Every edge with a link hears that a machine of this host is about to be stopped. */
+  tellLeaving(machine: string): void {
+    for (const { core } of this.#links) core.leaving(machine)
+  }
+
   /** After `drain`: resolves when no edge has a stream here or may still open one; at the deadline at the latest. */
   async drained(deadlineMs: number): Promise<void> {
     const { clock } = this.#options
@@ -100,6 +105,7 @@ export class BackhaulServer {
         opened: (id, facts) => new WorkerStream(id, facts, link, this.#options, this.connections),
         measured: () => undefined,
         goingAway: () => undefined,
+        leaving: () => undefined,
       },
       closed: (error) => {
         this.#links.delete(link)
@@ -273,7 +279,10 @@ class WorkerStream implements StreamHandlers {
     this.#early = []
     this.#lateTimer?.[Symbol.dispose]()
     this.#giveUp?.()
-    if (isAbort) this.#socket?.destroy()
+    // A reset, as on the client's side: an end in order would look like a client that still listens.
+    const socket = this.#socket
+    if (isAbort && this.#isAccepted && socket instanceof Socket) socket.resetAndDestroy()
+    else if (isAbort) socket?.destroy()
     if (this.#service !== undefined) this.#options.gate.release(this.#service)
   }
 }

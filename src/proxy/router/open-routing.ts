@@ -19,6 +19,7 @@ import { LocalStream } from '../statics/local-stream.ts'
 import { STATICS_PORT } from '../statics/static-order.ts'
 import { StaticsServer } from '../statics/statics-server.ts'
 import { Autostop } from '../wake/autostop-shell.ts'
+import type { AutostopTimes } from '../wake/autostop-times.ts'
 import { HostWaker, type WakeHost } from '../wake/host-waker.ts'
 import { type ClientFacts, openRemote } from './open-remote.ts'
 import { ProxyRouter } from './router.ts'
@@ -47,6 +48,7 @@ export interface RoutingOptions {
   /** Its WebSockets are to be told that it goes away: before autostop stops it, and when it is suspended. */
   readonly closeUpgrades?: (machine: MachineEntry) => void
   readonly limits?: Partial<RoutingLimits>
+  readonly autostop?: AutostopTimes | undefined
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -101,8 +103,11 @@ export async function openRouting(options: RoutingOptions): Promise<Routing> {
   const known = await loadTable(table, options.tablePath, clock.monotonicMs())
   log.info({ rows: known ?? 0 }, 'the routing table of the last stop')
   const autostop = new Autostop({
-    ...{ table, clock, waker: new HostWaker(options.hostOf, clock) },
-    closeUpgrades: (machine) => options.closeUpgrades?.(machine),
+    ...{ table, clock, waker: new HostWaker(options.hostOf, clock), times: options.autostop },
+    closeUpgrades: (machine) => {
+      options.closeUpgrades?.(machine)
+      server.tellLeaving(machine.id)
+    },
     changed: () => core?.changed(),
   })
   const limits = { ...ROUTING_LIMITS, ...options.limits }
@@ -167,6 +172,10 @@ function openDialer(options: RoutingOptions, core: RoutingCore): BackhaulDialer 
       core.changed()
     },
     measured: (hostId, rttUs) => core.table.topology.measured(hostId, rttUs),
+    leaving: (hostId, id) => {
+      const machine = core.table.machine(id)
+      if (machine?.host?.id === hostId) options.closeUpgrades?.(machine) // a host speaks for its own
+    },
   })
 }
 

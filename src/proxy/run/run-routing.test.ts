@@ -150,5 +150,5 @@ function end(pid: number): void {
 const dialerOf = (port: number) => ({
   ...{ ownHostId: 'h2', port, clock: systemClock, random: systemRandom },
   ...{ log: createLog({ part: 'proxy', level: 'fatal' }) },
-  ...{ reachable: () => undefined, measured: () => undefined },
+  ...{ reachable: () => undefined, measured: () => undefined, leaving: () => undefined },
 })

@@ -114,6 +114,11 @@ async function openProxy(
     backhaulListener: predecessor.take('backhaul', backhaul.address, backhaulPort),
     hostOf: (hostId) => hosts?.host(hostId),
     closeUpgrades: ({ id }) => void serving?.goAway(id),
+    autostop: {
+      periodMs: more.autostop.period_s * 1_000,
+      upMs: more.autostop.up_s * 1_000,
+      settleMs: more.autostop.settle_s * 1_000,
+    },
     onRow: (table) => {
       listeners?.rowChanged(table)
       datagrams?.rowChanged(table)

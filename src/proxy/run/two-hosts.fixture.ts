@@ -9,7 +9,7 @@ import { newKeyLine } from '#seal'
 import { EdgeKeyRing } from '../certificates/edge-key-ring.ts'
 import { close } from '../net/libc.ts'
 import { openListener } from '../net/socket.ts'
-import { openRouting, type Routing } from '../router/open-routing.ts'
+import { openRouting, type Routing, type RoutingOptions } from '../router/open-routing.ts'
 import { saveTable } from '../routing-table/saved-table.ts'
 import { type MachineOptions, TableFixture } from '../routing-table/table.fixture.ts'
 import { TICKET_KEY_BYTES } from '../tls/tls-context.ts'
@@ -41,6 +41,8 @@ export async function startTwoHosts(options: {
   openFiles?: () => Duplex
   /** A machine of the edge's own, `m2`. */
   ownMachine?: number
+  /** Of the worker. */
+  worker?: Partial<RoutingOptions>
 }): Promise<TwoHosts> {
   await using opened = new AsyncDisposableStack()
   const folder = mkdtempSync(join(tmpdir(), 'godwit-two-hosts-'))
@@ -49,7 +51,12 @@ export async function startTwoHosts(options: {
   const { openFiles } = options
   const hostOf = (): WakeHost | undefined =>
     openFiles === undefined ? undefined : { ...asleep, connect: async () => openFiles() }
-  const open = async (ownHostId: string, backhaulAddress: string | undefined) => {
+  let serving: Serving | undefined
+  const open = async (
+    ownHostId: string,
+    backhaulAddress: string | undefined,
+    more: Partial<RoutingOptions>,
+  ) => {
     const rows = new TableFixture(ownHostId).host('h1', 'ams').host('h2', 'fra').app('a')
     for (const [id, region] of [['h1', 'ams'] as const, ['h2', 'fra'] as const]) {
       rows.table.put('hosts', { id, region, state: 'ready', backhaul_ip: '127.0.0.1' }, 0)
@@ -71,16 +78,16 @@ export async function startTwoHosts(options: {
     const routing = await openRouting({
       ...{ ownHostId, appDomain: '', corrosion: DEAD, tablePath, keys },
       ...{ backhaulPort, backhaulAddress, hostOf },
-      ...{ clock: systemClock, random: systemRandom, log },
+      ...{ clock: systemClock, random: systemRandom, log, ...more },
     })
     opened.defer(() => routing.close())
     return routing
   }
-  const worker = await open('h2', '127.0.0.1')
-  const edge = await open('h1', undefined)
+  const worker = await open('h2', '127.0.0.1', options.worker ?? {})
+  const edge = await open('h1', undefined, { closeUpgrades: ({ id }) => void serving?.goAway(id) })
   const fd = openListener('127.0.0.1', port)
   opened.defer(() => void close(fd))
-  const serving = serve({
+  const started = serve({
     router: edge.router,
     certificates: edge.certificates,
     listeners: [fd],
@@ -89,9 +96,10 @@ export async function startTwoHosts(options: {
     ticketKey: Buffer.alloc(TICKET_KEY_BYTES, 7),
     openRemote: (decision, client, handlers) => edge.open(decision, client, handlers),
   })
-  opened.defer(() => serving.close())
+  serving = started
+  opened.defer(() => started.close())
   const held = opened.move()
-  return { port, edge, worker, serving, [Symbol.asyncDispose]: () => held.disposeAsync() }
+  return { port, edge, worker, serving: started, [Symbol.asyncDispose]: () => held.disposeAsync() }
 }
 
 const none = () => Promise.reject(new Error('nobody is started or stopped here'))
