@@ -272,7 +272,9 @@ test('connections of the world reach machines, on a planet', async (t) => {
       const { sent, lost, said } = await over
       t.diagnostic(`${lost.length} of ${sent} datagrams were not answered`)
       assert.deepEqual(lost, [])
-      assert.equal(said.length, 1, `one machine, and one port of the client: ${said}`)
+      // Routes of the planet may lead to another edge meanwhile: datagram-flows.test.ts has who stays with whom.
+      const ends = new Set((said as string[]).map((one) => one.split(' ').at(-1)))
+      assert.equal(ends.size, 1, `one port of the client: ${said}`)
     }
   }
 

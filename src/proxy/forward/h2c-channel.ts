@@ -6,7 +6,7 @@ import {
   type IncomingHttpStatusHeader,
 } from 'node:http2'
 import { ChunkedDecoder } from '../http1/chunked.ts'
-import { type Channel, INPUT_BYTES, INPUT_MARGIN, input } from '../net/channel.ts'
+import type { Channel } from '../net/channel.ts'
 import {
   BROKEN,
   type EventLoop,
@@ -17,6 +17,7 @@ import {
 } from '../net/event-loop.ts'
 import { EAGAIN, ECONNRESET } from '../net/libc.ts'
 import type { Memory } from '../net/memory.ts'
+import { ReceivedChunks } from '../net/received-chunks.ts'
 import {
   chunkOf,
   lastChunk,
@@ -49,13 +50,9 @@ export class H2cChannel implements Channel {
   #webSocketKey: string | undefined
   #isFull = false
   // the response
-  readonly #chunks: Buffer[] = []
-  #chunkAt = 0
-  #waitingBytes = 0
+  readonly #received = new ReceivedChunks()
   #isChunked = false
   #responseTrailers: IncomingHttpHeaders | undefined
-  #hasEnded = false
-  #isBroken = false
   hasMore = false
 
   constructor(loop: EventLoop) {
@@ -71,7 +68,7 @@ export class H2cChannel implements Channel {
   // ---- the request
 
   send(memory: Memory, offset: number, length: number): number {
-    if (this.#isBroken || this.#session === undefined) return ECONNRESET
+    if (this.#received.isBroken || this.#session === undefined) return ECONNRESET
     if (this.#isFull) return EAGAIN
     this.#loop.letNodeRun()
     const bytes = Buffer.from(memory.bytes.subarray(offset, offset + length)) // the stream's for good
@@ -117,7 +114,7 @@ export class H2cChannel implements Channel {
     })
     stream.on('error', () => this.#broke())
     stream.on('close', () => {
-      if (!this.#hasEnded) this.#broke()
+      if (!this.#received.hasEnded) this.#broke()
     })
     stream.on('drain', () => {
       this.#isFull = false
@@ -170,23 +167,22 @@ export class H2cChannel implements Channel {
 
   #came(chunk: Buffer): void {
     this.#put(this.#isChunked ? chunkOf(chunk) : chunk)
-    if (this.#waitingBytes > WAITING_BYTES_MAX) this.#stream?.pause()
+    if (this.#received.bytes > WAITING_BYTES_MAX) this.#stream?.pause()
   }
 
   #ended(): void {
-    this.#hasEnded = true
+    this.#received.hasEnded = true
     if (this.#isChunked) this.#put(lastChunk(this.#responseTrailers))
     this.#notify(READABLE | PEER_ENDED)
   }
 
   #put(bytes: Buffer): void {
-    this.#chunks.push(bytes)
-    this.#waitingBytes += bytes.length
+    this.#received.push(bytes)
     this.#notify(READABLE)
   }
 
   #broke(): void {
-    this.#isBroken = true
+    this.#received.isBroken = true
     this.#notify(READABLE | BROKEN)
   }
 
@@ -195,22 +191,10 @@ export class H2cChannel implements Channel {
   }
 
   receive(): number {
-    const chunk = this.#chunks[0]
-    if (chunk === undefined) {
-      this.hasMore = false
-      if (this.#isBroken) return ECONNRESET
-      return this.#hasEnded ? 0 : EAGAIN
-    }
-    const count = Math.min(chunk.length - this.#chunkAt, INPUT_BYTES)
-    chunk.copy(input.bytes, INPUT_MARGIN, this.#chunkAt, this.#chunkAt + count)
-    this.#chunkAt += count
-    this.#waitingBytes -= count
-    if (this.#chunkAt === chunk.length) {
-      this.#chunks.shift()
-      this.#chunkAt = 0
-    }
-    if (this.#waitingBytes === 0 && this.#stream?.isPaused() === true) this.#stream.resume()
-    this.hasMore = this.#chunks.length > 0 || this.#hasEnded || this.#isBroken
+    const count = this.#received.receive()
+    this.hasMore = count > 0 && this.#received.hasMore
+    if (count <= 0) return count
+    if (this.#received.bytes === 0 && this.#stream?.isPaused() === true) this.#stream.resume()
     this.#loop.letNodeRun()
     return count
   }
@@ -222,8 +206,12 @@ export class H2cChannel implements Channel {
   close(): void {
     this.#watcher = undefined
     const stream = this.#stream
-    if (stream !== undefined && !stream.destroyed && !(this.#hasEnded && this.#hasEndedRequest)) {
-      stream.close(this.#hasEnded ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_CANCEL)
+    if (
+      stream !== undefined &&
+      !stream.destroyed &&
+      !(this.#received.hasEnded && this.#hasEndedRequest)
+    ) {
+      stream.close(this.#received.hasEnded ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_CANCEL)
     }
     this.#session = undefined
     this.#released?.()

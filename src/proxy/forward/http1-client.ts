@@ -48,6 +48,8 @@ export class Http1Client implements Watcher, Downstream, Client {
   #state: State = 'head'
   #isReadable = true
   #isEnding = false
+  /** Its last answer waits for it longer than it may linger. */
+  #isSlow = false
   /** What came and was not used yet: part of a head, or pipelined requests. */
   readonly #saved: HeldBytes
   #requests = 0
@@ -98,7 +100,8 @@ export class Http1Client implements Watcher, Downstream, Client {
 
   #drain(): void {
     if (this.#outbox.drain()) {
-      this.#touch()
+      if (this.#state === 'linger') this.#expectEnd()
+      else this.#touch()
       this.#exchange.responseDrained()
     } else if (this.#outbox.isBroken) this.#abort()
   }
@@ -404,8 +407,22 @@ export class Http1Client implements Watcher, Downstream, Client {
     this.#state = 'linger'
     this.#outbox.end()
     this.#saved.give()
-    this.#deadlineMs = this.#engine.loop.nowMs + this.#engine.limits.lingerMs
+    this.#expectEnd()
     if (this.#isReadable) this.#engine.loop.again(this)
+  }
+
+  #expectEnd(): void {
+    this.#deadlineMs = this.#engine.loop.nowMs + this.#engine.limits.lingerMs
+  }
+
+  /** The client has not ended its side. What it was sent still reaches it, at its own pace: an abort would take it back. */
+  #lingered(): void {
+    if (!this.#outbox.isFull) this.#closeNow(false)
+    else if (this.#isSlow) this.#abort()
+    else {
+      this.#isSlow = true
+      this.#touch()
+    }
   }
 
   #touch(): void {
@@ -426,7 +443,8 @@ export class Http1Client implements Watcher, Downstream, Client {
       return
     }
     if (nowMs <= this.#deadlineMs) return
-    if (this.#state === 'head' && this.#saved.memory !== undefined) {
+    if (this.#state === 'linger') this.#lingered()
+    else if (this.#state === 'head' && this.#saved.memory !== undefined) {
       this.#exchange.nameRequest()
       this.#refuse(408, 'head-slow')
     } else if (this.#exchange.isActive && !this.#outbox.isFull) this.#exchange.timedOut()

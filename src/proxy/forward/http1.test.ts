@@ -254,6 +254,24 @@ test('an early answer to an upload ends the connection, and the client still rea
   assert.match(answer, /^HTTP\/1\.1 413 [\s\S]*Connection: close\r\n/)
 })
 
+test('who reads slowly gets the last answer of a connection whole', async () => {
+  const body = 'x'.repeat(1 << 20)
+  const answer = `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  await using machine = await startMachine(answering(answer))
+  await using proxy = startProxy({ machines: [machine.port], limits: { lingerMs: 50 } })
+  const client = connect(proxy.port, '127.0.0.1')
+  client.pause()
+  client.write(closing('/'))
+  const { counters } = proxy.serving
+  await pollUntil('the end of its wait', () => counters.connectionsClosed === 1, {
+    deadlineMs: 20_000,
+  })
+  const chunks: Buffer[] = []
+  for await (const chunk of client) chunks.push(chunk as Buffer)
+  const got = Buffer.concat(chunks).toString('latin1')
+  assert(got.endsWith(`\r\n\r\n${body}`), `${got.length} bytes of ${body.length} and a head`)
+})
+
 test('the access log has a line of JSON for each request of the sample', async () => {
   const lines: string[] = []
   await using machine = await startMachine(answering(OK))

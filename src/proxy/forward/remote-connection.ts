@@ -1,6 +1,6 @@
 import type { BackhaulStream } from '../backhaul/dialer.ts'
 import { ResetReason, type StreamHandlers } from '../backhaul/link-stream.ts'
-import { type Channel, INPUT_BYTES, INPUT_MARGIN, input } from '../net/channel.ts'
+import type { Channel } from '../net/channel.ts'
 import {
   BROKEN,
   type EventLoop,
@@ -11,6 +11,7 @@ import {
 } from '../net/event-loop.ts'
 import { EAGAIN, ECONNRESET } from '../net/libc.ts'
 import type { Memory } from '../net/memory.ts'
+import { ReceivedChunks } from '../net/received-chunks.ts'
 import type { ConnectionFacts, ToRemote } from '../route.ts'
 import type { ClientFacts } from '../router/open-remote.ts'
 import { BackendConnection, type BackendKind } from './backend-connection.ts'
@@ -39,11 +40,8 @@ class RemoteChannel implements Channel {
   #stream: BackhaulStream | undefined
   #watcher: Watcher | undefined
   /** Came and was not read: never more than the stream's window. */
-  readonly #chunks: Buffer[] = []
-  #chunkAt = 0
-  #hasEnded = false
+  readonly #received = new ReceivedChunks()
   #hasEndedWrite = false
-  #isBroken = false
   #isFull = false
   hasMore = false
 
@@ -60,17 +58,17 @@ class RemoteChannel implements Channel {
   // ---- what the link says
 
   came(chunk: Buffer): void {
-    this.#chunks.push(chunk)
+    this.#received.push(chunk)
     this.#notify(READABLE)
   }
 
   peerEnded(): void {
-    this.#hasEnded = true
+    this.#received.hasEnded = true
     this.#notify(READABLE | PEER_ENDED)
   }
 
   broke(): void {
-    this.#isBroken = true
+    this.#received.isBroken = true
     this.#notify(READABLE | BROKEN)
   }
 
@@ -86,27 +84,16 @@ class RemoteChannel implements Channel {
   // ---- what its user does
 
   receive(): number {
-    const chunk = this.#chunks[0]
-    if (chunk === undefined) {
-      this.hasMore = false
-      if (this.#isBroken) return ECONNRESET
-      return this.#hasEnded ? 0 : EAGAIN
-    }
-    const count = Math.min(chunk.length - this.#chunkAt, INPUT_BYTES)
-    chunk.copy(input.bytes, INPUT_MARGIN, this.#chunkAt, this.#chunkAt + count)
-    this.#chunkAt += count
-    if (this.#chunkAt === chunk.length) {
-      this.#chunks.shift()
-      this.#chunkAt = 0
-    }
-    this.hasMore = this.#chunks.length > 0 || this.#hasEnded || this.#isBroken
+    const count = this.#received.receive()
+    this.hasMore = count > 0 && this.#received.hasMore
+    if (count <= 0) return count
     this.#stream?.consumed(count)
     this.#loop.letNodeRun()
     return count
   }
 
   send(memory: Memory, offset: number, length: number): number {
-    if (this.#isBroken || this.#stream === undefined) return ECONNRESET
+    if (this.#received.isBroken || this.#stream === undefined) return ECONNRESET
     if (this.#isFull) return EAGAIN
     const bytes = Buffer.from(memory.bytes.subarray(offset, offset + length)) // the link's for good
     this.#isFull = !this.#stream.send(bytes)
@@ -132,14 +119,14 @@ class RemoteChannel implements Channel {
 
   /** A stream that ended both ways goes by itself, once what is queued has gone. */
   close(): void {
-    if (!this.#hasEnded || !this.#hasEndedWrite) this.#stream?.reset(ResetReason.cancelled)
+    if (!this.#received.hasEnded || !this.#hasEndedWrite) this.#stream?.reset(ResetReason.cancelled)
     this.#forget()
   }
 
   #forget(): void {
     this.#stream = undefined
     this.#watcher = undefined
-    this.#chunks.length = 0
+    this.#received.clear()
     this.#loop.letNodeRun()
   }
 }

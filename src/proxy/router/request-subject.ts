@@ -8,7 +8,7 @@ export interface RequestSubject {
   readonly host: string
   readonly target: string
   readonly isHttp: boolean
-  /** The machine's `statics` may have it: a first attempt, which reads. */
+  /** The machine's `statics` may have it: it reads, and no machine said yet that it does not. */
   readonly mayBeStatic: boolean
   /** The client asked not to use the replay cache, and was allowed to. */
   readonly isBypass: boolean
@@ -23,8 +23,7 @@ export function subjectOf(
 ): RequestSubject {
   const { requestId, host, target, method } = request
   const isHttp = request.kind === 'http'
-  const isRead = method === 'GET' || method === 'HEAD'
-  const mayBeStatic = isHttp && isRead && request.attempts.length === 0
+  const mayBeStatic = isHttp && (method === 'GET' || method === 'HEAD')
   const rules = entrance.spec.http.replayCache
   const sessionHeaders = rules.length === 0 || !isHttp ? undefined : new Map<string, string>()
   if (sessionHeaders !== undefined) {
