@@ -9,6 +9,8 @@ const REGIONS = ['ams', 'iad', 'nrt'] as const
 const [ams, iad, nrt] = HOSTS
 /** Beside ams-1: where its machines can go. */
 const BESIDE = 'ams-2'
+/** Nothing is there when the cluster is founded. */
+const JOINING = 'iad-2'
 const machines = '/apps/heron/machines'
 
 interface Shown {
@@ -45,6 +47,11 @@ test('machines in three regions, by curl alone', async (t) => {
     const all = (seen: Shown[]) => seen.length === 3 && seen.every((one) => one.state === 'started')
     const seen = await eventually('all, at the other gateway', () => list(iad), all, LONG_MS)
     assert.deepEqual(seen.map(({ region }) => region).sort(), [...REGIONS])
+    const path = '/../prometheus/birds/api/v1/label/instance/values?match%5B%5D=fly_instance_up'
+    const metered = await platform.must(200, iad, 'GET', path)
+    assert.deepEqual(metered.data, REGIONS.map(idIn).sort())
+    const ofOthers = await platform.call(iad, 'GET', path, undefined, 'fish')
+    assert.equal(ofOthers.status, 403)
     for (const region of REGIONS) {
       const command = ['sh', '-c', 'echo $WHERE $FLY_REGION $TOKEN']
       const path = `${machines}/${idIn(region)}/exec`
@@ -66,6 +73,29 @@ test('machines in three regions, by curl alone', async (t) => {
     assert.deepEqual([iss, aud, machine], [`${ISSUER}/birds`, 'me', id])
   })
 
+  await t.test(
+    'move to a host that joins while the cluster runs, and nobody else is restarted',
+    async () => {
+      const running = async () => {
+        const all = await Promise.all([...HOSTS, BESIDE].map((host) => platform.box.parts(host)))
+        return all.flat().map(({ name, pid }) => `${name} ${pid}`)
+      }
+      const before = await running()
+      await platform.joinHost(JOINING, { gateway: iad, region: 'iad' })
+      await platform.setMode(iad, 'draining')
+      const status = () => platform.flyd(JOINING)
+      const has = (seen: FlydSeen | undefined) => seen?.machines['started'] === 1
+      await eventually('the machine to be on the host that joined', status, has, LONG_MS)
+      await platform.setMode(iad, 'open')
+      const exec = () =>
+        platform.call(ams, 'POST', `${machines}/${idIn('iad')}/exec`, { command: ['hostname'] })
+      const isFound = ({ status: code }: { status: number }) => code === 200
+      const { json } = await eventually('it to be found there', exec, isFound, LONG_MS)
+      assert.equal(json.stdout, `${idIn('iad')}\n`)
+      assert.deepEqual(await running(), before)
+    },
+  )
+
   await t.test('stop, start and are destroyed', async () => {
     const path = `${machines}/${idIn('iad')}`
     await platform.must(200, iad, 'POST', `${path}/stop`)
@@ -74,6 +104,16 @@ test('machines in three regions, by curl alone', async (t) => {
     await waitFor(idIn('iad'), 'started')
     await platform.must(200, ams, 'DELETE', `${path}?force=true`)
     await waitFor(idIn('iad'), 'destroyed')
+  })
+
+  await t.test('go with their host when that is removed from the cluster', async () => {
+    const remove = () =>
+      platform.godwit(iad, ['host', 'remove', JOINING]).catch((error: unknown) => String(error))
+    assert.match(await remove(), /still answers/)
+    await world.kill(JOINING)
+    await eventually('it to be removed', remove, (said) => /is removed/.test(said), LONG_MS)
+    const hosts = () => platform.godwit(ams, ['host', 'list', '--json'])
+    await eventually('nobody to know it', hosts, (said) => !said.includes(JOINING), LONG_MS)
   })
 
   await t.test('move to another host of their region when theirs is drained', async () => {

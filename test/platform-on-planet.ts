@@ -109,6 +109,19 @@ export class Platform {
     return platform
   }
 
+  /** As an operator does it: a token at a gateway, one command on the new host. */
+  async joinHost(host: string, to: { gateway: string; region: string }): Promise<void> {
+    const make = ['host', 'token', 'create', '--role', 'worker', '--region', to.region, '--json']
+    const { token, url } = JSON.parse(await this.godwit(to.gateway, make))
+    const settings = this.#write(
+      'settings.toml',
+      '[worker]\ncpus = 8\nmemory_mb = 8192\npool_gb = 2\nimage_cache_gb = 2\n',
+    )
+    const named = ['--token', token, '--name', host, '--settings', settings, '--no-install']
+    await this.godwit(host, ['host', 'join', url, ...named])
+    await this.startHost(host)
+  }
+
   async startHost(host: string): Promise<void> {
     await this.#beginHost(host)
     await this.box.hostReady(host)
@@ -187,7 +200,8 @@ export class Platform {
     body?: unknown,
     by: Organisation = 'birds',
   ): Promise<Answer> {
-    const url = `${this.box.apiUrl(gateway)}/v1${path}`
+    const isWeb = path === '/graphql' || path.startsWith('/api/')
+    const url = `${this.box.apiUrl(gateway)}${isWeb ? '' : '/v1'}${path}`
     const words = ['-sS', '--max-time', '70', '--cacert', this.#caFile, '-X', method]
     const sent = body === undefined ? [] : ['-d', JSON.stringify(body)]
     const all = [

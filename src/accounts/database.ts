@@ -116,6 +116,24 @@ CREATE TABLE custom_certificates (
   not_before_ms INTEGER NOT NULL, not_after_ms INTEGER NOT NULL,
   created_at_ms INTEGER NOT NULL) STRICT;
 `,
+  `
+CREATE TABLE join_tokens (
+  id TEXT PRIMARY KEY, secret_digest BLOB NOT NULL, -- SHA-256
+  roles TEXT NOT NULL, region TEXT NOT NULL, host TEXT, ip TEXT, replaces INTEGER NOT NULL,
+  uses_max INTEGER NOT NULL, created_by TEXT NOT NULL, created_at_ms INTEGER NOT NULL,
+  expires_at_ms INTEGER NOT NULL, revoked_at_ms INTEGER) STRICT;
+CREATE TABLE join_uses (
+  token TEXT NOT NULL REFERENCES join_tokens, host TEXT NOT NULL, ip TEXT NOT NULL,
+  nkey TEXT NOT NULL, used_at_ms INTEGER NOT NULL, PRIMARY KEY (token, host)) STRICT;
+`,
+  `
+ALTER TABLE tokens ADD COLUMN user INTEGER REFERENCES users; -- who got it by logging in
+CREATE TABLE logins (
+  secret_hash TEXT PRIMARY KEY, code TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
+  user INTEGER REFERENCES users, -- null until it is confirmed
+  until_ms INTEGER NOT NULL) STRICT;
+CREATE INDEX logins_end ON logins (until_ms);
+`,
 ]
 
 /** The database at the newest version. @throws AccountsError accounts.schema_newer */

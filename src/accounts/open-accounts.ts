@@ -7,7 +7,9 @@ import { openDatabase } from './database.ts'
 import { hostnameReads, hostnameWrites } from './hostnames.ts'
 import { identityKeyReads, identityKeyWrites } from './identity-keys.ts'
 import { tokenReads, tokenWrites } from './issued-tokens.ts'
+import { joinTokenReads, joinTokenWrites } from './join-tokens.ts'
 import type { KeyRing } from './key-ring.ts'
+import { loginReads, loginSessions, loginWrites } from './logins.ts'
 import { machineNameClaims } from './machine-names.ts'
 import { organizationReads, organizationWrites } from './organizations.ts'
 import { releaseReads, releaseWrites } from './releases.ts'
@@ -43,8 +45,10 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...releaseReads(store),
     ...rootKeyReads(store),
     ...identityKeyReads(store),
+    ...joinTokenReads(store),
     ...sshReads(store),
     ...tokenReads(store),
+    ...loginReads(store),
     ...revocationReads(store),
     audit: (query = {}) => log.query(query),
     auditDamage: () => log.damage(),
@@ -59,14 +63,18 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...releaseWrites(store),
     ...rootKeyWrites(store),
     ...identityKeyWrites(store),
+    ...joinTokenWrites(store),
     ...sshWrites(store),
     ...tokenWrites(store),
+    ...loginWrites(store),
     ...revocationWrites(store),
   }
+  const changes = audited(writes, database, log)
   return {
     ...reads,
-    ...audited(writes, database, log),
+    ...changes,
     ...machineNameClaims(store),
+    ...loginSessions(store, changes.createToken),
     [Symbol.dispose]: () => database.close(),
   }
 }

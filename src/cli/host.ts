@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { createLog } from '#base'
 import type { PartStatus, PartVerb } from '#host'
+import { hostJoinCommand, hostRemoveCommand, hostTokenCommand } from './host-join.ts'
 import { hostListCommand } from './host-list.ts'
 import { hostEvacuateCommand, hostModeCommand, hostShowCommand } from './host-mode.ts'
 import { type HostOptions, hostConfigAt, onHost } from './host-option.ts'
@@ -23,6 +24,9 @@ export function hostCommand(print: Print = (text) => void process.stdout.write(t
     .addCommand(changeCommand('restart', 'stop a part and start it again', print))
     .addCommand(changeCommand('stop', 'stop a part, until it is started again', print))
     .addCommand(changeCommand('start', 'start a part that was stopped', print))
+    .addCommand(hostTokenCommand(print))
+    .addCommand(hostJoinCommand(print))
+    .addCommand(hostRemoveCommand(print))
     .addCommand(hostListCommand(print))
     .addCommand(hostShowCommand(print))
     .addCommand(hostModeCommand('cordon', print))

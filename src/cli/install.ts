@@ -6,6 +6,7 @@ import { Command } from 'commander'
 import { InstallError } from './install-error.ts'
 
 type Print = (text: string) => void
+export type Systemctl = (...words: string[]) => Promise<void>
 
 interface InstallOptions {
   readonly config: string
@@ -22,7 +23,7 @@ const run = promisify(execFile)
 /** `godwit install`: the daemons of this host start with it. */
 export function installCommand(
   print: Print = (text) => void process.stdout.write(text),
-  systemctl: (...words: string[]) => Promise<void> = callSystemctl,
+  systemctl: Systemctl = callSystemctl,
 ): Command {
   return new Command('install')
     .summary('have systemd run all daemons of this host')
@@ -44,7 +45,7 @@ Examples:
   $ godwit install --remove`,
     )
     .action(async ({ config, unitFolder, start, remove, json }: InstallOptions) => {
-      const { loadHostConfig, systemdUnit, UNIT_NAME } = await import('#host')
+      const { loadHostConfig, UNIT_NAME } = await import('#host')
       const unit = join(unitFolder, UNIT_NAME)
       if (remove === true) {
         const wasThere = existsSync(unit)
@@ -55,16 +56,24 @@ Examples:
         return print(wasThere ? `${unit} is removed\n` : `${unit} was not there\n`)
       }
       const { host } = loadHostConfig(config)
-      writeUnit(unit, systemdUnit(GODWIT, resolve(config)))
-      if (start) {
-        await systemctl('daemon-reload')
-        await systemctl('enable', UNIT_NAME)
-        await systemctl('restart', UNIT_NAME)
-      }
+      await installUnit({ config, unitFolder, start }, systemctl)
       if (json) return print(`${JSON.stringify({ host, unit, started: start })}\n`)
       print(`${host}: ${unit} is written${start ? ', and its daemons are started' : ''}\n`)
       print(`next: ${start ? 'godwit host status' : `systemctl enable --now ${UNIT_NAME}`}\n`)
     })
+}
+
+/** @throws InstallError install.not_written, install.systemctl_failed */
+export async function installUnit(
+  { config, unitFolder, start }: { config: string; unitFolder: string; start: boolean },
+  systemctl: Systemctl = callSystemctl,
+): Promise<void> {
+  const { systemdUnit, UNIT_NAME } = await import('#host')
+  writeUnit(join(unitFolder, UNIT_NAME), systemdUnit(GODWIT, resolve(config)))
+  if (!start) return
+  await systemctl('daemon-reload')
+  await systemctl('enable', UNIT_NAME)
+  await systemctl('restart', UNIT_NAME)
 }
 
 function writeUnit(file: string, text: string): void {

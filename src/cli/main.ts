@@ -21,7 +21,6 @@ const program = new Command('godwit')
   .description('Run OCI images as microVMs in many regions behind one anycast address.')
   .version(version, '-v, --version')
   .enablePositionalOptions()
-  .showHelpAfterError('fix: the same with --help shows what there is')
   .addHelpText(
     'after',
     `
@@ -70,11 +69,11 @@ async function parse(args: readonly string[]): Promise<void> {
 }
 
 /** Commander ends the process by itself otherwise, and always with 1. */
-function exitByThrowing(command: Command): void {
-  command.exitOverride()
+function exitByThrowing(command: Command, path: string = command.name()): void {
+  command.exitOverride().showHelpAfterError(`fix: \`${path} --help\` shows what it takes`)
   for (const child of command.commands) {
     child.copyInheritedSettings(command)
-    exitByThrowing(child)
+    exitByThrowing(child, `${path} ${child.name()}`)
   }
 }
 

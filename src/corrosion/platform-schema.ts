@@ -227,4 +227,16 @@ CREATE TABLE wireguard_links (
   sent_bytes INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (public_key, host_id)
 );
+
+-- A host that joined the cluster, or was removed from it, after it was founded. Owner: the gateway that let it in.
+CREATE TABLE members (
+  name TEXT NOT NULL PRIMARY KEY,            -- of the host
+  host_id TEXT NOT NULL DEFAULT '',
+  state TEXT NOT NULL DEFAULT 'member',      -- member, removed
+  region TEXT NOT NULL DEFAULT '',
+  address TEXT NOT NULL DEFAULT '',          -- public: of gossip and WireGuard
+  roles JSON NOT NULL DEFAULT '[]',
+  nkey TEXT NOT NULL DEFAULT '',             -- public: how NATS knows it
+  updated_at INTEGER NOT NULL DEFAULT 0
+);
 `

@@ -1,12 +1,18 @@
 import type { AppConfig, ReadLocalFile } from '#app-config'
-import { type Clock, parseGoDurationMs, type Random, systemClock, systemRandom } from '#base'
+import {
+  type Clock,
+  inParallel,
+  parseGoDurationMs,
+  type Random,
+  systemClock,
+  systemRandom,
+} from '#base'
 import { type Before, createMachine, destroyMachine } from './change-machine.ts'
 import { type DeployContext, type DeployWaits, defaultWaits } from './deploy-context.ts'
 import type { Tell } from './deploy-event.ts'
 import { type DeployPlan, type MachineUpdate, type PlanChoice, planDeploy } from './deploy-plan.ts'
 import { DeployError } from './errors.ts'
-import { assignFirstIps, type PublicIps } from './first-ips.ts'
-import { inParallel } from './in-parallel.ts'
+import { assignFirstIps, type PublicIps, tellOfUdp } from './first-ips.ts'
 import { createNew, makeVolumes } from './make-machines.ts'
 import type { Platform } from './platform.ts'
 import type { Release } from './release.ts'
@@ -88,7 +94,8 @@ export async function deploy(options: DeployOptions): Promise<DeployResult> {
   })
   const strategy = strategyOf(options)
   checkStrategy(strategy, plan)
-  if (plan.isFirst) await assignFirstIps(platform, config, options.publicIps ?? 'shared', tell)
+  const addresses = plan.isFirst ? assignFirstIps : tellOfUdp
+  await addresses(platform, config, options.publicIps ?? 'shared', tell)
   if (config.deploy?.release_command !== undefined && options.skipReleaseCommand !== true) {
     const timeoutMs =
       parseGoDurationMs(config.deploy.release_command_timeout ?? '') ?? RELEASE_COMMAND_MS

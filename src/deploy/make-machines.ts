@@ -1,10 +1,10 @@
+import { inParallel } from '#base'
 /** New machines: the volumes that they need, then they themselves, standbys last. */
 import type { Machine, MachineConfig } from '#flaps-client'
 import { createMachine } from './change-machine.ts'
 import type { DeployContext } from './deploy-context.ts'
 import type { Tell } from './deploy-event.ts'
 import type { MachineCreate, NewVolume } from './deploy-plan.ts'
-import { inParallel } from './in-parallel.ts'
 import type { Platform } from './platform.ts'
 
 /** Makes volumes, and gives how a machine of the plan that needs one is made with it. */

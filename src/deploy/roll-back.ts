@@ -1,6 +1,6 @@
+import { inParallel } from '#base'
 import { type Before, updateMachine } from './change-machine.ts'
 import type { DeployContext } from './deploy-context.ts'
-import { inParallel } from './in-parallel.ts'
 import { groupOf } from './machine-facts.ts'
 import { say } from './watch-machine.ts'
 

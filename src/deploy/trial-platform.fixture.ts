@@ -11,7 +11,14 @@ import type { Machines, Platform } from './platform.ts'
 /** How machines of an image behave. */
 export interface Behaviour {
   /** @default started: lives and passes its checks */
-  readonly outcome?: 'healthy' | 'unhealthy' | 'crashes' | 'never starts' | 'exits 0' | 'exits 1'
+  readonly outcome?:
+    | 'healthy'
+    | 'unhealthy'
+    | 'crashes'
+    | 'never starts'
+    | 'no such image'
+    | 'exits 0'
+    | 'exits 1'
 }
 
 interface Trial {
@@ -32,6 +39,8 @@ export class TrialPlatform implements Platform {
   /** What was asked, in order. */
   readonly log: string[] = []
   readonly assigned: string[] = []
+  /** No address of this kind is free. */
+  taken = ''
   /** Most machines that were being changed at once. */
   busiest = 0
   /** Fewest machines that were started and took requests, since the last reset. */
@@ -124,7 +133,11 @@ export class TrialPlatform implements Platform {
 
   volumes = async () => this.#volumes
   nearestRegion = async () => 'nrt'
-  ips = async () => this.assigned.map((ip) => ({ ip, shared: false }))
+  ips = async () =>
+    this.assigned.map((kind) => ({
+      ip: kind.endsWith('v4') ? '203.0.113.1' : '2001:db8::1',
+      shared: kind === 'shared_v4',
+    }))
 
   async createVolume({ name, region, sizeGb }: { name: string; region: string; sizeGb: number }) {
     const volume = { ...NEW_VOLUME, id: `vol_${this.#next()}`, name, region, size_gb: sizeGb }
@@ -133,6 +146,7 @@ export class TrialPlatform implements Platform {
   }
 
   async assignIp(kind: string) {
+    if (kind === this.taken) throw refused('api.refused', `no ${kind} is free`)
     this.assigned.push(kind)
     return { ip: kind }
   }
@@ -154,6 +168,16 @@ export class TrialPlatform implements Platform {
     this.#event(trial, 'starting', { type: 'start', status: 'starting', source: 'user' })
     const { outcome = 'healthy' } = this.#behaviour[trial.config.image ?? ''] ?? {}
     if (outcome === 'never starts') return
+    if (outcome === 'no such image') {
+      const request = { error: 'the registry has no such image' }
+      this.#event(trial, 'failed', {
+        type: 'start',
+        status: 'failed',
+        source: 'flyd',
+        request,
+      })
+      return
+    }
     this.clock.setTimer(() => {
       if (!this.#trials.has(trial.machine.id)) return
       this.#event(trial, 'started', { type: 'start', status: 'started', source: 'flyd' })

@@ -88,9 +88,16 @@ const needed: Readonly<Record<string, string>> = {
   Logs_list: 'app r',
   Machines_org_list: 'org r',
   Volumes_org_list: 'org r',
+  Tokens_list: 'org r',
+  Tokens_create: 'org rwcdC',
+  Tokens_revoke: 'org rwcdC',
   WireGuardPeers_list: 'org r wg',
   WireGuardPeers_create: 'org c wg addWireGuardPeer',
   WireGuardPeers_delete: 'org d wg',
+  Metrics_federate: 'org r',
+  Metrics_series: 'org r',
+  Metrics_labels: 'org r',
+  Metrics_label_values: 'org r',
   WireGuardPeers_validate: 'org r wg',
   Platform_regions_get: 'token',
   Platform_placements_post: 'org r',
@@ -476,10 +483,12 @@ function requestOf({ path, example }: Endpoint, ids: Ids) {
     name: 'SECRET',
     ip: '192.0.2.1',
     release: 'latest',
+    label: 'app',
     hostname: 'www.example.com',
+    token: '03e85a60-6543-5d42-997f-40607fe6e717',
     ...ids,
   }
-  const filled = path.replace('/v1', '').replaceAll(/:(\w+)/g, (_all, name: string) => {
+  const filled = path.replace(/^\/v1/, '').replaceAll(/:(\w+)/g, (_all, name: string) => {
     const value = values[name]
     assert(value !== undefined, `the matrix knows no value for :${name}`)
     return value

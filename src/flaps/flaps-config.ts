@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import { BaseError, loadConfig } from '#base'
 import { HOST_API_PORT } from '#flyd'
 import { STATE_FOLDER } from '#net6'
+import { clusterMember } from './join/join-authority.ts'
 
 const closed = { additionalProperties: false }
 
@@ -81,6 +82,21 @@ const flapsSchema = Type.Object(
       },
       closed,
     ),
+    /** Lets servers join the cluster here. Absent, or without the key: it does not. */
+    join: Type.Optional(
+      Type.Object(
+        {
+          /** What all hosts know the cluster by. */
+          ca_file: Type.String(),
+          /** Of the authority that signs for hosts in its place (docs/adr/0010). */
+          joining_cert_file: Type.String(),
+          joining_key_file: Type.String(),
+          app_domain: Type.Optional(Type.String()),
+          members: Type.Array(clusterMember),
+        },
+        closed,
+      ),
+    ),
     /** For hosts alone: `mesh:port`, as above. Absent: this instance gives out no secrets. */
     secrets: Type.Optional(Type.Object({ listen: Type.String() }, closed)),
     /** The API and the log stream for organisations' networks, which hosts hand on. Absent: not here. */
@@ -103,6 +119,8 @@ const flapsSchema = Type.Object(
         closed,
       ),
     ),
+    /** `<app>.<domain>` are the apps' own names, as edges have it. Absent: apps have none. */
+    app_domain: Type.Optional(Type.String()),
     /** As `godwit net run` on this host has it, for `mesh` in place of an address. */
     network: Type.Object(
       { folder: Type.String({ default: STATE_FOLDER }) },

@@ -5,8 +5,9 @@ import type { Admitted, Whereabouts } from './call.ts'
 import type { Caller } from './caller.ts'
 import type { App, Organization } from './directory.ts'
 import type { Endpoint } from './endpoint.ts'
-import { appNotFound, machineNotFound, refuse } from './errors.ts'
+import { appNotFound, machineIdBad, machineNotFound, refuse } from './errors.ts'
 import type { MachineSource } from './machine-api/machine-source.ts'
+import { findOrganization } from './personal-organization.ts'
 import type { Services } from './services.ts'
 
 export interface GateRequest {
@@ -39,7 +40,7 @@ export async function admit(
   if (rule.on === 'self' && request.source === undefined) {
     throw refuse('flaps.forbidden', 'unauthorized')
   }
-  const found = await resolve(rule, request, services)
+  const found = await resolve(rule, request, caller, services)
   const machine = rule.on === 'self' ? request.source?.machine : request.params['machine']
   const token = caller.require(
     accessOf(rule, {
@@ -63,18 +64,27 @@ interface Found {
 async function resolve(
   rule: AccessRule,
   request: GateRequest,
-  { directory }: Services,
+  caller: Caller,
+  services: Services,
 ): Promise<Found> {
+  const { directory } = services
   if (rule.on === 'org' || rule.on === 'newApp') {
     const slug = slugOf(rule.on === 'org' ? rule.slugFrom : 'body', request)
-    const organization = await directory.organization(slug, request.signal)
+    const organization = await findOrganization(slug, caller, services, request.signal)
     if (organization !== undefined) return { organization }
     throw refuse('flaps.not_found', `Could not find Organization "${slug}"`)
   }
-  const name = (rule.on === 'self' ? request.source?.app : request.params['app']) ?? ''
+  const name = nameOf(rule, request)
   const app = await directory.app(name, request.signal)
   if (app === undefined) throw appNotFound(name)
   return { organization: app.organization, app }
+}
+
+function nameOf(rule: AccessRule, { params, body, source }: GateRequest): string {
+  if (rule.on === 'self') return source?.app ?? ''
+  if (rule.on !== 'app' || rule.nameFrom !== 'body') return params['app'] ?? ''
+  const name = (body as { app_name?: unknown } | undefined)?.app_name
+  return typeof name === 'string' ? name : ''
 }
 
 function slugOf(from: 'path' | 'query' | 'body', { params, query, body }: GateRequest): string {
@@ -94,7 +104,7 @@ async function locate(
   if (rule.on === 'machine' || rule.on === 'self') {
     const id = (rule.on === 'self' ? source?.machine : params['machine']) ?? ''
     if (!isMachineId(id)) {
-      throw refuse('flaps.argument_bad', `invalid machine ID, '${id.slice(0, ID_CHARS_SHOWN)}'`)
+      throw machineIdBad(id.slice(0, ID_CHARS_SHOWN))
     }
     const machine = rows.whereIsMachine(id) ?? recent.whereIs(id)
     if (machine === undefined || machine.appId !== app?.id) throw machineNotFound()

@@ -4,10 +4,11 @@ import type { Log } from '#base'
 import { allEndpoints } from './endpoints/all.ts'
 import { FlapsMetrics } from './flaps-metrics.ts'
 import type { ImageDepot } from './images/image-depot.ts'
+import type { JoinAuthority } from './join/join-authority.ts'
 import { injectAsMachine, type MachineSource } from './machine-api/machine-source.ts'
 import { type NetworkApiOptions, serveNetworkApi } from './network/network-api.ts'
 import type { Rates } from './rate-limits.ts'
-import { buildServer, type TlsFiles } from './server.ts'
+import { buildServer, type ServerExtension, type TlsFiles } from './server.ts'
 import type { Services } from './services.ts'
 
 export interface FlapsOptions {
@@ -22,6 +23,9 @@ export interface FlapsOptions {
   readonly rates?: Rates
   /** Absent: it takes no images. */
   readonly depot?: ImageDepot
+  /** Absent: no server joins the cluster here. */
+  readonly join?: JoinAuthority
+  readonly extensions?: readonly ServerExtension[]
   /** Where hosts hand on what organisations' networks ask. Absent: nowhere. */
   readonly network?: Omit<NetworkApiOptions, 'log'>
 }
@@ -41,15 +45,17 @@ export interface RunningFlaps extends AsyncDisposable {
 
 /** Serves the API until it is disposed; that lets changes that are under way end. */
 export async function runFlaps(options: FlapsOptions): Promise<RunningFlaps> {
-  const { services, listen, log, rates, tls, depot } = options
+  const { services, listen, log, rates, tls, depot, join, extensions = [] } = options
   const metrics = new FlapsMetrics()
   const server = buildServer({
     services,
     endpoints: allEndpoints,
+    extensions,
     log,
     metrics,
     ...(tls === undefined ? {} : { tls }),
     ...(depot === undefined ? {} : { depot }),
+    ...(join === undefined ? {} : { join }),
     ...(rates === undefined ? {} : { rates }),
   })
   await using opened = new AsyncDisposableStack()

@@ -40,7 +40,7 @@ export interface MachineHost {
   releaseLease(id: string, nonce: string, signal: AbortSignal): Promise<void>
   exec(id: string, options: ExecOptions, signal: AbortSignal): Promise<ExecResult>
   /**
-   * A TCP connection to the machine. Port 22 is its SSH server; what listens on any other is asked by its
+   * A TCP connection to the machine. Port 22 is its SSH server; port 0 is its files, by SFTP, for hosts alone; what listens on any other is asked by its
    * address, then by the machine's own loopback. The signal is for the connecting alone.
    *
    * @throws FlydError flyd.state_bad: nothing listens there
@@ -57,6 +57,8 @@ export interface MachineHost {
   limitMemory(id: string, limitMb: number, signal: AbortSignal): Promise<MachineMemory>
   /** Takes for the host what the machine does not need. @returns how much that was, MB */
   reclaimMemory(id: string, amountMb: number, signal: AbortSignal): Promise<number>
+  /** Of an organisation's machines on this host, in Prometheus' text format. */
+  metrics(question: MetricsQuestion, signal: AbortSignal): Promise<MetricsAnswer>
   /** Newest first. */
   events(id: string, limit: number, signal: AbortSignal): Promise<readonly unknown[]>
   versions(
@@ -80,6 +82,20 @@ export interface MachineMemory {
   readonly limitMb: number
   /** What of that nothing needs now. */
   readonly availableMb: number
+}
+
+export interface MetricsQuestion {
+  readonly orgId: string
+  /** All of the organisation's: their names stand in figures. */
+  readonly apps: readonly { readonly id: string; readonly name: string }[]
+  /** As Prometheus' `match[]` has them; at least one. */
+  readonly selectors: readonly string[]
+}
+
+export interface MetricsAnswer {
+  readonly text: string
+  /** Series that were too many. */
+  readonly leftOut: number
 }
 
 /** The end of a migration where a machine arrives; docs/flyd.md has both. */

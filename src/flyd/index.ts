@@ -63,6 +63,8 @@ export type {
   LeaseOptions,
   MachineHost,
   MachineMemory,
+  MetricsAnswer,
+  MetricsQuestion,
   StopOptions,
   VolumeSettings,
   WaitOptions,

@@ -19,6 +19,8 @@ import type {
   LeaseOptions,
   MachineHost,
   MachineMemory,
+  MetricsAnswer,
+  MetricsQuestion,
   StopOptions,
   WaitOptions,
   WaitResult,
@@ -51,6 +53,8 @@ export interface LocalHostOptions {
   readonly log: Log
   /** The results of a machine's health checks, as the API shows them. @default none */
   readonly checksOf?: (machineId: string) => readonly unknown[]
+  /** What is known of an organisation's machines in figures. @default nothing */
+  readonly metricsOf?: (question: MetricsQuestion, signal: AbortSignal) => Promise<MetricsAnswer>
   /** Finished runs that are remembered. @default 1,000 */
   readonly retainedRuns?: number
 }
@@ -291,6 +295,11 @@ export class LocalHost implements MachineHost {
   async reclaimMemory(id: string, amountMb: number, signal: AbortSignal): Promise<number> {
     this.#running(id)
     return this.#options.effects.reclaimMemory(id, amountMb, signal)
+  }
+
+  async metrics(question: MetricsQuestion, signal: AbortSignal): Promise<MetricsAnswer> {
+    signal.throwIfAborted()
+    return (await this.#options.metricsOf?.(question, signal)) ?? { text: '', leftOut: 0 }
   }
 
   async events(id: string, limit: number, signal: AbortSignal): Promise<readonly unknown[]> {

@@ -121,6 +121,9 @@ export interface GuestEnd {
 export interface GuestUsage {
   /** CPU time of everything that runs for the guest, in nanoseconds since its boot. */
   readonly cpuNs: bigint
+  /** Of that, in programs and in the kernel; counted less exactly than their sum. */
+  readonly userNs: bigint
+  readonly systemNs: bigint
   /** How long it was kept from running by its CPU quota, in nanoseconds. */
   readonly throttledNs: bigint
   /** Memory of the host that it holds, its own RAM included. */

@@ -28,9 +28,11 @@ const planSchema = Type.Object(
           /** Other names and addresses of its API, for its certificate. */
           names: Type.Array(Type.String(), { default: [] }),
           /** What else its file is to say. */
-          settings: Type.Partial(
-            Type.Pick(hostSchema, ['folder', 'run_folder', 'worker', 'gateway', 'edge', 'nats']),
-            closed,
+          settings: Type.Optional(
+            Type.Partial(
+              Type.Pick(hostSchema, ['folder', 'run_folder', 'worker', 'gateway', 'edge', 'nats']),
+              closed,
+            ),
           ),
         },
         closed,

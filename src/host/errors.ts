@@ -9,6 +9,12 @@ export class HostError extends GodwitError<HostErrorCode> {
     'host.config_bad': { status: 422 },
     /** The folder with a cluster's files lacks some. */
     'host.cluster_bad': { status: 500 },
+    /** A server may not join the cluster so, or the gateway said no. */
+    'host.join_refused': { status: 403 },
+    /** The gateway cannot be reached, or is not of the cluster that the token says. */
+    'host.gateway_away': { status: 502, transient: true },
+    /** A host that still answers, or that the cluster cannot do without. */
+    'host.not_removed': { status: 409 },
     /** Parts that wait for each other, or for one that is not there. */
     'host.order_bad': { status: 422 },
     'host.part_unknown': { status: 404 },

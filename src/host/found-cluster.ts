@@ -5,7 +5,9 @@ import {
   type CertificateAuthority,
   generateClientCertificate,
   generateClusterCa,
+  generateJoiningCa,
   generateServerCertificate,
+  mayMakeAuthorities,
 } from '#corrosion'
 import { newKeyLine } from '#seal'
 import type { HostConfig, HostRole } from './host-config.ts'
@@ -94,10 +96,22 @@ export async function foundCluster({
         'edge-keys': edgeKeys,
         'nats.seed': flyd.seed,
         ...(gateway === undefined ? {} : { 'gateway.seed': gateway.seed }),
+        ...(gateway === undefined ? {} : await joiningOf(secrets, ca)),
       },
     })
   }
   return { ca, hosts: founded }
+}
+
+/** By which a gateway signs for hosts that join. None where the cluster's authority was made without that in mind. */
+async function joiningOf(
+  secrets: Readonly<Record<string, string>> | undefined,
+  ca: CertificateAuthority,
+): Promise<Record<string, string>> {
+  const hasOne = secrets?.['joining.key'] !== undefined
+  if (hasOne || !mayMakeAuthorities(ca.certificatePem)) return {}
+  const { certificatePem, privateKeyPem } = await generateJoiningCa(ca)
+  return { 'joining.pem': certificatePem, 'joining.key': privateKeyPem }
 }
 
 async function certificatesOf({ address, names = [] }: PlannedHost, ca: CertificateAuthority) {

@@ -56,7 +56,7 @@ export const hostSchema = Type.Object(
     run_folder: Type.String({ default: '/run/godwit' }),
     /**
      * The folder of `ca.pem`, `server.pem`, `server.key`, `client.pem`, `client.key`, `cluster.key`, `nats.seed`
-     * and, on a gateway, `gateway.seed`; `edge-keys`, which all hosts share. @default `secrets` in `folder`
+     * and, on a gateway, `gateway.seed`, `joining.pem`, `joining.key`; `edge-keys`, which all hosts share. @default `secrets` in `folder`
      */
     secrets: Type.Optional(Type.String()),
     worker: Type.Object(
@@ -70,6 +70,17 @@ export const hostSchema = Type.Object(
         /** Roots and volumes of machines. */
         pool_gb: Type.Integer({ minimum: 1, default: 100 }),
         image_cache_gb: Type.Integer({ minimum: 1, default: 20 }),
+        /** When machines are stopped that nobody needs: see docs/proxy.md. The same on all hosts. */
+        autostop: Type.Optional(
+          Type.Object(
+            {
+              period_s: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400 })),
+              up_s: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400 })),
+              settle_s: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400 })),
+            },
+            closed,
+          ),
+        ),
       },
       { ...closed, default: {} },
     ),
@@ -168,6 +179,15 @@ export function loadHostConfig(file: string): HostConfig {
   natsOf(config)
   return config
 }
+
+const settingsSchema = Type.Partial(
+  Type.Pick(hostSchema, ['run_folder', 'worker', 'edge', 'dns', 'wireguard']),
+  closed,
+)
+
+/** What a host's file may say beside what the cluster tells it. @throws BaseError base.config_unreadable, base.config_bad */
+export const loadHostSettings = (file: string): Static<typeof settingsSchema> =>
+  loadConfig({ schema: settingsSchema, file })
 
 /** This host among the members. @throws HostError host.config_bad */
 export function selfOf({ host, members }: HostConfig): HostMember {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Log } from '#base'
-import { type LifecycleState, type Policy, SupervisedProcess, stopAll } from '#supervise'
+import { type LifecycleState, type Policy, SupervisedProcess, signalPid, stopAll } from '#supervise'
 import { HostError } from './errors.ts'
 import type { Part } from './part.ts'
 import { inStartOrder } from './part-order.ts'
@@ -27,15 +27,17 @@ export interface PartStatus {
 
 interface Running {
   part: Part
-  readonly process: SupervisedProcess
+  process: SupervisedProcess
   /** Resolved when it is no longer held. */
   readonly begun: PromiseWithResolvers<void>
   isHeld: boolean
+  /** While another process takes over. */
+  replacing: Promise<void> | undefined
+  /** Starts of the processes before this one. */
+  startsBefore: number
 }
 
 const STOP_MS = 60_000
-/** For the successor to serve and the old one to drain. */
-const HAND_OVER_MS = 85_000
 
 /**
  * Keeps a host's parts running. One that ends, or fails its probe, is started anew with backoff and by
@@ -45,6 +47,8 @@ const HAND_OVER_MS = 85_000
 export class HostSupervisor {
   readonly #running: readonly Running[]
   readonly #log: Log
+  /** Have handed over, and drain. */
+  readonly #leaving = new Set<SupervisedProcess>()
   readonly #ended = new AbortController()
 
   /** @throws HostError host.order_bad */
@@ -53,6 +57,8 @@ export class HostSupervisor {
     this.#running = inStartOrder(parts).map((part) => ({
       part,
       isHeld: true,
+      replacing: undefined,
+      startsBefore: 0,
       begun: Promise.withResolvers<void>(),
       process: new SupervisedProcess({
         name: part.name,
@@ -110,50 +116,73 @@ export class HostSupervisor {
   }
 
   status(): PartStatus[] {
-    return this.#running.map(({ part, process, isHeld }) => ({
+    return this.#running.map(({ part, process, isHeld, startsBefore }) => ({
       name: part.name,
       state: isHeld ? 'held' : process.state,
       pid: process.pid ?? null,
-      restarts: process.restarts,
+      restarts: startsBefore + process.restarts,
     }))
   }
 
   /**
-   * Stops one part and starts it again: how a part gets a new version. @throws HostError
-   * host.part_unknown
+   * Stops one part and starts it again: how a part gets a new version. One that takes over is started beside the one
+   * that runs; this then resolves while the old process still drains. @throws HostError host.part_unknown
    */
   async restart(name: string, signal: AbortSignal): Promise<void> {
+    const running = this.#find(name)
+    if (running.part.takesOver === true && running.process.state === 'ready') {
+      running.replacing ??= this.#replace(running, signal).finally(() => {
+        running.replacing = undefined
+      })
+      await running.replacing
+      return
+    }
     await this.stopPart(name, signal)
     await this.startPart(name, signal)
   }
 
   /**
-   * Starts one part anew as it is defined now; one that can hands over to its successor, so that nobody is refused
-   * meanwhile. One that was stopped stays so, and is started so.
+   * Starts one part anew as it is defined now; one that takes over does so, and nobody is refused meanwhile. One that
+   * was stopped stays so, and is started so.
    *
    * @throws HostError host.part_unknown
    */
   async upgrade(part: Part, signal: AbortSignal): Promise<'restarted' | 'handed_over'> {
     const running = this.#find(part.name)
     const { process } = running
+    const takesOver = part.takesOver === true && process.state === 'ready'
     running.part = part
     const { command, args } = part
     process.redefine({ command, args, env: envOf(part), ...probeOf(part) })
     this.#log.info({ part: part.name }, 'is upgraded')
-    if (part.handsOverOn !== undefined && process.state === 'ready') {
-      await process.handOver(part.handsOverOn, { deadlineMs: HAND_OVER_MS, signal })
-      await process.ready(signal)
-      return 'handed_over'
-    }
     if (process.state !== 'ended') await this.restart(part.name, signal)
-    return 'restarted'
+    return takesOver ? 'handed_over' : 'restarted'
+  }
+
+  async #replace(running: Running, signal: AbortSignal): Promise<void> {
+    const { process: old, part } = running
+    this.#log.info({ part: part.name, pid: old.pid }, 'is replaced')
+    const successor = old.retireFor()
+    try {
+      await successor.start(signal)
+      await successor.ready(signal)
+    } catch (error) {
+      await successor.stop()
+      await old.start() // it is wanted again, and may be running still
+      throw error
+    }
+    running.process = successor
+    running.startsBefore += old.restarts + 1
+    this.#leaving.add(old)
+    void old.stop().finally(() => this.#leaving.delete(old))
   }
 
   /** Stops one part, until it is started again. @throws HostError host.part_unknown */
   async stopPart(name: string, signal: AbortSignal): Promise<void> {
-    const { process } = this.#find(name)
+    const running = this.#find(name)
+    await running.replacing?.catch(() => undefined) // whoever asked for it is told
     this.#log.info({ part: name }, 'is stopped')
-    await process.stop(signal)
+    await running.process.stop(signal)
   }
 
   /** Starts a part that was stopped; resolves when it is ready. @throws HostError host.part_unknown */
@@ -164,14 +193,27 @@ export class HostSupervisor {
     await process.ready(signal)
   }
 
+  /**
+   * Has a part read its configuration anew, once it is ready. One that is stopped reads it when it starts.
+   *
+   * @throws HostError host.part_unknown; SuperviseError; the signal's reason
+   */
+  async reload(name: string, signal: AbortSignal): Promise<void> {
+    const running = this.#find(name)
+    const { reloadSignal } = running.part
+    if (reloadSignal === undefined) return
+    await this.#readyOnce(running, signal)
+    const { pid } = running.process
+    if (pid !== undefined) signalPid(pid, reloadSignal)
+    this.#log.info({ part: name }, 'reads its configuration anew')
+  }
+
   /** Stops all parts, the last first. */
   async stop(): Promise<void> {
     this.#ended.abort(new Error('the host is stopped'))
     const started = this.#running.filter(({ isHeld }) => !isHeld)
-    await stopAll(
-      started.map(({ process }) => process),
-      STOP_MS,
-    )
+    await Promise.all(started.map(({ replacing }) => replacing?.catch(() => undefined)))
+    await stopAll([...started.map(({ process }) => process), ...this.#leaving], STOP_MS)
   }
 
   #find(name: string): Running {
@@ -188,5 +230,7 @@ export class HostSupervisor {
 const envOf = ({ env }: Part): NodeJS.ProcessEnv => ({ ...process.env, ...env })
 
 function probeOf({ probe }: Part) {
-  return probe === undefined ? {} : { probe: (signal: AbortSignal) => probePart(probe, signal) }
+  return probe === undefined
+    ? {}
+    : { probe: (signal: AbortSignal, pid: number) => probePart(probe, signal, pid) }
 }

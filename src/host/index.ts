@@ -2,8 +2,8 @@
  * host: all daemons of one host, kept running. Owns no truth; it starts, watches and stops.
  * Reading order: part.ts, part-order.ts, host-supervisor.ts, host-socket.ts; then host-config.ts (one file a
  * host), parts/all-parts.ts (the daemons that follow from it), run-host.ts; found-cluster.ts and cluster-folder.ts make
- * the files of a new cluster, systemd-unit.ts what starts a host at boot; upgrade-host.ts, reach-host.ts and evacuate-host.ts
- * are what operators do with hosts that run.
+ * the files of a new cluster, join/ what makes a server a host of one that runs, systemd-unit.ts what starts a host at boot;
+ * upgrade-host.ts, reach-host.ts and evacuate-host.ts are what operators do with hosts that run.
  */
 export type { FoundedCluster } from './cluster-folder.ts'
 export { foundInFolder } from './cluster-folder.ts'
@@ -16,11 +16,16 @@ export { evacuateHost, machinesLeft } from './evacuate-host.ts'
 export type { FoundedHost, FoundOptions, PlannedHost, StandingCluster } from './found-cluster.ts'
 export { foundCluster } from './found-cluster.ts'
 export type { HostConfig, HostMember, HostRole } from './host-config.ts'
-export { hostSocketOf, loadHostConfig } from './host-config.ts'
+export { hostSocketOf, loadHostConfig, loadHostSettings } from './host-config.ts'
 export type { PartVerb } from './host-socket.ts'
 export { changePart, hostStatus, serveHostSocket } from './host-socket.ts'
 export type { HostSupervisorOptions, PartStatus } from './host-supervisor.ts'
 export { HostSupervisor } from './host-supervisor.ts'
+export { gatewayPlaces } from './join/gateway-places.ts'
+export type { Joined, JoinOptions } from './join/join-cluster.ts'
+export { joinCluster } from './join/join-cluster.ts'
+export { caFingerprint, formatJoinToken, parseJoinToken } from './join/join-token.ts'
+export { removeHost } from './join/remove-host.ts'
 export type { Part, PartProbe } from './part.ts'
 export { partsOf } from './parts/all-parts.ts'
 export { AGENT_URL } from './parts/corrosion-part.ts'

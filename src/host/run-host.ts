@@ -1,10 +1,15 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Log } from '#base'
+import { errorCode, type Log, systemClock } from '#base'
+import { ApiClient } from '#corrosion'
 import { type HostConfig, hostSocketOf } from './host-config.ts'
 import { serveHostSocket } from './host-socket.ts'
 import { HostSupervisor } from './host-supervisor.ts'
+import { followMembers } from './join/follow-members.ts'
+import { keepJoined, readJoined, withJoined } from './join/joined-members.ts'
 import { partsOf } from './parts/all-parts.ts'
+import { AGENT_URL } from './parts/corrosion-part.ts'
+import type { DerivedPart } from './parts/derived-part.ts'
 import { preparePart } from './prepare-part.ts'
 
 /** A server that is very busy is slow, not ill: to end its parts would make it busier. */
@@ -20,7 +25,9 @@ export interface RunningHost extends AsyncDisposable {
  *
  * @throws HostError host.running; HostError host.order_bad
  */
-export async function runHost(config: HostConfig, { log }: { log: Log }): Promise<RunningHost> {
+export async function runHost(file: HostConfig, { log }: { log: Log }): Promise<RunningHost> {
+  const known = readJoined(file)
+  const config = withJoined(file, known)
   const parts = partsOf(config)
   const runDir = join(config.run_folder, 'parts')
   const logDir = join(config.folder, 'logs')
@@ -29,11 +36,46 @@ export async function runHost(config: HostConfig, { log }: { log: Log }): Promis
   for (const folder of [runDir, logDir]) mkdirSync(folder, { recursive: true, mode: 0o700 })
   for (const part of parts) preparePart(part)
   supervisor.start()
+  const ending = new AbortController()
+  const following = followMembers({
+    ...{ client: new ApiClient({ url: AGENT_URL }), known, clock: systemClock, log },
+    onChange(joined) {
+      keepJoined(file, joined)
+      reloadChanged(supervisor, partsOf(withJoined(file, joined)), { log, signal: ending.signal })
+    },
+  })
   return {
     supervisor,
     async [Symbol.asyncDispose]() {
+      following[Symbol.dispose]()
+      ending.abort(new Error('the host is stopped'))
       await supervisor.stop()
       await socket[Symbol.asyncDispose]()
     },
+  }
+}
+
+/** What follows from the members is written for the next start of each part; those that can read it at once do. */
+function reloadChanged(
+  supervisor: HostSupervisor,
+  parts: readonly DerivedPart[],
+  { log, signal }: { log: Log; signal: AbortSignal },
+): void {
+  for (const part of parts) {
+    const isChanged = part.files.some(({ path, text }) => textOf(path) !== text)
+    preparePart(part)
+    if (!isChanged || part.reloadSignal === undefined) continue
+    supervisor.reload(part.name, signal).catch((err: unknown) => {
+      if (!signal.aborted) log.error({ err, part: part.name }, 'a part does not know all members')
+    })
+  }
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    throw error
   }
 }

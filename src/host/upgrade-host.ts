@@ -3,6 +3,7 @@ import { HostError } from './errors.ts'
 import { type HostConfig, hostSocketOf } from './host-config.ts'
 import { hostStatus, upgradePart } from './host-socket.ts'
 import type { PartStatus } from './host-supervisor.ts'
+import { readJoined, withJoined } from './join/joined-members.ts'
 import { inStartOrder } from './part-order.ts'
 import { partsOf } from './parts/all-parts.ts'
 import type { DerivedPart } from './parts/derived-part.ts'
@@ -34,7 +35,10 @@ export function upgradeHost(
   config: HostConfig,
   options: UpgradeOptions & { readonly only?: readonly string[] } = {},
 ): Promise<UpgradedPart[]> {
-  const parts = chosen(inStartOrder(partsOf(config)) as DerivedPart[], options.only)
+  const parts = chosen(
+    inStartOrder(partsOf(withJoined(config, readJoined(config)))) as DerivedPart[],
+    options.only,
+  )
   return upgradeParts(hostSocketOf(config), parts, options)
 }
 

@@ -2,7 +2,7 @@ import { GodwitError } from '#base'
 
 export type ObserveErrorCode = keyof typeof ObserveError.catalogue
 
-/** What keeping and reading logs can throw. */
+/** What keeping and reading logs and figures can throw. */
 export class ObserveError extends GodwitError<ObserveErrorCode> {
   static override readonly catalogue = {
     /** There is no connection to NATS, or it does not answer. */
@@ -13,5 +13,9 @@ export class ObserveError extends GodwitError<ObserveErrorCode> {
     'observe.entry_bad': { status: 500 },
     /** A client of the log stream does not speak NATS' protocol. */
     'observe.protocol_bad': { status: 400 },
+    /** What an app tells of itself is not Prometheus' text format. */
+    'observe.metrics_bad': { status: 400 },
+    /** Not a selector of series. */
+    'observe.selector_bad': { status: 400 },
   } as const
 }

@@ -2,7 +2,8 @@
  * observe: what machines say, from their host to whoever reads it. Owns the log in NATS JetStream.
  * Reading order: logs/log-entry.ts, logs/line-splitter.ts and logs/log-queue.ts (no I/O),
  * logs/log-shipper.ts (a host sends), logs/log-stream.ts, logs/log-reader.ts (the API reads), feed/feed-session.ts (the log
- * stream of organisations, no I/O), feed/serve-feed.ts.
+ * stream of organisations, no I/O), feed/serve-feed.ts; metrics/metric-family.ts and what stands beside it: figures, as
+ * Prometheus writes and selects them.
  */
 export type { ObserveErrorCode } from './errors.ts'
 export { ObserveError } from './errors.ts'
@@ -19,3 +20,8 @@ export type { LogShipperOptions, LogWriter } from './logs/log-shipper.ts'
 export { LogShipper } from './logs/log-shipper.ts'
 export type { LogRetention } from './logs/log-stream.ts'
 export { ensureLogStream, LOG_STREAM } from './logs/log-stream.ts'
+export type { Figure, Labels, MetricFamily, MetricType, Series } from './metrics/metric-family.ts'
+export { MetricSet } from './metrics/metric-set.ts'
+export { parseMetrics } from './metrics/parse-metrics.ts'
+export type { Selector } from './metrics/selector.ts'
+export { parseSelectors } from './metrics/selector.ts'

@@ -8,8 +8,6 @@ export class SuperviseError extends GodwitError<SuperviseErrorCode> {
     /** It ended more often than its policy allows, or its policy allows no restart. */
     'supervise.gave_up': { status: 503 },
     /** It was asked to stop while somebody waited for it to be ready. */
-    /** It was to start its successor, and there is none. */
-    'supervise.no_successor': { status: 500 },
     'supervise.stopped': { status: 503 },
   } as const
 }

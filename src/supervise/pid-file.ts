@@ -4,13 +4,8 @@ import { isAlive, type ProcessIdentity, signalPid } from './process-identity.ts'
 
 const DEATH_DEADLINE_MS = 5_000
 
-/** A child that was started by its predecessor is in the group of that one. */
-export interface RememberedProcess extends ProcessIdentity {
-  readonly group?: number
-}
-
 /** Remembers a child beyond the life of its supervisor. */
-export function writePidFile(path: string, identity: RememberedProcess): void {
+export function writePidFile(path: string, identity: ProcessIdentity): void {
   writeFileSync(`${path}.new`, JSON.stringify(identity))
   renameSync(`${path}.new`, path)
 }
@@ -18,18 +13,17 @@ export function writePidFile(path: string, identity: RememberedProcess): void {
 export const removePidFile = (path: string) => rmSync(path, { force: true })
 
 /** Undefined when there is none, or when it is not ours to read: then nothing is signalled. */
-export function readPidFile(path: string): RememberedProcess | undefined {
+export function readPidFile(path: string): ProcessIdentity | undefined {
   try {
-    const { pid, startTicks, group } = JSON.parse(readFileSync(path, 'utf8'))
-    if (!isPid(pid) || !Number.isInteger(startTicks)) return undefined
-    return { pid, startTicks, ...(isPid(group) ? { group } : {}) }
+    const { pid, startTicks } = JSON.parse(readFileSync(path, 'utf8'))
+    return Number.isInteger(pid) && pid > 1 && Number.isInteger(startTicks)
+      ? { pid, startTicks }
+      : undefined
   } catch (error) {
     if (error instanceof SyntaxError || errorCode(error) === 'ENOENT') return undefined
     throw error
   }
 }
-
-const isPid = (value: unknown): value is number => Number.isInteger(value) && Number(value) > 1
 
 /**
  * Ends the child that a supervisor left which was killed. A process that got the same pid later is
@@ -41,7 +35,7 @@ export async function endOrphan(path: string, signal?: AbortSignal): Promise<boo
     removePidFile(path)
     return false
   }
-  signalPid(-(orphan.group ?? orphan.pid), 'SIGKILL')
+  signalPid(-orphan.pid, 'SIGKILL')
   const options = { deadlineMs: DEATH_DEADLINE_MS, signal }
   await pollUntil(`the end of orphan ${orphan.pid}`, () => !isAlive(orphan), options)
   removePidFile(path)

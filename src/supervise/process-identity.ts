@@ -15,20 +15,10 @@ export function identify(pid: number): ProcessIdentity | undefined {
   } catch {
     return undefined // ENOENT or ESRCH: it ended
   }
-  const found = parseStat(pid, stat)
-  return found && { pid, startTicks: found.startTicks }
-}
-
-/** What `/proc/<pid>/stat` says. Undefined: a zombie. Source: proc(5). */
-export function parseStat(
-  pid: number,
-  stat: string,
-): (ProcessIdentity & { readonly parent: number; readonly group: number }) | undefined {
   // The name stands in parentheses and may hold any character, even ')'.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   if (fields[0] === 'Z') return undefined
-  const [parent, group, startTicks] = [Number(fields[1]), Number(fields[2]), Number(fields[19])]
-  return { pid, startTicks, parent, group }
+  return { pid, startTicks: Number(fields[19]) }
 }
 
 export function isAlive({ pid, startTicks }: ProcessIdentity): boolean {

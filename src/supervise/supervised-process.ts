@@ -1,13 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import {
-  type Clock,
-  type Log,
-  pollUntil,
-  type Random,
-  startDeadline,
-  systemClock,
-  systemRandom,
-} from '#base'
+import { type Clock, type Log, type Random, startDeadline, systemClock, systemRandom } from '#base'
 import { SuperviseError } from './errors.ts'
 import {
   DEFAULT_POLICY,
@@ -19,20 +11,10 @@ import {
 } from './lifecycle.ts'
 import { LineReader } from './line-reader.ts'
 import { OutputFile } from './output-file.ts'
-import { endOrphan, removePidFile, writePidFile } from './pid-file.ts'
-import { groupMembers } from './process-group.ts'
-import {
-  identify,
-  isAlive,
-  type ProcessIdentity,
-  signalPid,
-  signalProcess,
-} from './process-identity.ts'
+import { endOrphan, readPidFile, removePidFile, writePidFile } from './pid-file.ts'
+import { identify, signalPid } from './process-identity.ts'
 
 const PROBE_DEADLINE_MS = 2_000
-const SUCCESSOR_LOOK_MS = 20
-/** A process that its predecessor started is no child of ours: its end is looked for. */
-const ADOPTED_LOOK_MS = 200
 
 export interface SuperviseOptions {
   /** Names the process in logs and errors. */
@@ -43,10 +25,10 @@ export interface SuperviseOptions {
   readonly cwd?: string
   readonly log: Log
   /**
-   * Resolves when the process serves; rejects when it does not. Absent: it is ready once it runs.
+   * Resolves when the process `pid` serves; rejects when it does not. Absent: it is ready once it runs.
    * Gets a signal that aborts after 2 s, or when the process ended.
    */
-  readonly probe?: (signal: AbortSignal) => Promise<void>
+  readonly probe?: (signal: AbortSignal, pid: number) => Promise<void>
   readonly policy?: Partial<Policy>
   /** @default SIGTERM */
   readonly stopSignal?: NodeJS.Signals
@@ -70,17 +52,10 @@ export class SupervisedProcess {
   readonly #watchers = new Set<() => void>()
   readonly #output: OutputFile | undefined
   #child: ChildProcess | undefined
-  /** Of what runs: the child, or what it handed over to. */
-  #identity: ProcessIdentity | undefined
-  /** That the child was started in, and all that it started. */
-  #group: number | undefined
-  /** While it hands over: the processes of its group from before. */
-  #before: ReadonlySet<number> | undefined
-  /** The look after a process that is no child. */
-  #adopted: Disposable | undefined
   #timer: Disposable | undefined
   #probing: AbortController | undefined
   #restarts = 0
+  #isSuccessor = false
 
   constructor(options: SuperviseOptions) {
     this.name = options.name
@@ -99,7 +74,7 @@ export class SupervisedProcess {
   /** Undefined while no child lives. */
   get pid(): number | undefined {
     const hasChild = ['starting', 'ready', 'ending'].includes(this.state)
-    return hasChild ? (this.#identity?.pid ?? this.#child?.pid) : undefined
+    return hasChild ? this.#child?.pid : undefined
   }
 
   /** Times that it was started after the first time. */
@@ -107,10 +82,16 @@ export class SupervisedProcess {
     return this.#restarts
   }
 
+  /** How it is started from the next time on. */
+  redefine(options: Pick<SuperviseOptions, 'command' | 'args' | 'env' | 'probe'>): void {
+    this.#options = { ...this.#options, ...options }
+  }
+
   /** Starts it, and keeps it running until `stop`. Ends what a killed supervisor left of it first. */
   async start(signal?: AbortSignal): Promise<void> {
     const { pidFile, log } = this.#options
-    if (pidFile !== undefined && this.#child === undefined && (await endOrphan(pidFile, signal))) {
+    const mayBeLeft = pidFile !== undefined && this.#child === undefined && !this.#isSuccessor
+    if (mayBeLeft && (await endOrphan(pidFile, signal))) {
       log.warn({ process: this.name }, 'ended the process that an earlier supervisor left')
     }
     this.#send({ type: 'startRequested' })
@@ -139,57 +120,15 @@ export class SupervisedProcess {
     return this.#until((state) => state === 'ended' || state === 'failed', signal)
   }
 
-  /** How it is started from the next time on. */
-  redefine(options: Pick<SuperviseOptions, 'command' | 'args' | 'env' | 'probe'>): void {
-    this.#options = { ...this.#options, ...options }
-  }
-
   /**
-   * Tells it to start its successor, which takes over what it serves, and resolves when the old one has ended.
-   * For programs that do so on a signal; the successor is looked after like any child.
-   *
-   * @throws SuperviseError supervise.no_successor: the old one goes on; BaseError base.deadline_exceeded: it did nothing,
-   * or has not ended; the signal's reason
+   * Another process of the same program, not started yet, which will take over from this one: this one is left alone,
+   * and is not started again when it ends.
    */
-  async handOver(
-    trigger: NodeJS.Signals,
-    waiting: { readonly deadlineMs: number; readonly signal?: AbortSignal },
-  ): Promise<void> {
-    const [old, group] = [this.#identity, this.#group]
-    if (this.state !== 'ready' || old === undefined || group === undefined) {
-      throw this.#noSuccessor('it does not run')
-    }
-    this.#before = new Set(groupMembers(group).map(({ pid }) => pid))
-    let successor: ProcessIdentity | undefined
-    const look = () => {
-      if (this.#identity !== old) return true
-      successor ??= this.#successor()
-      if (successor === undefined || isAlive(successor)) return false
-      throw this.#noSuccessor('it ended at once')
-    }
-    signalProcess(old, trigger)
-    try {
-      const options = { ...waiting, intervalMs: SUCCESSOR_LOOK_MS, clock: this.#clock }
-      await pollUntil(`the successor of ${this.name}`, look, options)
-    } finally {
-      this.#before = undefined
-    }
-    if (this.#adopted === undefined) throw this.#noSuccessor('both have ended')
-  }
-
-  /** What it has started since it was told to hand over. */
-  #successor(): ProcessIdentity | undefined {
-    const before = this.#before
-    if (before === undefined || this.#group === undefined) return undefined
-    return groupMembers(this.#group).find(({ pid }) => !before.has(pid))
-  }
-
-  #noSuccessor(why: string): SuperviseError {
-    return new SuperviseError('supervise.no_successor', {
-      what: 'the process has no successor that serves',
-      values: { process: this.name, why },
-      fix: 'its log says why',
-    })
+  retireFor(): SupervisedProcess {
+    this.#send({ type: 'retireRequested' })
+    const successor = new SupervisedProcess(this.#options)
+    successor.#isSuccessor = true
+    return successor
   }
 
   #gaveUp(): SuperviseError {
@@ -270,9 +209,7 @@ export class SupervisedProcess {
       })
     const child = this.#output === undefined ? start('pipe') : this.#output.with(start)
     this.#child = child
-    this.#group = child.pid
     const identity = child.pid === undefined ? undefined : identify(child.pid)
-    this.#identity = identity
     if (pidFile !== undefined && identity !== undefined) writePidFile(pidFile, identity)
     for (const [stream, name] of [
       [child.stdout, 'stdout'],
@@ -282,45 +219,21 @@ export class SupervisedProcess {
       stream?.on('data', (bytes: Buffer) => reader.push(bytes)).on('end', () => reader.end())
     }
     child.once('error', (err) => log.error({ process: this.name, err }, 'could not be started'))
-    const onEnd = (code: number | null, killedBy: NodeJS.Signals | null) =>
-      this.#ended(code, killedBy)
+    const onEnd = (code: number | null, killedBy: NodeJS.Signals | null) => {
+      if (child.pid !== undefined) signalPid(-child.pid, 'SIGKILL') // what it started goes with it
+      // By now it may name who took over.
+      if (pidFile !== undefined && readPidFile(pidFile)?.pid === child.pid) removePidFile(pidFile)
+      log.info({ process: this.name, code, killedBy }, 'ended')
+      this.#send({ type: 'exited', code })
+    }
     // A command that does not exist never exits: it only fails to start.
     if (child.pid === undefined) child.once('error', () => onEnd(null, null))
     else child.once('exit', onEnd)
   }
 
-  #ended(code: number | null, killedBy: NodeJS.Signals | null): void {
-    const { log, pidFile } = this.#options
-    const successor = this.#successor()
-    this.#adopted?.[Symbol.dispose]()
-    this.#adopted = undefined
-    log.info({ process: this.name, code, killedBy }, 'ended')
-    if (successor !== undefined) {
-      this.#adopt(successor)
-      return
-    }
-    if (this.#group !== undefined) signalPid(-this.#group, 'SIGKILL') // what it started goes with it
-    if (pidFile !== undefined) removePidFile(pidFile)
-    this.#identity = undefined
-    this.#send({ type: 'exited', code })
-  }
-
-  #adopt({ pid, startTicks }: ProcessIdentity): void {
-    const { log, pidFile } = this.#options
-    const identity = { pid, startTicks }
-    this.#identity = identity
-    const group = this.#group === undefined ? {} : { group: this.#group }
-    if (pidFile !== undefined) writePidFile(pidFile, { ...identity, ...group })
-    log.info({ process: this.name, pid }, 'has a successor')
-    const look = () => {
-      if (isAlive(identity)) this.#adopted = this.#clock.setTimer(look, ADOPTED_LOOK_MS)
-      else this.#ended(null, null)
-    }
-    look()
-  }
-
   #signal(signal: NodeJS.Signals): void {
-    if (this.#group !== undefined) signalPid(-this.#group, signal)
+    const pid = this.#child?.pid
+    if (pid !== undefined) signalPid(-pid, signal)
   }
 
   async #probe(): Promise<void> {
@@ -334,7 +247,7 @@ export class SupervisedProcess {
       const options = { signal: probing.signal, clock: this.#clock }
       using deadline = startDeadline(`the probe of ${this.name}`, PROBE_DEADLINE_MS, options)
       try {
-        await probe(deadline.signal)
+        await probe(deadline.signal, child?.pid ?? 0)
       } catch (err) {
         isHealthy = false
         log.debug({ process: this.name, err }, 'is not healthy')

@@ -12,6 +12,7 @@ import {
   withConnection,
 } from './connection.ts'
 import { ApiInputError } from './input-error.ts'
+import { organizationOf, organizationOption } from './organization-option.ts'
 
 interface AppsOptions extends ConnectionOptions {
   readonly json?: boolean
@@ -24,9 +25,10 @@ export function appsCommand(print: Print = printOut): Command {
     .addCommand(
       onApi('list', 'show the apps of an organisation', 'apps list --org acme')
         .alias('ls')
-        .addOption(orgOption())
-        .action(async ({ org, ...options }: AppsOptions & { org: string }) => {
+        .addOption(organizationOption())
+        .action(async ({ org: named, ...options }: AppsOptions & { org?: string }) => {
           using client = await connect(options)
+          const org = await organizationOf(client, named)
           const apps = await client.apps(org)
           if (options.json) return print(`${JSON.stringify(apps)}\n`)
           if (apps.length > 0) return print(appTable(apps))
@@ -38,20 +40,21 @@ export function appsCommand(print: Print = printOut): Command {
         .argument('[name]')
         .addOption(new Option('-n, --name <name>', 'the same').hideHelp())
         .addOption(new Option('-y, --yes', 'nothing is asked').hideHelp())
-        .addOption(orgOption())
+        .addOption(organizationOption())
         .option('--network <name>', 'a private network of its own, which the other apps are not in')
         .action(
           async (
             given: string | undefined,
             {
-              org,
+              org: named,
               network,
               ...options
-            }: AppsOptions & { org: string; network?: string; name?: string },
+            }: AppsOptions & { org?: string; network?: string; name?: string },
           ) => {
             const name = given ?? options.name
             if (name === undefined) throw noName()
             using client = await connect(options)
+            const org = await organizationOf(client, named)
             const app = await client.createApp(name, org, network)
             if (options.json) return print(`${JSON.stringify(app)}\n`)
             print(`${name} is made\nnext: godwit deploy --image IMAGE, where its fly.toml is\n`)
@@ -89,8 +92,6 @@ const onApi = (name: string, summary: string, example: string) =>
       .description(`${summary[0]?.toUpperCase()}${summary.slice(1)}.`)
       .option('-j, --json', 'print JSON'),
   ).addHelpText('after', `\nExample:\n  $ godwit ${example}`)
-
-const orgOption = () => new Option('-o, --org <slug>', 'whose').env('FLY_ORG').makeOptionMandatory()
 
 const appTable = (apps: readonly App[]) =>
   renderTable([

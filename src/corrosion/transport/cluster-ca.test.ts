@@ -2,9 +2,13 @@ import assert from 'node:assert/strict'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
 import {
+  generateCertificateRequest,
   generateClientCertificate,
   generateClusterCa,
+  generateJoiningCa,
   generateServerCertificate,
+  mayMakeAuthorities,
+  signCertificateRequest,
 } from './cluster-ca.ts'
 import { TransportError } from './errors.ts'
 
@@ -12,7 +16,7 @@ const DAY_MS = 86_400_000
 const daysOf = (certificate: X509Certificate) =>
   Math.round((certificate.validToDate.getTime() - Date.now()) / DAY_MS)
 
-test('a cluster CA lives five years, may sign leaves only, and has a key of P-384', async () => {
+test('a cluster CA lives five years, and has a key of P-384', async () => {
   const ca = await generateClusterCa()
   const certificate = new X509Certificate(ca.certificatePem)
   assert.equal(certificate.ca, true)
@@ -54,4 +58,30 @@ test('names that no certificate can hold, and an authority that is none, are ref
   }
   await assert.rejects(async () => generateServerCertificate(ca, { names: [] }), isBad)
   await assert.rejects(generateClientCertificate({ ...ca, privateKeyPem: 'nothing' }), isBad)
+})
+
+test('a joining authority signs what a request has the key of, for the names that it says, and makes no other', async () => {
+  const ca = await generateClusterCa()
+  const joining = await generateJoiningCa(ca)
+  const [root, authority] = [ca, joining].map((one) => new X509Certificate(one.certificatePem))
+  assert(root !== undefined && authority !== undefined)
+  assert(authority.verify(root.publicKey) && authority.ca)
+  assert(mayMakeAuthorities(ca.certificatePem) && !mayMakeAuthorities(joining.certificatePem))
+  const { requestPem, privateKeyPem } = await generateCertificateRequest()
+  const signed = await signCertificateRequest(joining, requestPem, { names: ['192.0.2.7'] })
+  const certificate = new X509Certificate(signed)
+  assert(certificate.verify(authority.publicKey))
+  assert(certificate.checkPrivateKey(createPrivateKey(privateKeyPem)))
+  assert.equal(certificate.checkIP('192.0.2.7'), '192.0.2.7')
+  assert.equal(certificate.subjectAltName, 'IP Address:192.0.2.7')
+  assert(signed.endsWith(joining.certificatePem), 'whoever checks it needs both')
+  await assert.rejects(generateJoiningCa(joining), { code: 'transport.certificate_bad' })
+  const broken = requestPem.replace(/[A-Za-z0-9](?=[^\n]*\n-----END)/, (c) =>
+    c === 'A' ? 'B' : 'A',
+  )
+  for (const bad of ['', 'nothing', ca.certificatePem, broken]) {
+    await assert.rejects(signCertificateRequest(joining, bad), {
+      code: 'transport.certificate_bad',
+    })
+  }
 })

@@ -11,6 +11,7 @@ export interface IssuedCertificate {
   readonly privateKeyPem: string
 }
 
+/** Of one that another authority made, the certificate of that one's follows its own: whoever checks has the first alone. */
 export interface CertificateAuthority extends IssuedCertificate {}
 
 export interface LeafOptions {
@@ -25,11 +26,13 @@ const SIGNING = { name: 'ECDSA', hash: 'SHA-384' } as const
 const DAY_MS = 86_400_000
 const CA_DAYS = 5 * 365
 const LEAF_DAYS = 365
+const JOINING_DAYS = 365
 /** Hosts whose clock is a little behind accept a new certificate at once. */
 const BACKDATED_MS = 3_600_000
 
 /**
- * The authority of one cluster: who holds a certificate of it is a member. ECDSA P-384, five years.
+ * The authority of one cluster: who holds a certificate of it is a member. ECDSA P-384, five years. It may make
+ * authorities that sign for hosts in its place (docs/adr/0010).
  */
 export async function generateClusterCa(
   options: { clock?: Clock } = {},
@@ -43,11 +46,7 @@ export async function generateClusterCa(
       keys,
       signingAlgorithm: SIGNING,
       extensions: [
-        new x509.BasicConstraintsExtension(true, 0, true),
-        new x509.KeyUsagesExtension(
-          x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
-          true,
-        ),
+        ...authorityExtensions(1),
         await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, webcrypto as Crypto),
       ],
     },
@@ -55,6 +54,116 @@ export async function generateClusterCa(
   )
   return issued(certificate, keys)
 }
+
+/**
+ * An authority that signs for hosts in the cluster's place, and makes no other. A year, or as long as the cluster's.
+ *
+ * @throws TransportError transport.certificate_bad: also when the cluster's may sign for hosts alone
+ */
+export async function generateJoiningCa(
+  ca: CertificateAuthority,
+  options: { clock?: Clock } = {},
+): Promise<CertificateAuthority> {
+  const signer = await readAuthority(ca)
+  if (!mayMakeAuthorities(ca.certificatePem)) {
+    throw new TransportError('transport.certificate_bad', {
+      what: "this cluster's authority was made to sign for hosts alone",
+      fix: 'add hosts by the plan of the cluster: godwit host found',
+    })
+  }
+  const keys = await generateKeys()
+  const { notBefore, notAfter } = validity(JOINING_DAYS, options.clock)
+  const latest = signer.certificate.notAfter
+  const certificate = await x509.X509CertificateGenerator.create(
+    {
+      serialNumber: newSerial(),
+      subject: 'CN=Godwit joining CA, O=Godwit',
+      issuer: signer.certificate.subject,
+      notBefore,
+      notAfter: notAfter < latest ? notAfter : latest,
+      publicKey: keys.publicKey,
+      signingKey: signer.key,
+      signingAlgorithm: SIGNING,
+      extensions: [
+        ...authorityExtensions(0),
+        await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, webcrypto as Crypto),
+        await x509.AuthorityKeyIdentifierExtension.create(
+          signer.certificate,
+          false,
+          webcrypto as Crypto,
+        ),
+      ],
+    },
+    webcrypto as Crypto,
+  )
+  return issued(certificate, keys)
+}
+
+/** Whether there may be a joining authority under it. */
+export function mayMakeAuthorities(caPem: string): boolean {
+  const constraints = new x509.X509Certificate(caPem).getExtension(x509.BasicConstraintsExtension)
+  return constraints?.ca === true && (constraints.pathLength ?? 1) > 0
+}
+
+const authorityExtensions = (pathLength: number) => [
+  new x509.BasicConstraintsExtension(true, pathLength, true),
+  new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+]
+
+/** A request for a certificate: the key stays with who asks. */
+export interface CertificateRequest {
+  readonly requestPem: string
+  readonly privateKeyPem: string
+}
+
+/** What it is to say of its holder, who signs decides. */
+export async function generateCertificateRequest(): Promise<CertificateRequest> {
+  const keys = await generateKeys()
+  const request = await x509.Pkcs10CertificateRequestGenerator.create(
+    { name: 'CN=host', keys, signingAlgorithm: SIGNING },
+    webcrypto as Crypto,
+  )
+  const der = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)
+  return {
+    requestPem: `${request.toString('pem')}\n`,
+    privateKeyPem: `${x509.PemConverter.encode(der, 'PRIVATE KEY')}\n`,
+  }
+}
+
+/**
+ * Of the key of a request, whose own words count for nothing, for a server with these names or a client without.
+ *
+ * @returns PEM: the certificate, and that of an authority that is not the cluster's own
+ * @throws TransportError transport.certificate_bad
+ */
+export async function signCertificateRequest(
+  ca: CertificateAuthority,
+  requestPem: string,
+  options: LeafOptions = {},
+): Promise<string> {
+  const publicKey = await keyOfRequest(requestPem)
+  const { names = [] } = options
+  const usage =
+    names.length > 0 ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth
+  const certificate = await signLeaf(ca, publicKey, usage, options)
+  return `${certificate.toString('pem')}\n${ca.certificatePem}`
+}
+
+async function keyOfRequest(requestPem: string): Promise<x509.PublicKey> {
+  try {
+    const request = new x509.Pkcs10CertificateRequest(requestPem)
+    if (await request.verify(webcrypto as Crypto)) return request.publicKey
+  } catch (cause) {
+    throw requestBad(cause)
+  }
+  throw requestBad(undefined)
+}
+
+const requestBad = (cause: unknown) =>
+  new TransportError('transport.certificate_bad', {
+    what: 'the request for a certificate is none, or is not signed by its key',
+    ...(cause === undefined ? {} : { cause }),
+  })
 
 /**
  * What a node shows to those that connect to it, one year. Its names hold each address under which
@@ -85,10 +194,19 @@ async function generateLeaf(
   usage: x509.ExtendedKeyUsage,
   options: LeafOptions,
 ): Promise<IssuedCertificate> {
-  const signer = await readAuthority(ca)
   const keys = await generateKeys()
+  return issued(await signLeaf(ca, keys.publicKey, usage, options), keys)
+}
+
+async function signLeaf(
+  ca: CertificateAuthority,
+  publicKey: x509.PublicKeyType,
+  usage: x509.ExtendedKeyUsage,
+  options: LeafOptions,
+): Promise<x509.X509Certificate> {
+  const signer = await readAuthority(ca)
   const names = (options.names ?? []).map(alternativeName)
-  const certificate = await x509.X509CertificateGenerator.create(
+  return await x509.X509CertificateGenerator.create(
     {
       serialNumber: newSerial(),
       subject: new x509.Name([
@@ -96,7 +214,7 @@ async function generateLeaf(
       ]),
       issuer: signer.certificate.subject,
       ...validity(LEAF_DAYS, options.clock),
-      publicKey: keys.publicKey,
+      publicKey,
       signingKey: signer.key,
       signingAlgorithm: SIGNING,
       extensions: [
@@ -113,7 +231,6 @@ async function generateLeaf(
     },
     webcrypto as Crypto,
   )
-  return issued(certificate, keys)
 }
 
 function alternativeName(name: string): x509.JsonGeneralName {

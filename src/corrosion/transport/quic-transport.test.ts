@@ -8,9 +8,12 @@ import { pollUntil } from '#base'
 import { parseSocketAddress } from '../wire/socket-address.ts'
 import {
   type CertificateAuthority,
+  generateCertificateRequest,
   generateClientCertificate,
   generateClusterCa,
+  generateJoiningCa,
   generateServerCertificate,
+  signCertificateRequest,
 } from './cluster-ca.ts'
 import type { ClusterTls } from './quic-config.ts'
 import { openQuicTransport } from './quic-transport.ts'
@@ -25,6 +28,21 @@ async function newClusterTls(of?: CertificateAuthority): Promise<ClusterTls> {
 
 const ca = await generateClusterCa()
 const tls = await newClusterTls(ca)
+const joined = await newJoinedTls()
+
+/** As a host that joined has it: its certificates are of an authority of the cluster's. */
+async function newJoinedTls(): Promise<ClusterTls> {
+  const joining = await generateJoiningCa(ca)
+  const issue = async (names: readonly string[]) => {
+    const { requestPem, privateKeyPem } = await generateCertificateRequest()
+    return {
+      privateKeyPem,
+      certificatePem: await signCertificateRequest(joining, requestPem, { names }),
+    }
+  }
+  const server = await issue(['127.0.0.1', '::1'])
+  return { caPem: ca.certificatePem, server, client: await issue([]) }
+}
 
 async function openWitness(listen = '127.0.0.1:0', own = tls): Promise<Witness> {
   const datagrams: Witness['datagrams'] = []
@@ -50,7 +68,8 @@ const until = async (what: string, isSo: () => boolean) => {
 }
 
 transportContract('QUIC', async () => {
-  const nodes = [await openWitness(), await openWitness(), await openWitness()] as const
+  const second = await openWitness('127.0.0.1:0', joined)
+  const nodes = [await openWitness(), second, await openWitness()] as const
   const open = [...nodes]
   return {
     nodes,

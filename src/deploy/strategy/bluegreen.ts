@@ -1,3 +1,4 @@
+import { inParallel } from '#base'
 /**
  * Blue-green: a whole new set of machines beside the old one, which takes over when all of it is healthy.
  * Up to that moment everything can be undone; from there on green stays.
@@ -7,7 +8,6 @@ import { createMachine, tryDestroy } from '../change-machine.ts'
 import type { DeployContext } from '../deploy-context.ts'
 import type { MachineUpdate } from '../deploy-plan.ts'
 import { DeployError } from '../errors.ts'
-import { inParallel } from '../in-parallel.ts'
 import { checkCount, isAtRest } from '../machine-facts.ts'
 import { say } from '../watch-machine.ts'
 

@@ -1,8 +1,8 @@
+import { inParallel } from '#base'
 import type { Machine, MachineConfig } from '#flaps-client'
 import { createMachine, tryDestroy } from '../change-machine.ts'
 import type { DeployContext } from '../deploy-context.ts'
 import type { MachineUpdate } from '../deploy-plan.ts'
-import { inParallel } from '../in-parallel.ts'
 
 const GROUPS_MAX = 16
 

@@ -1,7 +1,7 @@
+import { inParallel } from '#base'
 import { type Before, updateMachine } from '../change-machine.ts'
 import type { DeployContext } from '../deploy-context.ts'
 import type { MachineUpdate } from '../deploy-plan.ts'
-import { inParallel } from '../in-parallel.ts'
 import { isAtRest } from '../machine-facts.ts'
 
 export interface RollingOptions {

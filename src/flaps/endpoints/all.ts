@@ -2,6 +2,7 @@ import type { Endpoint } from '../endpoint.ts'
 import { addressEndpoints } from './addresses.ts'
 import { appEndpoints } from './apps.ts'
 import { certificateEndpoints } from './certificates.ts'
+import { issuedTokenEndpoints } from './issued-tokens.ts'
 import { logEndpoints } from './logs.ts'
 import { machineActionEndpoints } from './machine-actions.ts'
 import { machineConnectEndpoints } from './machine-connect.ts'
@@ -12,6 +13,7 @@ import { machineMemoryEndpoints } from './machine-memory.ts'
 import { machineMetadataEndpoints } from './machine-metadata.ts'
 import { machineWaitEndpoints } from './machine-wait.ts'
 import { machineEndpoints } from './machines.ts'
+import { metricEndpoints } from './metrics.ts'
 import { organizationEndpoints } from './organizations.ts'
 import { platformEndpoints } from './platform.ts'
 import { releaseEndpoints } from './releases.ts'
@@ -41,9 +43,11 @@ export const allEndpoints: readonly Endpoint[] = [
   ...releaseEndpoints,
   ...logEndpoints,
   ...organizationEndpoints,
+  ...metricEndpoints,
   ...wireguardEndpoints,
   ...platformEndpoints,
   ...sshEndpoints,
   ...tokenEndpoints,
+  ...issuedTokenEndpoints,
   ...machineIdentityEndpoints,
 ]

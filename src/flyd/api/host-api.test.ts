@@ -82,6 +82,7 @@ const argumentsOf: Readonly<Record<HostCallName, readonly unknown[]>> = {
   memory: ['m'],
   limitMemory: ['m', 128],
   reclaimMemory: ['m', 16],
+  metrics: [{ orgId: 'o', apps: [{ id: 'a', name: 'heron' }], selectors: ['up'] }],
   events: ['m', 20],
   versions: ['m'],
   changeMetadata: ['m', { a: 'b', c: null }, { version: undefined }],

@@ -82,6 +82,12 @@ const waiting = Type.Object({
   timeoutMs: Type.Number({ minimum: 0 }),
 })
 
+const metricsQuestion = Type.Object({
+  orgId: text,
+  apps: Type.Array(Type.Object({ id: text, name: text })),
+  selectors: Type.Array(text),
+})
+
 const lease = Type.Object({ nonce, ttlS: count, owner: text, description: text })
 const changes = Type.Record(Type.String(), Type.Union([Type.String(), Type.Null()]))
 const leased = Type.Object({ nonce })
@@ -110,6 +116,7 @@ const machineCalls: Readonly<Record<MachineCallName, HostCall>> = {
   memory: read(text),
   limitMemory: repeatable(text, count),
   reclaimMemory: once(text, count),
+  metrics: read(metricsQuestion),
   events: read(text, count),
   versions: read(text),
   changeMetadata: repeatable(text, changes, Type.Object({ version: optionalText })),

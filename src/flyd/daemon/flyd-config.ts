@@ -47,6 +47,8 @@ const flydSchema = Type.Object(
       },
       { ...closed, default: {} },
     ),
+    /** Where this host's proxy tells what it counts. Absent: organisations' figures have none of it. */
+    proxy_metrics: Type.Optional(Type.String({ pattern: '^http://' })),
     /** The API of this host's corrosion agent. */
     corrosion: Type.Object(
       {

@@ -31,6 +31,7 @@ import { openEffects, openNetwork } from './open-effects.ts'
 import { publishRows } from './publish-rows.ts'
 import { runChecks } from './run-checks.ts'
 import { sweepStrays } from './sweep.ts'
+import { tellMetrics } from './tell-metrics.ts'
 
 export interface OpenFlydOptions {
   readonly log: Log
@@ -86,12 +87,14 @@ export async function openFlyd(config: FlydConfig, options: OpenFlydOptions): Pr
   let checks: CheckRunner | undefined
   const host: LocalHost = new LocalHost({
     ...{ hostId: config.host, store, effects, book, clock: systemClock, random: systemRandom, log },
+    metricsOf: (question, signal) => figures.answer(question, signal),
     checksOf: (id) => {
       const machine = host.view.machine(id)
       return machine === undefined ? [] : (checks?.json(machine) ?? [])
     },
   })
   machines.resolve(host.view)
+  const figures = tellMetrics(config, { view: host.view, effects, log })
   opened.defer(() => host.end())
   await sweepStrays(effects, host.view, { log, signal: AbortSignal.timeout(SWEEP_MS_MAX) })
   const mode = new HostModeKeeper(store, book, () => rows.hostChanged())

@@ -21,6 +21,7 @@ import { ClusterKey } from '../api/cluster-key.ts'
 import { HostClients } from '../api/host-clients.ts'
 import type { MachineHost } from '../host.ts'
 import type { MachineConfigJson } from '../machine-json.ts'
+import { figuresOf, withFigures } from './figures.fixture.ts'
 import { TrialHost } from './trial-host.fixture.ts'
 
 const log = createLog({ part: 'flyd', level: 'silent', format: 'json' })
@@ -185,9 +186,23 @@ function tracesOf(id: string): string[] {
 }
 
 test('from create to destroy through the API, with the capacity reserved on the market', async () => {
-  const id = await create()
+  const id = await create(withFigures)
   await waitFor(id, 'started')
   assert.equal(guestsOf(id), 1)
+  const isServed = (found: ReadonlyMap<string, string[]>) => found.has('eggs')
+  const found = await pollUntil(
+    'the figures of the app',
+    async () => await figuresOf(host).then((all) => (isServed(all) ? all : undefined)),
+    DEADLINE,
+  )
+  const here = `app=heron,host=h1,instance=${id}`
+  assert.deepEqual(found.get('eggs'), [`${here},nest=a,region=ams 3`])
+  assert.deepEqual(found.get('fly_instance_up'), [`${here},region=ams 1`])
+  assert.deepEqual(found.get('fly_instance_memory_mem_total'), [`${here},region=ams ${2 ** 28}`])
+  assert.match(found.get('fly_instance_net_recv_bytes')?.join() ?? '', /,device=eth0,.* [1-9]\d*$/)
+  assert.match(found.get('fly_instance_filesystem_blocks')?.join() ?? '', /,mount=\/,.* [1-9]\d*$/)
+  assert.match(found.get('fly_instance_cpu')?.join() ?? '', /,cpu_id=0,.*,mode=system,/)
+  assert(!found.has('fly_instance_load_average'), "the host's load is not the machine's")
   const around = { stdin: '', container: undefined, inMachine: false, timeoutMs: 20_000 }
   const { stdout } = await host.exec(id, { command: ['cat', '/www/index.html'], ...around }, never)
   assert.equal(stdout, 'a page\n')

@@ -4,6 +4,7 @@ import test from 'node:test'
 import { createLog, pollUntil } from '#base'
 import { enterOwnHost } from '#net6'
 import { machineHold } from '../machine/capacity.ts'
+import { figuresOf, withFigures } from './figures.fixture.ts'
 import { loadFlydConfig } from './flyd-config.ts'
 import { openFlyd } from './open-flyd.ts'
 import { TrialHost } from './trial-host.fixture.ts'
@@ -21,6 +22,7 @@ test('a virtual machine has the same life: network, checks, a flyd that is away,
   let flyd = await start()
   try {
     const input = trial.newMachine({
+      ...withFigures,
       checks: { alive: { type: 'http', port: 80, path: '/index.html', grace_period: '0s' } },
     })
     const { id } = input
@@ -38,6 +40,15 @@ test('a virtual machine has the same life: network, checks, a flyd that is away,
       return (checks as { output: string }[])[0]?.output === 'a page\n'
     }
     await pollUntil('the check to pass', isPassing, DEADLINE)
+    const found = await figuresOf(flyd.host)
+    assert.match(found.get('eggs')?.join() ?? '', new RegExp(`,instance=${id},nest=a,.* 3$`))
+    const ofKernel = ['cpu', 'load_average', 'memory_mem_total', 'disk_reads_completed']
+    const ofBoth = ['net_sent_bytes', 'filesystem_blocks', 'filefd_maximum', 'cpu_baseline', 'up']
+    const names = [...ofKernel, ...ofBoth].map((name) => `fly_instance_${name}`)
+    assert.deepEqual(
+      names.filter((name) => !found.has(name)),
+      [],
+    )
     await flyd[Symbol.asyncDispose]()
     flyd = await start()
     const { private_ip: address, state } = await flyd.host.machine(id, never)

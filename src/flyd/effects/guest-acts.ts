@@ -1,6 +1,7 @@
 import { type Clock, firstOf, type Log, type MachineId, parseMachineId, type Random } from '#base'
 import type { Agent, Guest, GuestState, Runtime } from '#guest'
 import { type MachinePlan, startMachine, stopSignalOf } from '#machine'
+import type { Figure } from '#observe'
 import { refuse } from '../errors.ts'
 import type { ExecOptions, ExecResult, MachineMemory } from '../host.ts'
 import type { LogSink } from '../logs/machine-logs.ts'
@@ -11,6 +12,7 @@ import { GuestSession } from './guest-session.ts'
 import { listProcesses } from './list-processes.ts'
 import type { GuestExit, GuestPresence, MachineSubject } from './machine-effects.ts'
 import { limitMemory, readMemory, reclaimMemory } from './machine-memory.ts'
+import { readStats } from './machine-stats.ts'
 import { runExec } from './run-exec.ts'
 
 /** What a machine is booted and started with. */
@@ -188,6 +190,11 @@ export class GuestActs implements Disposable {
 
   memory(id: string, signal: AbortSignal): Promise<MachineMemory> {
     return this.#withSession(id, signal, (session) => readMemory(session, signal))
+  }
+
+  stats(id: string, signal: AbortSignal): Promise<readonly Figure[]> {
+    const { kind } = this.#options.runtime
+    return this.#withSession(id, signal, (session) => readStats(session, kind, signal))
   }
 
   limitMemory(id: string, limitMb: number, signal: AbortSignal): Promise<MachineMemory> {

@@ -189,6 +189,7 @@ export class HostEffects extends VolumeActs implements MachineEffects, Disposabl
     this.#access.connect(subject, port, signal)
   processes = (id: string, signal: AbortSignal) => this.#guests.processes(id, signal)
   memory = (id: string, signal: AbortSignal) => this.#guests.memory(id, signal)
+  stats = (id: string, signal: AbortSignal) => this.#guests.stats(id, signal)
   limitMemory = (id: string, limitMb: number, signal: AbortSignal) =>
     this.#guests.limitMemory(id, limitMb, signal)
   reclaimMemory = (id: string, amountMb: number, signal: AbortSignal) =>

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { Figure } from '#observe'
 import type { ExecOptions, ExecResult, MachineMemory } from '../host.ts'
 import type { MachineIdentity } from '../machine/machine-identity.ts'
 import type { MachineConfigJson } from '../machine-json.ts'
@@ -78,6 +79,8 @@ export interface GuestEffects {
   processes(id: string, signal: AbortSignal): Promise<readonly Record<string, unknown>[]>
   /** @throws FlydError as of MachineHost; these two as well */
   memory(id: string, signal: AbortSignal): Promise<MachineMemory>
+  /** What it says of its CPUs, memory, disks and network, without what names it. */
+  stats(id: string, signal: AbortSignal): Promise<readonly Figure[]>
   limitMemory(id: string, limitMb: number, signal: AbortSignal): Promise<MachineMemory>
   reclaimMemory(id: string, amountMb: number, signal: AbortSignal): Promise<number>
 }

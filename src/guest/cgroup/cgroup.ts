@@ -24,6 +24,9 @@ export interface CgroupSetting {
 
 export interface CgroupUsage {
   readonly cpuNs: bigint
+  /** Of that, in programs and in the kernel; the kernel counts them less exactly than their sum. */
+  readonly userNs: bigint
+  readonly systemNs: bigint
   readonly throttledNs: bigint
   readonly memoryBytes: number
   readonly processes: number
@@ -34,6 +37,8 @@ export interface CgroupUsage {
 const PARENT = 'godwit'
 const END_MS = 10_000
 const FREEZE_MS = 5_000
+/** Of what version 1 counts programs' time in: USER_HZ is 100 everywhere. */
+const TICK_NS = 10_000_000n
 
 export class Cgroup {
   /** Below the root of each tree, as the OCI runtime specification takes it. */
@@ -182,8 +187,11 @@ export class Cgroup {
   }
 
   #usage1(): CgroupUsage {
+    const ticks = this.#read('cpuacct', 'cpuacct.stat')
     return {
       cpuNs: BigInt(this.#read('cpuacct', 'cpuacct.usage')?.trim() ?? 0),
+      userNs: BigInt(numberIn(ticks, 'user')) * TICK_NS,
+      systemNs: BigInt(numberIn(ticks, 'system')) * TICK_NS,
       throttledNs: BigInt(numberIn(this.#read('cpu', 'cpu.stat'), 'throttled_time')),
       memoryBytes: Number(this.#read('memory', 'memory.usage_in_bytes') ?? 0),
       processes: Number(this.#read('pids', 'pids.current') ?? 0),
@@ -195,6 +203,8 @@ export class Cgroup {
     const cpu = this.#read('cpu', 'cpu.stat')
     return {
       cpuNs: BigInt(numberIn(cpu, 'usage_usec')) * 1000n,
+      userNs: BigInt(numberIn(cpu, 'user_usec')) * 1000n,
+      systemNs: BigInt(numberIn(cpu, 'system_usec')) * 1000n,
       throttledNs: BigInt(numberIn(cpu, 'throttled_usec')) * 1000n,
       memoryBytes: Number(this.#read('memory', 'memory.current') ?? 0),
       processes: Number(this.#read('pids', 'pids.current') ?? 0),

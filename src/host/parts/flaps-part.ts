@@ -19,6 +19,7 @@ export const flapsPart: PartOf = (config) => {
   const at = placesOf(config)
   const { address } = selfOf(config)
   const { oidc_issuer: issuer } = config.gateway
+  const { app_domain: appDomain } = config.edge
   const flaps = {
     region: config.region.code,
     listen: config.gateway.listen ?? `${address}:${API_PORT}`,
@@ -34,7 +35,15 @@ export const flapsPart: PartOf = (config) => {
     secrets: { listen: `${MESH}:${SECRETS_PORT}` },
     networks: { address: MESH },
     hosts: { key_file: at.secret('cluster.key') },
+    join: {
+      ca_file: at.secret('ca.pem'),
+      joining_cert_file: at.secret('joining.pem'),
+      joining_key_file: at.secret('joining.key'),
+      ...(appDomain === undefined ? {} : { app_domain: appDomain }),
+      members: config.members,
+    },
     addresses: config.gateway.addresses,
+    ...(appDomain === undefined ? {} : { app_domain: appDomain }),
     ...(issuer === undefined ? {} : { oidc: { issuer } }),
     images: { folder: at.state('images'), listen: `${MESH}:${IMAGES_PORT}` },
     logs: { bytes_max: Math.floor(logBytesMaxOf(config) * LOG_SHARE) },

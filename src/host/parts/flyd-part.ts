@@ -3,6 +3,7 @@ import { hasRole, natsOf } from '../host-config.ts'
 import { AGENT_URL } from './corrosion-part.ts'
 import { GODWIT, type PartOf, placesOf } from './derived-part.ts'
 import { IMAGES_PORT } from './flaps-part.ts'
+import { METRICS_PORT } from './proxy-part.ts'
 
 const ADMIN = '127.0.0.1:9281'
 /** It lets machines' runs come to a point where they can go on. */
@@ -21,6 +22,7 @@ export const flydPart: PartOf = (config) => {
     is_edge: hasRole(config, 'edge'),
     region: config.region,
     api: { key_file: at.secret('cluster.key') },
+    proxy_metrics: `http://127.0.0.1:${METRICS_PORT}/metrics`,
     admin: { listen: ADMIN, socket: at.run('flyd.sock') },
     corrosion: { url: AGENT_URL, socket: at.agentSocket },
     nats: { host: natsOf(config).host, seed_file: at.secret('nats.seed') },

@@ -31,6 +31,7 @@ export const natsPart: PartOf = (config) => {
     args: ['-ec', SCRIPT, 'sh', GODWIT, network, file],
     env: { PATH },
     probe: { kind: 'mesh', folder: network, port: NATS_PORT },
+    reloadSignal: 'SIGHUP',
     files: [
       {
         path: file,

@@ -6,7 +6,7 @@ import { GODWIT, type PartOf, placesOf } from './derived-part.ts'
 
 const BACKHAUL_PORT = 4290
 /** Of 127.0.0.1. Port 9091 is taken by nothing else of a host. */
-const METRICS_PORT = 9091
+export const METRICS_PORT = 9091
 /** Connections of clients may go on so long after it is told to end. */
 const DRAIN_S = 20
 
@@ -14,6 +14,7 @@ const DRAIN_S = 20
 export const proxyPart: PartOf = (config) => {
   const at = placesOf(config)
   const { app_domain: appDomain = '', local_ca: localCa, acme } = config.edge
+  const { autostop } = config.worker
   const socket = at.run('proxy.sock')
   const proxy = {
     region: config.region.code,
@@ -30,6 +31,7 @@ export const proxyPart: PartOf = (config) => {
       network: { folder: at.state('net6') },
       backhaul: { address: MESH, port: BACKHAUL_PORT },
       hosts: { key_file: at.secret('cluster.key') },
+      ...(autostop === undefined ? {} : { autostop }),
       ...(localCa === undefined ? {} : { local_ca: localCa }),
       ...(acme !== undefined && hasRole(config, 'edge') ? { acme } : {}),
     },
@@ -39,9 +41,9 @@ export const proxyPart: PartOf = (config) => {
     name: 'proxy',
     command: GODWIT,
     args: ['proxy', 'run', '-c', file],
-    probe: { kind: 'unix', path: socket },
+    probe: { kind: 'own', path: socket },
+    takesOver: true,
     after: ['corrosion'],
-    handsOverOn: 'SIGUSR2',
     stopGraceMs: (DRAIN_S + 10) * 1000,
     files: [{ path: file, text: stringify(proxy) }],
     folders: [at.state('proxy')],

@@ -1,0 +1,79 @@
+import { existsSync, readFileSync } from 'node:fs'
+import type { DatabaseSync } from 'node:sqlite'
+import type { Accounts } from '#accounts'
+import { type Log, systemClock } from '#base'
+import { ApiClient } from '#corrosion'
+import type { FlapsConfig } from '../flaps-config.ts'
+import type { HostMembership } from '../host-membership.ts'
+import type { RegionRow } from '../rows.ts'
+import { type ClusterMember, JoinAuthority } from './join-authority.ts'
+
+export interface JoinAround {
+  readonly accounts: Accounts
+  /** The replica. Only read. */
+  readonly database: DatabaseSync
+  readonly regions: () => readonly RegionRow[]
+  readonly membership: HostMembership
+  readonly log: Log
+}
+
+/**
+ * Lets hosts join at this gateway. Undefined: it has no key to sign for them, as in a cluster that was founded before
+ * there was one.
+ */
+export function openJoin(
+  { join, agent, hosts }: FlapsConfig,
+  { accounts, database, regions, membership, log }: JoinAround,
+): JoinAuthority | undefined {
+  if (join === undefined || agent === undefined) return undefined
+  if (!existsSync(join.joining_key_file)) {
+    log.info({ file: join.joining_key_file }, 'no key to sign for hosts: none can join here')
+    return undefined
+  }
+  const read = (file: string) => readFileSync(file, 'utf8')
+  const client = new ApiClient({
+    url: agent.url,
+    ...(agent.token === undefined ? {} : { bearerToken: agent.token }),
+  })
+  return new JoinAuthority({
+    ...{ hostId: agent.host, accounts, regions, clock: systemClock, log },
+    caPem: read(join.ca_file),
+    joining: {
+      certificatePem: read(join.joining_cert_file),
+      privateKeyPem: read(join.joining_key_file),
+    },
+    shared: {
+      'cluster.key': read(hosts.key_file),
+      ...(agent.edge_keys === undefined ? {} : { 'edge-keys': read(agent.edge_keys) }),
+    },
+    appDomain: join.app_domain,
+    founded: join.members,
+    since: () => rowsOf(database),
+    isAlive: ({ host, address }) => membership.statusOf(host, address) === 'ok',
+    publish: async ({ host, region, address, roles, nkey }, signal) => {
+      const values = [host, agent.host, region, address, JSON.stringify(roles), nkey]
+      await client.execute(PUBLISH, [...values, systemClock.nowMs()], { signal })
+    },
+  })
+}
+
+const PUBLISH = `
+INSERT INTO members (name, host_id, state, region, address, roles, nkey, updated_at)
+VALUES (?, ?, 'member', ?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET host_id = excluded.host_id, state = excluded.state, region = excluded.region,
+  address = excluded.address, roles = excluded.roles, nkey = excluded.nkey, updated_at = excluded.updated_at`
+
+function rowsOf(database: DatabaseSync): { joined: ClusterMember[]; removed: string[] } {
+  const rows = database.prepare('SELECT * FROM members').all()
+  const text = (row: (typeof rows)[number], name: string) => String(row[name] ?? '')
+  return {
+    joined: rows
+      .filter((row) => row['state'] === 'member')
+      .map((row) => ({
+        ...{ host: text(row, 'name'), region: text(row, 'region'), nkey: text(row, 'nkey') },
+        address: text(row, 'address'),
+        roles: JSON.parse(text(row, 'roles')) as string[],
+      })),
+    removed: rows.filter((row) => row['state'] === 'removed').map((row) => text(row, 'name')),
+  }
+}

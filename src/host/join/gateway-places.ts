@@ -1,0 +1,20 @@
+import { HostError } from '../errors.ts'
+import { type HostConfig, hasRole, selfOf } from '../host-config.ts'
+import { placesOf } from '../parts/derived-part.ts'
+
+/** Where a gateway's commands find what they work on. @throws HostError host.join_refused: it is none */
+export function gatewayPlaces(config: HostConfig): {
+  accounts: string
+  caFile: string
+  address: string
+} {
+  if (hasRole(config, 'gateway')) {
+    const at = placesOf(config)
+    return { accounts: at.accounts, caFile: at.secret('ca.pem'), address: selfOf(config).address }
+  }
+  throw new HostError('host.join_refused', {
+    what: 'this host is no gateway: hosts join and are removed at one',
+    values: { host: config.host },
+    fix: 'run this on a gateway; godwit host list shows which they are',
+  })
+}
