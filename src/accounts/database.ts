@@ -126,6 +126,9 @@ CREATE TABLE join_uses (
   token TEXT NOT NULL REFERENCES join_tokens, host TEXT NOT NULL, ip TEXT NOT NULL,
   nkey TEXT NOT NULL, used_at_ms INTEGER NOT NULL, PRIMARY KEY (token, host)) STRICT;
 `,
+  `
+ALTER TABLE organizations ADD COLUMN is_operator INTEGER NOT NULL DEFAULT 0;
+`,
 ]
 
 /** The database at the newest version. @throws AccountsError accounts.schema_newer */

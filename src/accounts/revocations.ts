@@ -27,6 +27,13 @@ export function revokeTokensOf(store: Store, appId: number): void {
   for (const { uuid } of rows) revoke(store, String(uuid))
 }
 
+export function revokeTokensOfOrganization(store: Store, organization: number): void {
+  const rows = store.database
+    .prepare('SELECT uuid FROM tokens WHERE organization = ?')
+    .all(organization)
+  for (const { uuid } of rows) revoke(store, String(uuid))
+}
+
 function revoke({ database, clock }: Store, uuid: string): Revocation {
   database
     .prepare('INSERT INTO revocations (uuid, revoked_at_ms) VALUES (?, ?) ON CONFLICT DO NOTHING')

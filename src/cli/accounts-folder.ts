@@ -12,7 +12,7 @@ import { newKeyLine } from '#seal'
  *   <folder>/accounts.db   everything, secrets sealed
  *   <folder>/key-ring      the keys that it is sealed with; back it up elsewhere
  */
-const FOLDER = '/var/lib/godwit/accounts'
+export const FOLDER = '/var/lib/godwit/accounts'
 
 export const folderOption = () =>
   new Option('--accounts <folder>', 'where accounts.db and key-ring are')

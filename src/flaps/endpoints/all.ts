@@ -15,6 +15,7 @@ import { machineEndpoints } from './machines.ts'
 import { metricEndpoints } from './metrics.ts'
 import { organizationEndpoints } from './organizations.ts'
 import { platformEndpoints } from './platform.ts'
+import { platformOrganizationEndpoints } from './platform-organizations.ts'
 import { releaseEndpoints } from './releases.ts'
 import { secretKeyEndpoints } from './secret-keys.ts'
 import { secretEndpoints } from './secrets.ts'
@@ -44,6 +45,7 @@ export const allEndpoints: readonly Endpoint[] = [
   ...organizationEndpoints,
   ...metricEndpoints,
   ...wireguardEndpoints,
+  ...platformOrganizationEndpoints,
   ...platformEndpoints,
   ...sshEndpoints,
   ...tokenEndpoints,
