@@ -25,6 +25,7 @@ export type {
   NewCustomCertificate,
   NewJoinToken,
   NewSshCertificate,
+  NewToken,
   Organization,
   Release,
   ReleaseStatus,

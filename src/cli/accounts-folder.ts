@@ -12,12 +12,12 @@ import { newKeyLine } from '#seal'
  *   <folder>/accounts.db   everything, secrets sealed
  *   <folder>/key-ring      the keys that it is sealed with; back it up elsewhere
  */
-export const FOLDER = '/var/lib/godwit/accounts'
+export const ACCOUNTS_FOLDER = '/var/lib/godwit/accounts'
 
 export const folderOption = () =>
   new Option('--accounts <folder>', 'where accounts.db and key-ring are')
     .env('GODWIT_ACCOUNTS')
-    .default(FOLDER)
+    .default(ACCOUNTS_FOLDER)
 
 const ringPath = (folder: string) => join(folder, 'key-ring')
 

@@ -18,7 +18,6 @@ const program = new Command('godwit')
   .description('Run OCI images as microVMs in many regions behind one anycast address.')
   .version(version, '-v, --version')
   .enablePositionalOptions()
-  .showHelpAfterError('fix: godwit --help lists the commands and their options')
   .addHelpText(
     'after',
     `
@@ -55,11 +54,11 @@ try {
 }
 
 /** Commander ends the process by itself otherwise, and always with 1. */
-function exitByThrowing(command: Command): void {
-  command.exitOverride()
+function exitByThrowing(command: Command, path: string = command.name()): void {
+  command.exitOverride().showHelpAfterError(`fix: \`${path} --help\` shows what it takes`)
   for (const child of command.commands) {
     child.copyInheritedSettings(command)
-    exitByThrowing(child)
+    exitByThrowing(child, `${path} ${child.name()}`)
   }
 }
 

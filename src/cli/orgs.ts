@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { readProfile } from '#flaps-client'
-import { FOLDER, operatorCall, withAccounts } from './accounts-folder.ts'
+import { ACCOUNTS_FOLDER, operatorCall, withAccounts } from './accounts-folder.ts'
 import { type ConnectionOptions, connect, withConnection } from './api/connection.ts'
 import { renderTable } from './table.ts'
 
@@ -47,9 +48,10 @@ const onEither = (name: string, summary: string, example: string) =>
           'database of this gateway.',
       )
       .addOption(
-        new Option('--accounts <folder>', `where accounts.db and key-ring are, as ${FOLDER}`).env(
-          'GODWIT_ACCOUNTS',
-        ),
+        new Option(
+          '--accounts <folder>',
+          `where accounts.db and key-ring are, as ${ACCOUNTS_FOLDER}`,
+        ).env('GODWIT_ACCOUNTS'),
       )
       .option('--json', 'print JSON'),
   ).addHelpText('after', `\nExamples:\n  $ godwit ${example}`)
@@ -87,7 +89,7 @@ function createCommand(print: Print): Command {
     .option('--operators', 'its tokens manage organisations; at the gateway alone')
     .action(async (slug: string, options: Options & { name?: string; operators?: true }) => {
       const { name, operators, json } = options
-      const folder = operators === true ? (options.accounts ?? FOLDER) : folderOf(options)
+      const folder = operators === true ? (options.accounts ?? ACCOUNTS_FOLDER) : folderOf(options)
       const input = { slug, ...(name === undefined ? {} : { name }) }
       if (folder === undefined) {
         using client = await connect(options)
@@ -132,7 +134,8 @@ function deleteCommand(print: Print): Command {
 /** Undefined: the API is asked. */
 function folderOf({ accounts, api }: Options): string | undefined {
   if (accounts !== undefined) return accounts
-  return api === undefined && readProfile() === undefined ? FOLDER : undefined
+  const isApiKnown = api !== undefined || readProfile() !== undefined
+  return !isApiKnown && existsSync(ACCOUNTS_FOLDER) ? ACCOUNTS_FOLDER : undefined
 }
 
 async function listOverApi(options: Options): Promise<Shown[]> {

@@ -1,9 +1,11 @@
-import { Argument, type Command, Option } from 'commander'
-import { type Accounts, type IssuedToken, TOKEN_PROFILES, type TokenProfile } from '#accounts'
-import { parseDurationMs } from '#base'
+import { Argument, Command, Option } from 'commander'
+import { type Accounts, TOKEN_PROFILES, type TokenProfile } from '#accounts'
 import { jsonLine, onAccounts } from './accounts.ts'
 import { operatorCall, showTime, withAccounts } from './accounts-folder.ts'
+import { withConnection } from './api/connection.ts'
+import { organizationOption } from './api/organization-option.ts'
 import { renderTable } from './table.ts'
+import { type DeskInput, type DeskOptions, type DeskToken, openTokenDesk } from './token-desk.ts'
 import type { TokensIo } from './token-input.ts'
 
 /** 20 years, as flyctl has it. */
@@ -15,15 +17,20 @@ interface Common {
   readonly json?: true
 }
 
-interface CreateOptions extends Common {
+interface DeskCommandOptions extends DeskOptions {
+  readonly org?: string
   readonly app?: string
+  readonly json?: true
+}
+
+interface CreateOptions extends DeskCommandOptions {
   readonly machine?: string
   readonly name?: string
   readonly expiry: string
   readonly commandPrefix: readonly string[]
 }
 
-/** The subcommands of `godwit tokens` that need the accounts' database. */
+/** The subcommands of `godwit tokens` that make and end tokens. */
 export const issuingCommands = (io: TokensIo): Command[] => [
   createCommand(io),
   listCommand(io),
@@ -32,13 +39,13 @@ export const issuingCommands = (io: TokensIo): Command[] => [
 ]
 
 function createCommand(io: TokensIo): Command {
-  return onOrganization(
+  return onDesk(
     'create',
     'make a token; it is shown once and kept nowhere',
-    'tokens create org --org acme\n  $ godwit tokens create deploy --org acme --app web --expiry 720h',
+    'tokens create deploy --app web --expiry 720h\n  $ godwit tokens create org --org acme',
   )
     .addArgument(new Argument('<profile>', 'what it is for').choices(TOKEN_PROFILES))
-    .option('--app <name>', 'the app that it is for')
+    .option('-a, --app <name>', 'the app that it is for')
     .option('--machine <id>', 'the machine that it is for')
     .option('--name <name>', 'as lists show it')
     .option('--expiry <duration>', 'how long it is good', EXPIRY)
@@ -47,21 +54,19 @@ function createCommand(io: TokensIo): Command {
         .argParser((one: string, all: readonly string[]) => [...all, one])
         .default([], 'anything'),
     )
-    .action((profile: TokenProfile, options: CreateOptions) => {
-      const created = withAccounts(options.accounts, (accounts) =>
-        accounts.createToken(operatorCall(), newToken(profile, options)),
-      )
-      const { header: token, ...rest } = created
+    .action(async (profile: TokenProfile, options: CreateOptions) => {
+      using desk = await openTokenDesk(options)
+      const { token, ...rest } = await desk.create(newToken(profile, options))
       io.print(options.json ? jsonLine({ token, ...rest }) : `${token}\n`)
     })
 }
 
-function newToken(profile: TokenProfile, options: CreateOptions) {
+function newToken(profile: TokenProfile, options: CreateOptions): DeskInput {
   const { org, app, machine, name, expiry, commandPrefix } = options
   return {
     organization: org,
     profile,
-    expiresInS: Math.floor(parseDurationMs(expiry) / 1000),
+    expiry,
     ...(app === undefined ? {} : { app }),
     ...(machine === undefined ? {} : { machine }),
     ...(name === undefined ? {} : { name }),
@@ -72,17 +77,17 @@ function newToken(profile: TokenProfile, options: CreateOptions) {
 }
 
 function listCommand(io: TokensIo): Command {
-  return onOrganization('list', 'show the tokens of an organisation', 'tokens list --org acme')
-    .option('--app <name>', 'only those for this app')
-    .action((options: Common & { app?: string }) => {
-      const tokens = withAccounts(options.accounts, (accounts) =>
-        accounts.tokens(options.org),
-      ).filter(({ app }) => options.app === undefined || app === options.app)
+  return onDesk('list', 'show the tokens of an organisation', 'tokens list --org acme')
+    .option('-a, --app <name>', 'only those for this app')
+    .action(async (options: DeskCommandOptions) => {
+      using desk = await openTokenDesk(options)
+      const all = await desk.list(options.org)
+      const tokens = all.filter(({ app }) => options.app === undefined || app === options.app)
       io.print(options.json ? jsonLine(tokens) : tokenTable(tokens))
     })
 }
 
-const tokenTable = (tokens: readonly IssuedToken[]) =>
+const tokenTable = (tokens: readonly DeskToken[]) =>
   renderTable([
     ['ID', 'NAME', 'PROFILE', 'APP', 'CREATED BY', 'EXPIRES AT', 'REVOKED AT'],
     ...tokens.map((token) => [
@@ -97,18 +102,19 @@ const tokenTable = (tokens: readonly IssuedToken[]) =>
   ])
 
 function revokeCommand(io: TokensIo): Command {
-  return onAccounts(
+  return onDesk(
     'revoke',
     'stop tokens, and all that was attenuated from them',
     'tokens revoke 03e85a60-6543-5d42-997f-40607fe6e717',
   )
     .argument('<id...>', 'ids as list and inspect show them')
-    .action((ids: string[], options: { accounts: string; json?: true }) => {
-      const revoked = withAccounts(options.accounts, (accounts) =>
-        ids.map((uuid) => accounts.revokeToken(operatorCall(), { uuid })),
-      )
-      if (options.json) return io.print(jsonLine(revoked))
-      for (const { uuid } of revoked) io.print(`revoked ${uuid}\n`)
+    .action(async (ids: string[], options: DeskCommandOptions) => {
+      using desk = await openTokenDesk(options)
+      for (const uuid of ids) {
+        await desk.revoke(options.org, uuid)
+        if (options.json !== true) io.print(`revoked ${uuid}\n`)
+      }
+      if (options.json) io.print(jsonLine(ids.map((uuid) => ({ uuid }))))
     })
 }
 
@@ -141,3 +147,18 @@ function rotate(accounts: Accounts, organization: string, retired: string | unde
 
 const onOrganization = (name: string, summary: string, example: string) =>
   onAccounts(name, summary, example).requiredOption('--org <slug>', 'whose')
+
+/** Through the API, or on the accounts' folder. */
+const onDesk = (name: string, summary: string, example: string) =>
+  withConnection(
+    new Command(name)
+      .summary(summary)
+      .description(`${summary[0]?.toUpperCase()}${summary.slice(1)}.`)
+      .addOption(organizationOption())
+      .addOption(
+        new Option('--accounts <folder>', 'work on the accounts of this machine instead').env(
+          'GODWIT_ACCOUNTS',
+        ),
+      )
+      .option('-j, --json', 'print JSON'),
+  ).addHelpText('after', `\nExamples:\n  $ godwit ${example}`)

@@ -22,6 +22,7 @@ const BEHAVIOUR: Record<string, Behaviour> = {
   crashing: { outcome: 'crashes' },
   sick: { outcome: 'unhealthy' },
   stuck: { outcome: 'never starts' },
+  nowhere: { outcome: 'no such image' },
   'migrate-good': { outcome: 'exits 0' },
   'migrate-bad': { outcome: 'exits 1' },
 }
@@ -143,6 +144,7 @@ for (const [image, code, says] of [
   ['crashing', 'deploy.crashed', /ended right after its start .*exitCode=1/],
   ['sick', 'deploy.unhealthy', /connection refused/],
   ['stuck', 'deploy.not_started', /did not start/],
+  ['nowhere', 'deploy.not_started', /could not be started .*the registry has no such image/],
 ] as const) {
   test(`rolling: with an image that is ${image} the first machine goes back and no other is touched`, async () => {
     const trial = await Trial.withMachines(4)

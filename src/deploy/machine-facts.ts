@@ -69,6 +69,15 @@ export function healthOf(machine: Machine): Health {
   }
 }
 
+/** Why its host could not start it, by the newest event that says so. */
+export function launchFailure(events: readonly MachineEvent[] = []): string | undefined {
+  for (const { status, request } of events) {
+    const error = status === 'launch_failed' || status === 'failed' ? request?.error : undefined
+    if (typeof error === 'string') return error
+  }
+  return undefined
+}
+
 export interface Crash {
   readonly exitCode: number
   readonly isOutOfMemory: boolean

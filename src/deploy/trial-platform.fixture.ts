@@ -11,7 +11,14 @@ import type { Machines, Platform } from './platform.ts'
 /** How machines of an image behave. */
 export interface Behaviour {
   /** @default started: lives and passes its checks */
-  readonly outcome?: 'healthy' | 'unhealthy' | 'crashes' | 'never starts' | 'exits 0' | 'exits 1'
+  readonly outcome?:
+    | 'healthy'
+    | 'unhealthy'
+    | 'crashes'
+    | 'never starts'
+    | 'no such image'
+    | 'exits 0'
+    | 'exits 1'
 }
 
 interface Trial {
@@ -154,6 +161,16 @@ export class TrialPlatform implements Platform {
     this.#event(trial, 'starting', { type: 'start', status: 'starting', source: 'user' })
     const { outcome = 'healthy' } = this.#behaviour[trial.config.image ?? ''] ?? {}
     if (outcome === 'never starts') return
+    if (outcome === 'no such image') {
+      const request = { error: 'the registry has no such image' }
+      this.#event(trial, 'failed', {
+        type: 'start',
+        status: 'failed',
+        source: 'flyd',
+        request,
+      })
+      return
+    }
     this.clock.setTimer(() => {
       if (!this.#trials.has(trial.machine.id)) return
       this.#event(trial, 'started', { type: 'start', status: 'started', source: 'flyd' })

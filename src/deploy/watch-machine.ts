@@ -8,6 +8,7 @@ import {
   crashSinceStart,
   groupOf,
   healthOf,
+  launchFailure,
   wasLeftStopped,
 } from './machine-facts.ts'
 
@@ -68,6 +69,17 @@ async function notStarted(
   const now = await machines.get(id).catch(() => undefined) // what is not known is left out below
   const crash = crashSinceStart(now?.events)
   if (crash !== undefined) return crashed(id, crash.exitCode, crash.isOutOfMemory)
+  const why = launchFailure(now?.events)
+  if (why !== undefined) {
+    return new DeployError('deploy.not_started', {
+      what: 'a machine could not be started',
+      values: { machine: id, state: now?.state, why },
+      fix: /registry|image|manifest/i.test(why)
+        ? "look at the image's name, and whether the hosts reach its registry"
+        : `look at \`godwit machine status ${id}\``,
+      cause,
+    })
+  }
   return new DeployError('deploy.not_started', {
     what: 'a machine did not start',
     values: { machine: id, state: now?.state, says: cause?.what, waitedMs: waits.machineMs },

@@ -57,6 +57,8 @@ export interface MachineEvent {
     readonly exit_event?: ExitEvent
     readonly MonitorEvent?: { readonly exit_event?: ExitEvent }
     readonly restart_count?: number
+    /** Why it failed. */
+    readonly error?: string
   }
 }
 

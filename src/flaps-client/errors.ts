@@ -63,13 +63,15 @@ export interface Refusal {
   /** What programs match on, such as `insufficient_capacity`. */
   readonly label: string | undefined
   readonly requestId: string | undefined
+  /** What the server says can be done. */
+  readonly fix?: string | undefined
 }
 
 /** The error of an answer that is no success. */
 export function errorOfAnswer(refusal: Refusal): ApiError {
   const { status, method, path, text, label, requestId } = refusal
   const code = codes[status] ?? (status < 500 ? 'api.refused' : 'api.failed')
-  const fix = fixes[code]
+  const fix = refusal.fix ?? fixes[code]
   return new ApiError(code, {
     what: text,
     values: {

@@ -394,6 +394,16 @@ export class FlapsClient implements Disposable {
     return this.call('PATCH', `${releasesOf(app)}/${id}`, { ...call, body: change })
   }
 
+  /** Slugs of those that the caller's tokens are for. */
+  async ownOrganizations(call?: Call): Promise<readonly string[]> {
+    const { tokens } = await this.call<{ tokens: { org_slug: string }[] }>(
+      'GET',
+      '/v1/tokens/current',
+      call,
+    )
+    return [...new Set(tokens.map(({ org_slug: slug }) => slug).filter((slug) => slug !== ''))]
+  }
+
   /** The region of the API that answers. */
   async nearestRegion(call?: Call): Promise<string> {
     return (await this.call<{ nearest: string }>('GET', '/v1/platform/regions', call)).nearest
@@ -480,9 +490,14 @@ function answerOf<T>(method: string, path: string, { status, headers, body }: Re
     if (json === undefined && text !== '') throw answerBad(method, path, status, text)
     return json as T
   }
-  const { error, status: label } = (typeof json === 'object' && json !== null ? json : {}) as {
+  const {
+    error,
+    status: label,
+    fix,
+  } = (typeof json === 'object' && json !== null ? json : {}) as {
     error?: unknown
     status?: unknown
+    fix?: unknown
   }
   throw errorOfAnswer({
     status,
@@ -491,6 +506,7 @@ function answerOf<T>(method: string, path: string, { status, headers, body }: Re
     text: typeof error === 'string' ? error : text.slice(0, TEXT_CHARS_MAX) || `HTTP ${status}`,
     label: typeof label === 'string' ? label : undefined,
     requestId: headers['fly-request-id']?.toString(),
+    fix: typeof fix === 'string' ? fix : undefined,
   })
 }
 

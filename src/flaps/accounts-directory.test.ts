@@ -226,3 +226,52 @@ test('one name at two instances, before any row has travelled, makes one machine
     if (status === 409) assert.match(body.error, new RegExp(`machine ID ${winner} already exists`))
   }
 })
+
+test('tokens are made, listed and ended over the API, by who could do all that they can', async () => {
+  const { accounts, feed, world, token } = await open()
+  await using _world = world
+  using _accounts = accounts
+  accounts.createOrganization(by, { slug: 'fish' })
+  accounts.addRootKey(by, { organization: 'fish' })
+  const foreign = accounts.createToken(by, { organization: 'fish', profile: 'org' }).header
+  for (const app of ['owl', 'tern']) accounts.createApp(by, { organization: 'birds', app })
+  const path = '/orgs/birds/tokens'
+  const call = (method: string, on: string, body?: unknown, as = token) =>
+    world.call(method, on, { token: as, body })
+  const made = await call('POST', path, { profile: 'deploy', app_name: 'owl', expiry: '24h' })
+  assert.equal(made.status, 200)
+  assert.match(made.body.token, /^FlyV1 fm2_/)
+  const see = (app: string) => call('GET', `/apps/${app}/secrets`, undefined, made.body.token)
+  assert.deepEqual([(await see('owl')).status, (await see('tern')).status], [200, 403])
+  const [listed] = (await call('GET', path)).body.tokens
+  assert.deepEqual(
+    [listed.id, listed.app_name, listed.profile, listed.revoked_at],
+    [made.body.id, 'owl', 'deploy', null],
+  )
+  assert.ok(!JSON.stringify(listed).includes('fm2_'))
+
+  const refused = [
+    call('POST', path, { profile: 'org' }, made.body.token),
+    call('POST', path, { profile: 'org' }, foreign),
+    call('POST', path, { profile: 'deploy' }),
+    call('POST', path, { profile: 'emperor' }),
+    call('DELETE', `${path}/${made.body.id}`, undefined, made.body.token),
+    call('DELETE', `/orgs/fish/tokens/${made.body.id}`, undefined, foreign),
+  ]
+  const statuses = (await Promise.all(refused)).map(({ status }) => status)
+  assert.deepEqual(statuses, [403, 403, 400, 400, 403, 404])
+  const window = {
+    type: 'ValidityWindow',
+    body: { notBefore: 0, notAfter: 4_000_000_000 },
+  } as const
+  const brief = printBundle(attenuateBundle(parseBundle(token), [window]))
+  const child = await call('POST', path, { profile: 'org' }, brief)
+  assert.equal(Date.parse(child.body.expires_at), 4_000_000_000_000)
+
+  assert.equal((await call('DELETE', `${path}/${made.body.id}`)).status, 204)
+  feed.poll()
+  assert.equal((await see('owl')).status, 401)
+  const { tokens } = (await call('GET', path)).body
+  const ended = tokens.find(({ id }: { id: string }) => id === made.body.id)
+  assert.ok(Date.parse(ended.revoked_at) > 0)
+})

@@ -14,8 +14,9 @@ import type {
   Directory,
   Organization,
   OrganizationPeers,
+  OrganizationTokens,
 } from './directory.ts'
-import { refuse } from './errors.ts'
+import { appNotFound, noAddressFree, refuse } from './errors.ts'
 
 export interface AccountsDirectoryOptions {
   readonly accounts: Accounts
@@ -117,16 +118,28 @@ export function accountsDirectory(options: AccountsDirectoryOptions): Directory 
     hostnames: hostnamesOf(options),
     releases: releasesOf(options),
     peers: peersOf(options),
+    tokens: tokensOf(accounts),
     record: (entry) => log.info({ audit: entry }, 'call'),
   }
 }
+
+const tokensOf = (accounts: Accounts): OrganizationTokens => ({
+  list: async ({ slug }) => accounts.tokens(slug),
+  create: async ({ slug }, input, by) =>
+    accounts.createToken(callOf(by), { organization: slug, ...input }),
+  async revoke({ slug }, uuid, by) {
+    if (!accounts.tokens(slug).some((one) => one.uuid === uuid)) return false
+    accounts.revokeToken(callOf(by), { uuid })
+    return true
+  },
+})
 
 function addressesOf(options: AccountsDirectoryOptions): AppAddresses {
   const { accounts, pools, random, changed } = options
   return {
     list: async ({ name }) => accounts.addresses(nameOf(accounts, name)).map(addressOf),
     async assign({ name }, { kind, region, network }, by) {
-      if (kind === 'egress_pair') throw refuse('flaps.unprocessable', `no ${kind} address is free`)
+      if (kind === 'egress_pair') throw noAddressFree(kind)
       const others = accounts.organizations().flatMap(({ slug }) => accounts.apps(slug))
       const taken = new Set(
         others.flatMap((app) => accounts.addresses(app.name).map(({ ip }) => ip)),
@@ -259,7 +272,7 @@ const nameOf = (accounts: Accounts, name: string) => appIn(accounts, name).name
 function appIn(accounts: Accounts, name: string): AccountsApp {
   const app = accounts.app(name)
   if (app !== undefined) return app
-  throw refuse('flaps.not_found', `Could not find App "${name}"`)
+  throw appNotFound(name)
 }
 
 function orNameTaken<T>(create: () => T): T {

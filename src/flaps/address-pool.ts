@@ -1,7 +1,7 @@
 import type { Random } from '#base'
 import { flycastAddress } from '#net6'
 import type { AddressKind } from './directory.ts'
-import { refuse } from './errors.ts'
+import { noAddressFree } from './errors.ts'
 
 /** Addresses that this installation may give to apps. */
 export interface AddressPools {
@@ -34,7 +34,7 @@ export function pickAddress(pools: AddressPools, kind: AddressKind, choice: Addr
   const { isTaken } = choice
   const free = candidates(pools, kind, choice).find((ip) => kind === 'shared_v4' || !isTaken(ip))
   if (free !== undefined) return free
-  throw refuse('flaps.unprocessable', `no ${kind} address is free`)
+  throw noAddressFree(kind)
 }
 
 function candidates(

@@ -12,6 +12,8 @@ export interface Answer {
 export interface ErrorBody {
   readonly error: string
   readonly status?: string
+  /** What can be done about it, in words for people. */
+  readonly fix?: string
 }
 
 export const ok = (body: unknown): Answer => ({ status: 200, body })
@@ -40,9 +42,13 @@ export function answerOfError(error: unknown): Answer | undefined {
   return answerOfFramework(error)
 }
 
-function answerOfRefusal({ traits, what, values }: FlapsError | FlydError): Answer {
-  const label = 'label' in traits ? String(traits.label) : undefined
-  const body: ErrorBody = label === undefined ? { error: what } : { error: what, status: label }
+function answerOfRefusal(refusal: FlapsError | FlydError): Answer {
+  const { traits, what, values } = refusal
+  const body: ErrorBody = {
+    error: what,
+    ...('label' in traits ? { status: String(traits.label) } : {}),
+    ...(refusal instanceof FlapsError && refusal.fix !== undefined ? { fix: refusal.fix } : {}),
+  }
   const { retryAfterS } = values
   return {
     status: traits.status,

@@ -88,6 +88,9 @@ const needed: Readonly<Record<string, string>> = {
   Logs_list: 'app r',
   Machines_org_list: 'org r',
   Volumes_org_list: 'org r',
+  Tokens_list: 'org r',
+  Tokens_create: 'org rwcdC',
+  Tokens_revoke: 'org rwcdC',
   WireGuardPeers_list: 'org r wg',
   WireGuardPeers_create: 'org c wg addWireGuardPeer',
   WireGuardPeers_delete: 'org d wg',
@@ -486,6 +489,7 @@ function requestOf({ path, example }: Endpoint, ids: Ids) {
     release: 'latest',
     label: 'app',
     hostname: 'www.example.com',
+    token: '03e85a60-6543-5d42-997f-40607fe6e717',
     ...ids,
   }
   const filled = path.replace(/^\/v1/, '').replaceAll(/:(\w+)/g, (_all, name: string) => {

@@ -1,4 +1,11 @@
-import type { CustomCertificate, KeyUse, Release, ReleaseStatus } from '#accounts'
+import type {
+  CustomCertificate,
+  IssuedToken,
+  KeyUse,
+  NewToken,
+  Release,
+  ReleaseStatus,
+} from '#accounts'
 import type { Verifier, WireInteger } from '#macaroon'
 import type { GatewayRow } from './rows.ts'
 
@@ -42,8 +49,25 @@ export interface Directory {
   readonly hostnames: AppHostnames
   readonly releases: AppReleases
   readonly peers: OrganizationPeers
+  readonly tokens: OrganizationTokens
   /** Remembers a mutating call, whatever came of it. */
   record(entry: AuditEntry): void
+}
+
+export type { IssuedToken }
+
+/** What was issued. A token itself is seen once, by who asked for it. */
+export interface OrganizationTokens {
+  /** Newest first. */
+  list(organization: Organization, signal: AbortSignal): Promise<readonly IssuedToken[]>
+  /** @throws AccountsError accounts.bad_input */
+  create(
+    organization: Organization,
+    input: Omit<NewToken, 'organization'>,
+    by: Author,
+  ): Promise<IssuedToken & { readonly header: string }>
+  /** False: the organisation has none of that id. */
+  revoke(organization: Organization, uuid: string, by: Author): Promise<boolean>
 }
 
 /** Devices of people that join the organisation's networks. */

@@ -45,10 +45,33 @@ export class FlapsError extends GodwitError<FlapsErrorCode> {
 export const refuse = (code: FlapsErrorCode, what: string, cause?: unknown): FlapsError =>
   new FlapsError(code, cause === undefined ? { what } : { what, cause })
 
-export const machineNotFound = () => refuse('flaps.not_found', 'not_found: machine not found')
+/** The same, and what the caller can do: beside the text, not in it, for clients match on that. */
+export const refuseWithFix = (code: FlapsErrorCode, what: string, fix: string): FlapsError =>
+  new FlapsError(code, { what, fix })
+
+const MACHINES_SHOWN = '`godwit machine list` shows the machines of an app'
+
+export const machineNotFound = () =>
+  refuseWithFix('flaps.not_found', 'not_found: machine not found', MACHINES_SHOWN)
+
+export const machineIdBad = (shown: string) =>
+  refuseWithFix('flaps.argument_bad', `invalid machine ID, '${shown}'`, MACHINES_SHOWN)
 
 export const appNotFound = (name: string) =>
-  refuse('flaps.not_found', `Could not find App "${name}"`)
+  refuseWithFix(
+    'flaps.not_found',
+    `Could not find App "${name}"`,
+    '`godwit apps list` shows the apps; `godwit apps create` makes one',
+  )
+
+export const noAddressFree = (kind: string) =>
+  refuseWithFix(
+    'flaps.unprocessable',
+    `no ${kind} address is free`,
+    kind === 'v4'
+      ? 'HTTP and TLS are served at the shared address; operators add others to `addresses` of a gateway'
+      : 'operators add addresses to `addresses` of a gateway',
+  )
 
 /** Of ours, or of a host. */
 export function isNotFound(error: unknown): boolean {

@@ -6,7 +6,7 @@ import type { Admitted, Whereabouts } from './call.ts'
 import type { Caller } from './caller.ts'
 import type { App, Organization } from './directory.ts'
 import type { Endpoint } from './endpoint.ts'
-import { appNotFound, machineNotFound, refuse } from './errors.ts'
+import { appNotFound, machineIdBad, machineNotFound, refuse } from './errors.ts'
 import type { MachineSource } from './machine-api/machine-source.ts'
 import type { Services } from './services.ts'
 
@@ -120,7 +120,7 @@ async function locate(
   if (rule.on === 'machine' || rule.on === 'self') {
     const id = (rule.on === 'self' ? source?.machine : params['machine']) ?? ''
     if (!isMachineId(id)) {
-      throw refuse('flaps.argument_bad', `invalid machine ID, '${id.slice(0, ID_CHARS_SHOWN)}'`)
+      throw machineIdBad(id.slice(0, ID_CHARS_SHOWN))
     }
     const machine = rows.whereIsMachine(id) ?? recent.whereIs(id)
     if (machine === undefined || machine.appId !== app?.id) throw machineNotFound()

@@ -1,4 +1,4 @@
-import { refuse } from './errors.ts'
+import { refuseWithFix } from './errors.ts'
 import type { RegionRow } from './rows.ts'
 import type { Services } from './services.ts'
 
@@ -34,7 +34,11 @@ function expand(name: string, known: readonly RegionRow[], here: string): readon
   if (name === 'any') return nearestFirst(known, here)
   const area = areas[name]
   if (area === undefined) {
-    throw refuse('flaps.argument_bad', `invalid_argument: target region ${name} not found`)
+    throw refuseWithFix(
+      'flaps.argument_bad',
+      `invalid_argument: target region ${name} not found`,
+      '`godwit platform regions` shows the regions',
+    )
   }
   const [south, north, west, east] = area
   const within = known.filter(

@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import type { Command } from 'commander'
 import { deployable, readAppConfig } from '#app-config'
+import { processIo } from '../token-input.ts'
+import { tokensCommand } from '../tokens.ts'
 import {
   appsCommand,
   certsCommand,
@@ -231,6 +233,14 @@ test('apps are listed, made and destroyed through the API; without a terminal on
   const listed = await run(t, appsCommand, ['list', '--org', 'birds'], answers)
   assert.match(listed.printed, /web +deployed +2 /)
   const made = await run(t, appsCommand, ['create', 'web', '--org', 'birds'], answers)
+  const only = {
+    'GET /v1/tokens/current': { tokens: [{ org_slug: 'fish' }] },
+    'GET /v1/apps?org_slug=fish': { apps: [app] },
+  }
+  const unnamed = await run(t, appsCommand, ['list'], only)
+  assert.match(unnamed.asked.at(-1) ?? '', /org_slug=fish/)
+  const two = { 'GET /v1/tokens/current': { tokens: [{ org_slug: 'a' }, { org_slug: 'b' }] } }
+  await assert.rejects(run(t, appsCommand, ['list'], two), { code: 'cli.no_organization' })
   assert.deepEqual(made.asked, ['POST /v1/apps {"name":"web","org_slug":"birds"}'])
   const destroying = { 'DELETE /v1/apps/web?force=true': {} }
   const gone = await run(t, appsCommand, ['destroy', 'web', '--yes'], destroying)
@@ -240,6 +250,25 @@ test('apps are listed, made and destroyed through the API; without a terminal on
       code: 'cli.failed',
     })
   }
+})
+
+test('tokens are made, listed and ended through the API, for the organisation of the caller', async (t) => {
+  const make = (print: (text: string) => void) => tokensCommand({ ...processIo, print })
+  const times = { created_at: '2026-01-01T00:00:00Z', expires_at: null, revoked_at: null }
+  const one = { id: 'f00d', name: 'ci', profile: 'deploy', app_name: 'web', created_by: 'me' }
+  const answers = {
+    'GET /v1/tokens/current': { tokens: [{ org_slug: 'birds' }] },
+    'GET /v1/apps/web': { organization: { slug: 'birds' } },
+    'GET /v1/orgs/birds/tokens': { tokens: [{ ...one, ...times }] },
+    'POST /v1/orgs/birds/tokens': { ...one, ...times, token: 'FlyV1 fm2_x' },
+    'DELETE /v1/orgs/birds/tokens/f00d': {},
+  }
+  const asked = async (...args: string[]) => await run(t, make, args, answers)
+  const made = await asked('create', 'deploy', '--app', 'web', '--expiry', '1h')
+  assert.equal(made.printed, 'FlyV1 fm2_x\n')
+  assert.match(made.asked[1] ?? '', /"app_name":"web".*"expiry":"3600s"/)
+  assert.match((await asked('list')).printed, /f00d +"ci" +deploy +web +me +- +-/)
+  assert.equal((await asked('revoke', 'f00d')).printed, 'revoked f00d\n')
 })
 
 test('scale shows each process group, and reads counts for one or several', async (t) => {

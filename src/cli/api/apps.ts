@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import type { App } from '#flaps-client'
 import { renderTable } from '../table.ts'
 import {
@@ -8,6 +8,7 @@ import {
   printOut,
   withConnection,
 } from './connection.ts'
+import { organizationOf, organizationOption } from './organization-option.ts'
 
 interface AppsOptions extends ConnectionOptions {
   readonly json?: boolean
@@ -20,9 +21,10 @@ export function appsCommand(print: Print = printOut): Command {
     .addCommand(
       onApi('list', 'show the apps of an organisation', 'apps list --org acme')
         .alias('ls')
-        .addOption(orgOption())
-        .action(async ({ org, ...options }: AppsOptions & { org: string }) => {
+        .addOption(organizationOption())
+        .action(async ({ org: named, ...options }: AppsOptions & { org?: string }) => {
           using client = await connect(options)
+          const org = await organizationOf(client, named)
           const apps = await client.apps(org)
           if (options.json) return print(`${JSON.stringify(apps)}\n`)
           if (apps.length > 0) return print(appTable(apps))
@@ -32,14 +34,15 @@ export function appsCommand(print: Print = printOut): Command {
     .addCommand(
       onApi('create', 'make an app', 'apps create web --org acme')
         .argument('<name>')
-        .addOption(orgOption())
+        .addOption(organizationOption())
         .option('--network <name>', 'a private network of its own, which the other apps are not in')
         .action(
           async (
             name: string,
-            { org, network, ...options }: AppsOptions & { org: string; network?: string },
+            { org: named, network, ...options }: AppsOptions & { org?: string; network?: string },
           ) => {
             using client = await connect(options)
+            const org = await organizationOf(client, named)
             const app = await client.createApp(name, org, network)
             if (options.json) return print(`${JSON.stringify(app)}\n`)
             print(`${name} is made\nnext: godwit deploy --image IMAGE, where its fly.toml is\n`)
@@ -74,8 +77,6 @@ const onApi = (name: string, summary: string, example: string) =>
       .description(`${summary[0]?.toUpperCase()}${summary.slice(1)}.`)
       .option('-j, --json', 'print JSON'),
   ).addHelpText('after', `\nExample:\n  $ godwit ${example}`)
-
-const orgOption = () => new Option('-o, --org <slug>', 'whose').env('FLY_ORG').makeOptionMandatory()
 
 const appTable = (apps: readonly App[]) =>
   renderTable([

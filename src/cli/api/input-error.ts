@@ -9,6 +9,8 @@ export class ApiInputError extends GodwitError<keyof typeof ApiInputError.catalo
     'cli.file_unreadable': { status: 400 },
     /** Neither an option nor a file says which app. */
     'cli.no_app': { status: 400 },
+    /** The caller's tokens are for several, and none was named. */
+    'cli.no_organization': { status: 400 },
     'cli.bad_value': { status: 400 },
     'cli.no_image': { status: 400 },
     /** The command ran, and what it ran failed. */

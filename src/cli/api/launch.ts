@@ -11,10 +11,11 @@ import {
 import { DEPLOY_DEFAULTS, deployApp, isImagePath } from './deploy.ts'
 import { ApiInputError } from './input-error.ts'
 import { wholeNumber } from './machine.ts'
+import { organizationOf, organizationOption } from './organization-option.ts'
 
 interface LaunchOptions extends ConnectionOptions {
   readonly image: string
-  readonly org: string
+  readonly org?: string
   readonly name?: string
   readonly region?: string
   readonly internalPort: number
@@ -36,7 +37,7 @@ export function launchCommand(print: Print = printOut): Command {
       'Writes a fly.toml, makes the app and deploys it. What is not said is chosen, and stands in the file.',
     )
     .requiredOption('-i, --image <reference>', 'what to run; also a file, as for deploy')
-    .addOption(new Option('-o, --org <slug>', 'whose').env('FLY_ORG').makeOptionMandatory())
+    .addOption(organizationOption())
     .option('--name <name>', "of the app; default: the folder's")
     .option('-r, --region <code>', 'primary region; default: near this API')
     .option('--internal-port <port>', 'that the app listens on', wholeNumber, 8080)
@@ -75,7 +76,7 @@ async function launch(options: LaunchOptions, print: Print): Promise<void> {
   using client = await connect(options)
   const region = options.region ?? (await client.nearestRegion())
   const text = await configText(name, region, options)
-  await client.createApp(name, options.org)
+  await client.createApp(name, await organizationOf(client, options.org))
   writeFileSync(file, text)
   if (!options.json) print(`${name} is made; its configuration is ${file}\n`)
   if (!options.deploy) {

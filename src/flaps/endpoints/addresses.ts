@@ -4,7 +4,7 @@ import { Action } from '#macaroon'
 import { noContent, ok } from '../answer.ts'
 import type { Address, AddressKind } from '../directory.ts'
 import { endpoint } from '../endpoint.ts'
-import { refuse } from '../errors.ts'
+import { noAddressFree, refuse } from '../errors.ts'
 import { optionalText } from './schemas.ts'
 
 const tag = 'IP assignments'
@@ -66,7 +66,7 @@ export const addressEndpoints = [
       const given = await services.directory.addresses.assign(app, input, by)
       const [first] = given
       if (first === undefined) {
-        throw refuse('flaps.unprocessable', `no ${input.kind} address is free`)
+        throw noAddressFree(input.kind)
       }
       if (input.kind !== 'egress_pair') return ok(addressJson(first))
       const ipOf = (kind: AddressKind) => given.find((one) => one.kind === kind)?.ip

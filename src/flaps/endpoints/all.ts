@@ -2,6 +2,7 @@ import type { Endpoint } from '../endpoint.ts'
 import { addressEndpoints } from './addresses.ts'
 import { appEndpoints } from './apps.ts'
 import { certificateEndpoints } from './certificates.ts'
+import { issuedTokenEndpoints } from './issued-tokens.ts'
 import { logEndpoints } from './logs.ts'
 import { machineActionEndpoints } from './machine-actions.ts'
 import { machineConnectEndpoints } from './machine-connect.ts'
@@ -49,5 +50,6 @@ export const allEndpoints: readonly Endpoint[] = [
   ...platformEndpoints,
   ...sshEndpoints,
   ...tokenEndpoints,
+  ...issuedTokenEndpoints,
   ...machineIdentityEndpoints,
 ]

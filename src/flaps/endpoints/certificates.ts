@@ -6,7 +6,7 @@ import { certificateDetail, certificateSummary } from '../certificate-json.ts'
 import { readCustomCertificate } from '../custom-certificate.ts'
 import type { AppHostname, AppHostnames } from '../directory.ts'
 import { endpoint } from '../endpoint.ts'
-import { refuse } from '../errors.ts'
+import { refuseWithFix } from '../errors.ts'
 import { optionalText, optionalWhole } from './schemas.ts'
 
 const tag = 'Certificates'
@@ -228,4 +228,8 @@ async function required(call: Call, name: string): Promise<AppHostname> {
 }
 
 const certificateNotFound = (hostname: string) =>
-  refuse('flaps.not_found', `not_found: certificate for ${hostname.slice(0, 253)} not found`)
+  refuseWithFix(
+    'flaps.not_found',
+    `not_found: certificate for ${hostname.slice(0, 253)} not found`,
+    '`godwit certs list` shows the names of an app; `godwit certs add` adds one',
+  )

@@ -24,7 +24,9 @@ export function machineStory(
   const { state } = machine
   if (state === 'stopped') return exitStory(exitOf(machine))
   if (state === 'failed' || state === 'launch_failed') {
-    return { text: 'the machine could not be started', level: 'error' }
+    const why = failureOf(machine)
+    const text = `the machine could not be started${why === undefined ? '' : `: ${why}`}`
+    return { text, level: 'error' }
   }
   const text = TEXTS[state]
   return text === undefined ? undefined : { text, level: 'info' }
@@ -36,6 +38,12 @@ function exitStory(exit: ExitSeen | undefined): { text: string; level: LogLevel 
   if (exit.oom_killed === true) return { text: 'the machine ran out of memory', level: 'error' }
   const text = `the machine ended with exit code ${code}`
   return { text, level: isRequested || code === 0 ? 'info' : 'error' }
+}
+
+/** Of the event that brought it here. */
+function failureOf({ events }: Pick<MachineSeen, 'events'>): string | undefined {
+  const [{ request } = {}] = events as { request?: { error?: unknown } }[]
+  return typeof request?.error === 'string' ? request.error : undefined
 }
 
 /** Of the newest end that it tells. */

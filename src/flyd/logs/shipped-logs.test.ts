@@ -71,6 +71,7 @@ test('what becomes of a machine is told once for each state', () => {
   become(seen('stopped', [exit({ exit_code: 137, oom_killed: true })]))
   become(seen('starting'))
   become(seen('stopped', [exit({ exit_code: 143, requested_stop: true })]))
+  become(seen('failed', [{ type: 'start', request: { error: 'no such image' } }]))
   assert.deepEqual(sent, [
     'runner/info: the machine is being started',
     'runner/info: the machine runs',
@@ -79,5 +80,6 @@ test('what becomes of a machine is told once for each state', () => {
     'runner/error: the machine ran out of memory',
     'runner/info: the machine is being started',
     'runner/info: the machine ended with exit code 143',
+    'runner/error: the machine could not be started: no such image',
   ])
 })

@@ -45,10 +45,11 @@ export async function askToJoin(
   const { status, body: answered } = await ask(url, '/v1/cluster/join', options, text)
   const answer = parsed(answered)
   if (status === 200) return answer
-  const { error } = (answer ?? {}) as { error?: unknown }
+  const { error, fix } = (answer ?? {}) as { error?: unknown; fix?: unknown }
   throw new HostError('host.join_refused', {
     what: `the gateway lets this server not join: ${typeof error === 'string' ? error : `status ${status}`}`,
     values: { url },
+    ...(typeof fix === 'string' ? { fix } : {}),
     ...(status === 404
       ? { fix: 'this gateway has no key to sign for hosts: docs/operate.md, Adding a host' }
       : {}),
