@@ -5,7 +5,7 @@
 export const layers: readonly (readonly string[])[] = [
   ['cli', 'dashboard', 'chaos'],
   ['box'],
-  ['planet', 'setup', 'deploy', 'host'],
+  ['planet', 'setup', 'deploy', 'host', 'web-api'],
   ['flaps', 'accounts', 'builder', 'postgres', 'app-config'],
   ['proxy', 'dns', 'flyd', 'registry', 'litefs', 'observe', 'local'],
   ['machine'],

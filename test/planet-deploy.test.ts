@@ -78,6 +78,23 @@ test('an app is deployed from its fly.toml, on a planet', async (t) => {
     assert.ok(first.every(({ state, region }) => state === 'started' && region === 'ams'))
   })
 
+  await t.test(
+    'what the stock client asks beside the machines is answered there, too',
+    async () => {
+      const query = `query($app: String!) { app(name: $app) { deployed status hostname
+      organization { slug } machines { nodes { region } } currentRelease { version status } } }`
+      const asked = { query, variables: { app: 'heron' } }
+      const { data } = await platform.must(200, 'ams-1', 'POST', '/graphql', asked)
+      assert.deepEqual(data.app, {
+        ...{ deployed: true, status: 'deployed', hostname: `heron.${APP_DOMAIN}` },
+        ...{ organization: { slug: 'birds' }, currentRelease: { version: 1, status: 'complete' } },
+        machines: { nodes: [{ region: 'ams' }, { region: 'ams' }] },
+      })
+      const { releases } = await platform.must(200, 'ams-1', 'GET', '/api/v1/apps/heron/releases')
+      assert.deepEqual([releases.length, releases[0].image_ref.includes(IMAGE)], [1, true])
+    },
+  )
+
   await t.test('the next changes both in place', async () => {
     const green = CONFIG.replace('blue', 'green')
     const { code, stderr } = await godwit(green, 'deploy', ...flags)

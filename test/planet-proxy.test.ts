@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import test from 'node:test'
-import { changePart } from '#host'
+import test, { type TestContext } from 'node:test'
+import { changePart, hostStatus } from '#host'
 import { BOX_TOPOLOGY, loadTopology } from '#planet'
 import type { TopView } from '#proxy'
 import { BackhaulWatch, cutMesh, healMesh } from './backhaul-watch.ts'
@@ -62,6 +64,29 @@ const ask = () => socket.send(text, Number(port), to)
 ask()
 setInterval(ask, 500)
 setTimeout(() => process.exit(), Number(forMs))`
+/** Talks from one port until it is told to end; then prints what was lost, and all that was said in answer. */
+const UDP_TALK = `const [to, port] = process.argv.slice(1)
+const socket = require('dgram').createSocket('udp4')
+const open = new Set(), said = new Set()
+let sent = 0
+socket.on('message', (got, from) => {
+  const words = String(got).split(' ')
+  open.delete(words.pop())
+  said.add(from.address + ' ' + words.join(' '))
+})
+const talk = setInterval(() => {
+  open.add(String(sent))
+  socket.send(String(sent++), Number(port), to)
+}, 20)
+process.once('SIGTERM', () => {
+  clearInterval(talk)
+  const endMs = Date.now() + 5000
+  setInterval(() => {
+    if (open.size > 0 && Date.now() < endMs) return
+    console.log(JSON.stringify({ sent, lost: [...open], said: [...said] }))
+    process.exit()
+  }, 20)
+})`
 
 const serviceOf = (limits: object) => ({
   protocol: 'tcp',
@@ -98,6 +123,7 @@ test('connections of the world reach machines, on a planet', async (t) => {
       image: IMAGE,
       init: { cmd: ['sh', '-c', SERVER] },
       services: [serviceOf(limits)],
+      statics: [{ guest_path: '/www', url_prefix: '/files' }],
       restart: { policy: 'no' },
     }
     for (const region of where) {
@@ -173,10 +199,70 @@ test('connections of the world reach machines, on a planet', async (t) => {
     assert.equal(await ask('ams-client', 'heron', '/cgi-bin/far'), 'nrt 200')
   })
 
+  await t.test('files of machines are served without their apps, here and from afar', async () => {
+    assert.equal(await ask('ams-client', 'heron', '/files/index.html'), 'ams 200')
+    assert.match(await ask('ams-client', 'heron', '/files/none'), / 404$/, 'the app says so')
+    const header = ['-H', 'fly-prefer-region: nrt']
+    assert.equal(await ask('ams-client', 'heron', '/files/index.html', header), 'nrt 200')
+  })
+
   await t.test('a preferred region is reached over the backhaul', async () => {
     const header = ['-H', 'fly-prefer-region: nrt']
     assert.equal(await ask('ams-client', 'heron', '/', header), 'nrt 200')
   })
+
+  /** New processes take over from the proxies of ams (edge) and iad (worker), under load: nothing is lost. */
+  const replaceProxies = async (t: TestContext, ip: string) => {
+    const headers = { host: `heron.${APP_DOMAIN}`, 'fly-prefer-region': 'iad' }
+    const load = { intervalMs: 20, deadlineMs: 20_000, headers }
+    const url = `http://${SHARED_V4}/`
+    const prober = new Prober(t, world, 'ams-client', [url], load)
+    // Each at an edge whose own machine answers: a host that is starved of CPU counts as out of reach to others.
+    const talks = ['ams-client', 'gru-client'].map((client) => {
+      const words = ['-e', UDP_TALK, ip, String(UDP_PORT)]
+      const child = world.node(client).spawn(process.execPath, words)
+      t.after(() => child.kill('SIGKILL'))
+      let printed = ''
+      child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+        printed += text
+      })
+      const over = once(child, 'close').then(() => JSON.parse(printed))
+      over.catch(() => undefined) // the test has failed before
+      return { child, over }
+    })
+    const answered = () =>
+      eventually(
+        'answers',
+        () => prober.since(Date.now() - 5_000).length,
+        (count) => count >= 20,
+        LONG_MS,
+      )
+    for (const host of [ams, 'iad-1']) {
+      await answered()
+      const socket = platform.box.socketOf(host)
+      const before = (await hostStatus(socket)).find(({ name }) => name === 'proxy')
+      const beganMs = Date.now()
+      const after = (await changePart(socket, 'restart', 'proxy')).find(
+        ({ name }) => name === 'proxy',
+      )
+      t.diagnostic(`the proxy of ${host} was replaced in ${Date.now() - beganMs} ms`)
+      assert.notEqual(after?.pid, before?.pid)
+      const isGone = () => !existsSync(`/proc/${before?.pid}`)
+      await eventually('the end of the old one', isGone, (gone) => gone, LONG_MS)
+    }
+    await answered()
+    prober.stop()
+    const failed = prober.records.filter(({ error }) => error !== undefined)
+    t.diagnostic(`${failed.length} of ${prober.records.length} requests failed`)
+    assert.deepEqual(failed, [])
+    for (const { child, over } of talks) {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM')
+      const { sent, lost, said } = await over
+      t.diagnostic(`${lost.length} of ${sent} datagrams were not answered`)
+      assert.deepEqual(lost, [])
+      assert.equal(said.length, 1, `one machine, and one port of the client: ${said}`)
+    }
+  }
 
   await t.test(
     'UDP reaches the nearest machine with its client’s address, in every region',
@@ -255,6 +341,7 @@ test('connections of the world reach machines, on a planet', async (t) => {
       const told = await world.node(ams).run('curl', metrics)
       assert.match(told, /drops_count\{region="ams",reason="too_large"\} [1-9]/)
       assert.match(told, /datagrams_count\{region="ams",from="machine"\} [1-9]/)
+      await replaceProxies(t, ip)
       await platform.must(200, ams, 'POST', `${pathOf('wren', 'ams')}/stop`)
       await known('wren', 1)
       await isServed('ams-client', 'iad')

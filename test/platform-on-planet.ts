@@ -200,7 +200,8 @@ export class Platform {
     body?: unknown,
     by: Organisation = 'birds',
   ): Promise<Answer> {
-    const url = `${this.box.apiUrl(gateway)}/v1${path}`
+    const isWeb = path === '/graphql' || path.startsWith('/api/')
+    const url = `${this.box.apiUrl(gateway)}${isWeb ? '' : '/v1'}${path}`
     const words = ['-sS', '--max-time', '70', '--cacert', this.#caFile, '-X', method]
     const sent = body === undefined ? [] : ['-d', JSON.stringify(body)]
     const all = [

@@ -129,6 +129,7 @@ function overBackhaul(port: number, machinePort: number) {
     ...{ ownHostId: 'e', port, clock: systemClock, random: systemRandom, log },
     reachable: () => undefined,
     measured: () => undefined,
+    leaving: () => undefined,
   })
   const facts = {
     ...{ machine: 'm', internalPort: machinePort, publicPort: 80, isHttp: true },

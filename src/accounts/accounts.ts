@@ -1,4 +1,5 @@
 import type { AppName, OrgSlug } from '#base'
+import type { Login, Logins } from './logins.ts'
 import type { SecretKeyType } from './secret-keys/key-type.ts'
 import type { KeyUse } from './secret-keys/use-key.ts'
 import type { TokenProfile } from './token-profile.ts'
@@ -10,7 +11,12 @@ import type { TokenProfile } from './token-profile.ts'
  *
  * Calls are synchronous, as SQLite is. A write is one transaction with its line in the audit log.
  */
-export interface Accounts extends AccountsReads, AccountsWrites, MachineNameClaims, Disposable {}
+export interface Accounts
+  extends AccountsReads,
+    AccountsWrites,
+    MachineNameClaims,
+    Logins,
+    Disposable {}
 
 /**
  * Names of machines that are being created. A claim is no fact of its own, only the word of whoever creates
@@ -59,6 +65,8 @@ export interface AccountsReads {
   customCertificateKey(hostname: string): string | undefined
   /** Newest first. @param limit of them. @default 25, at most 1,000 */
   releases(app: string, limit?: number): readonly Release[]
+  /** Whose release it is. */
+  appOfRelease(id: string): App | undefined
   rootKeys(organization: string): readonly RootKey[]
   /** Opened: the bytes that verify tokens made with this key; undefined: unknown or retired. */
   rootKeySecret(kid: Uint8Array): Uint8Array | undefined
@@ -75,6 +83,10 @@ export interface AccountsReads {
   /** Raw Ed25519 key of who signs certificates for ssh; undefined: none was ever asked for. */
   sshAuthority(organization: string): Uint8Array | undefined
   tokens(organization: string): readonly IssuedToken[]
+  /** Who got it by logging in: their e-mail address. */
+  userOfToken(uuid: string): string | undefined
+  /** Those that wait. */
+  logins(): readonly Login[]
   /** Revocations after `sequence`, in order. */
   revocationsAfter(sequence: number): readonly Revocation[]
   /** With which servers join the cluster, the newest first. */
@@ -107,6 +119,7 @@ export interface AccountsWrites {
   /** Leaves an entry: the cluster has lost this host for good. */
   removeHost: Write<{ host: string }, void>
   addMember: Write<{ organization: string; email: string; role?: Role }, Member>
+  /** The tokens that they got there by logging in are revoked. */
   removeMember: Write<{ organization: string; email: string }, void>
   /** Once for each idempotency key of an organisation: the same key and name, or none, give the app again. */
   createApp: Write<NewApp, App>
@@ -157,6 +170,8 @@ export interface AccountsWrites {
   /** Seals everything anew with the newest sealing key. @returns how many values. */
   reseal: Write<Record<never, never>, number>
   createToken: Write<NewToken, CreatedToken>
+  /** Whoever began it may have tokens of that person's organisations. @throws AccountsError accounts.not_found */
+  confirmLogin: Write<{ code: string; email: string }, void>
   /** With all that was attenuated from it. Twice is once. */
   revokeToken: Write<{ uuid: string }, Revocation>
 }
@@ -383,6 +398,8 @@ export interface NewToken {
   readonly commands?: readonly (readonly string[])[]
   /** @default never */
   readonly expiresInS?: number
+  /** E-mail address of the member whose login it is. */
+  readonly user?: string
 }
 
 export interface IssuedToken {

@@ -107,7 +107,7 @@ export function audited<Writes extends object>(
 const SHOWN: ReadonlySet<string> = new Set([
   'slug', 'organization', 'app', 'network', 'email', 'role', 'ip', 'kind', 'region', 'kid', 'uuid',
   'profile', 'name', 'gateway', 'machine', 'host', 'expiresInS', 'id', 'status', 'strategy', 'image',
-  'type', 'hostname',
+  'type', 'hostname', 'user',
 ])
 
 function targetOf(input: object): Record<string, unknown> {

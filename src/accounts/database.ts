@@ -127,6 +127,14 @@ CREATE TABLE join_uses (
   nkey TEXT NOT NULL, used_at_ms INTEGER NOT NULL, PRIMARY KEY (token, host)) STRICT;
 `,
   `
+ALTER TABLE tokens ADD COLUMN user INTEGER REFERENCES users; -- who got it by logging in
+CREATE TABLE logins (
+  secret_hash TEXT PRIMARY KEY, code TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
+  user INTEGER REFERENCES users, -- null until it is confirmed
+  until_ms INTEGER NOT NULL) STRICT;
+CREATE INDEX logins_end ON logins (until_ms);
+`,
+  `
 ALTER TABLE organizations ADD COLUMN is_operator INTEGER NOT NULL DEFAULT 0;
 `,
 ]

@@ -12,6 +12,8 @@ export class AccountsError extends GodwitError<AccountsErrorCode> {
     'accounts.bad_input': { status: 400 },
     /** A server may not join the cluster with this token, or not any more. */
     'accounts.join_refused': { status: 403 },
+    /** Of logins that wait to be confirmed. */
+    'accounts.logins_full': { status: 429, transient: true },
     'accounts.root_key_missing': { status: 409 },
     'accounts.root_key_newest': { status: 409 },
     /** The key ring's file is missing, unreadable for us or readable for others, or no key ring. */

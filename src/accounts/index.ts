@@ -4,7 +4,7 @@
  *
  * Reading order: accounts.ts (the interface), open-accounts.ts, audit-log.ts, key-ring.ts (sealing),
  * secret-keys/, root-keys.ts and issued-tokens.ts, token-profile.ts, revocation-feed.ts;
- * auth-service.ts vouches for users who are logged in.
+ * logins.ts lets people in with a client; auth-service.ts vouches for users who are logged in.
  */
 export type {
   Accounts,
@@ -33,11 +33,12 @@ export type {
   SecretKey,
   WireGuardPeer,
 } from './accounts.ts'
-export type { AuthServiceOptions, Login } from './auth-service.ts'
+export type { AuthServiceOptions, Login as UserLogin } from './auth-service.ts'
 export { authService } from './auth-service.ts'
 export type { AccountsErrorCode } from './errors.ts'
 export { AccountsError } from './errors.ts'
 export { KeyRing, readKeyRing } from './key-ring.ts'
+export type { Login, Logins } from './logins.ts'
 export { openAccounts } from './open-accounts.ts'
 export type { RevocationSource } from './revocation-feed.ts'
 export { RevocationFeed } from './revocation-feed.ts'

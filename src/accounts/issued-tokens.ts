@@ -18,7 +18,9 @@ const EXPIRES_IN_S_MAX = 100 * 365 * 86_400
 
 const SELECT = `SELECT tokens.*, revoked_at_ms FROM tokens LEFT JOIN revocations USING (uuid)`
 
-export const tokenReads = (store: Store): Pick<Accounts, 'tokens' | 'machineToken'> => ({
+export const tokenReads = (
+  store: Store,
+): Pick<Accounts, 'tokens' | 'machineToken' | 'userOfToken'> => ({
   machineToken({ app, machine, expiresInS }) {
     const { id: appId, organization } = requireApp(store, app)
     const window = windowOf({ expiresInS }, store.clock.nowMs())
@@ -29,12 +31,20 @@ export const tokenReads = (store: Store): Pick<Accounts, 'tokens' | 'machineToke
     const fromItself: Caveat = { type: 'FromMachineSource', body: { id: machine } }
     return `FlyV1 ${printMacaroon(attenuate(root, [...narrowed, fromItself]))}`
   },
+  userOfToken: (uuid) => userOfToken(store, uuid),
   tokens: (organization) =>
     store.database
       .prepare(`${SELECT} WHERE organization = ? ORDER BY created_at_ms DESC, uuid`)
       .all(requireOrganization(store, organization).id)
       .map(issuedOf),
 })
+
+const userOfToken = (store: Store, uuid: string): string | undefined => {
+  const row = store.database
+    .prepare('SELECT email FROM tokens JOIN users ON users.id = tokens.user WHERE uuid = ?')
+    .get(uuid)
+  return row && String(row['email'])
+}
 
 export const tokenWrites = (store: Store): Pick<Accounts, 'createToken'> => ({
   createToken(call, input) {
@@ -56,7 +66,8 @@ export const tokenWrites = (store: Store): Pick<Accounts, 'createToken'> => ({
     store.database
       .prepare(
         `INSERT INTO tokens (uuid, organization, app, app_id, name, profile, kid, created_by,
-           created_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+           created_at_ms, expires_at_ms, user)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT id FROM users WHERE email = ?))`,
       )
       .run(
         uuid,
@@ -69,6 +80,7 @@ export const tokenWrites = (store: Store): Pick<Accounts, 'createToken'> => ({
         call.who,
         nowMs,
         window === undefined ? null : window.notAfter * 1000,
+        input.user ?? null,
       )
     const row = store.database.prepare(`${SELECT} WHERE uuid = ?`).get(uuid)
     const texts = caveats.map((own) => printMacaroon(attenuate(root, own)))

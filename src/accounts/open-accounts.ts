@@ -9,6 +9,7 @@ import { identityKeyReads, identityKeyWrites } from './identity-keys.ts'
 import { tokenReads, tokenWrites } from './issued-tokens.ts'
 import { joinTokenReads, joinTokenWrites } from './join-tokens.ts'
 import type { KeyRing } from './key-ring.ts'
+import { loginReads, loginSessions, loginWrites } from './logins.ts'
 import { machineNameClaims } from './machine-names.ts'
 import { organizationReads, organizationWrites } from './organizations.ts'
 import { releaseReads, releaseWrites } from './releases.ts'
@@ -47,6 +48,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...joinTokenReads(store),
     ...sshReads(store),
     ...tokenReads(store),
+    ...loginReads(store),
     ...revocationReads(store),
     audit: (query = {}) => log.query(query),
     auditDamage: () => log.damage(),
@@ -64,12 +66,15 @@ export function openAccounts(options: AccountsOptions): Accounts {
     ...joinTokenWrites(store),
     ...sshWrites(store),
     ...tokenWrites(store),
+    ...loginWrites(store),
     ...revocationWrites(store),
   }
+  const changes = audited(writes, database, log)
   return {
     ...reads,
-    ...audited(writes, database, log),
+    ...changes,
     ...machineNameClaims(store),
+    ...loginSessions(store, changes.createToken),
     [Symbol.dispose]: () => database.close(),
   }
 }

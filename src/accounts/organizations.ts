@@ -2,7 +2,7 @@ import type { SQLOutputValue } from 'node:sqlite'
 import { parseOrgSlug } from '#base'
 import type { Accounts, Member, Organization } from './accounts.ts'
 import { AccountsError, badInput, notFound } from './errors.ts'
-import { revokeTokensOfOrganization } from './revocations.ts'
+import { revokeLoginsOf, revokeTokensOfOrganization } from './revocations.ts'
 import type { Store } from './store.ts'
 
 type Reads =
@@ -106,6 +106,7 @@ export const organizationWrites = (store: Store): Pick<Accounts, Writes> => ({
       )
       .run(id, email)
     if (changes === 0) throw notFound('member', { organization, email })
+    revokeLoginsOf(store, { user: userOf(store, email), organization: id })
   },
 })
 

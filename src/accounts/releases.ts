@@ -18,12 +18,18 @@ const STATUSES: readonly ReleaseStatus[] = [
   'interrupted',
 ]
 
-export const releaseReads = (store: Store): Pick<Accounts, 'releases'> => ({
+export const releaseReads = (store: Store): Pick<Accounts, 'releases' | 'appOfRelease'> => ({
   releases: (app, limit = LIMIT) =>
     store.database
       .prepare('SELECT * FROM releases WHERE app = ? ORDER BY version DESC LIMIT ?')
       .all(requireApp(store, app).id, Math.max(0, Math.min(Math.trunc(limit), LIMIT_MAX)))
       .map(releaseOf),
+  appOfRelease(id) {
+    const row = store.database
+      .prepare('SELECT apps.name FROM releases JOIN apps ON apps.id = app WHERE releases.id = ?')
+      .get(id)
+    return row && requireApp(store, String(row['name']))
+  },
 })
 
 export const releaseWrites = (store: Store): Pick<Accounts, 'createRelease' | 'updateRelease'> => {

@@ -34,6 +34,14 @@ export function revokeTokensOfOrganization(store: Store, organization: number): 
   for (const { uuid } of rows) revoke(store, String(uuid))
 }
 
+/** What somebody got by logging in. */
+export function revokeLoginsOf(store: Store, who: { user: number; organization: number }): void {
+  const rows = store.database
+    .prepare('SELECT uuid FROM tokens WHERE user = ? AND organization = ?')
+    .all(who.user, who.organization)
+  for (const { uuid } of rows) revoke(store, String(uuid))
+}
+
 function revoke({ database, clock }: Store, uuid: string): Revocation {
   database
     .prepare('INSERT INTO revocations (uuid, revoked_at_ms) VALUES (?, ?) ON CONFLICT DO NOTHING')

@@ -6,6 +6,7 @@ import test from 'node:test'
 import type { Command } from 'commander'
 import { errorCode } from '#base'
 import { accountsCommand } from './accounts.ts'
+import { withAccounts } from './accounts-folder.ts'
 import { orgsCommand } from './orgs.ts'
 import { processIo } from './token-input.ts'
 import { tokensCommand } from './tokens.ts'
@@ -111,5 +112,31 @@ test('what is missing is said with the command that makes it', async () => {
     await assert.rejects(godwit('tokens', ...deploy), /--app/)
     await assert.rejects(godwit('tokens', ...deploy, '--app', 'web'), /godwit apps create/)
     await assert.rejects(godwit('tokens', 'revoke', 'nonsense'), code('accounts.bad_input'))
+  })
+})
+
+test('members are added, let in by the code of their login, and taken out', async () => {
+  await withFolder(async (godwit, folder) => {
+    await godwit('accounts', 'init')
+    await godwit('orgs', 'create', 'acme')
+    const ada = 'ada@example.com'
+    await godwit('orgs', 'members', 'add', ada, '--org', 'acme', '--role', 'admin')
+    assert.match(await godwit('orgs', 'members', 'list', '--org', 'acme'), /ada@example.com +admin/)
+    const begun = withAccounts(folder, (accounts) => accounts.beginLogin({ name: 'laptop' }))
+    assert.match(await godwit('accounts', 'logins'), new RegExp(`${begun.code} +"laptop" +no`))
+    await godwit('accounts', 'confirm-login', begun.code, '--email', ada)
+    const redeem = () =>
+      withAccounts(folder, (accounts) =>
+        accounts.redeemLogin({ who: 'login', requestId: 'r' }, begun.secret),
+      )
+    assert.match(redeem() ?? '', /^FlyV1 fm2_/)
+    assert.equal(redeem(), undefined)
+    await godwit('orgs', 'members', 'remove', ada, '--org', 'acme')
+    assert.deepEqual(
+      JSON.parse(await godwit('orgs', 'members', 'list', '--org', 'acme', '--json')),
+      [],
+    )
+    const confirm = godwit('accounts', 'confirm-login', begun.code, '--email', ada)
+    await assert.rejects(confirm, code('accounts.not_found'))
   })
 })

@@ -3,12 +3,13 @@ import type { AuditEntry } from '#accounts'
 import { parseDurationMs } from '#base'
 import {
   addSealingKey,
-  folderOption,
   initAccounts,
   operatorCall,
   showTime,
   withAccounts,
 } from './accounts-folder.ts'
+import { confirmLoginCommand, loginsCommand } from './members.ts'
+import { jsonLine, onAccounts } from './on-accounts.ts'
 import { renderTable } from './table.ts'
 
 type Print = (text: string) => void
@@ -19,16 +20,6 @@ interface Common {
 }
 
 const printOut: Print = (text) => void process.stdout.write(text)
-
-/** A subcommand of those that work on the accounts' folder. */
-export function onAccounts(name: string, summary: string, example: string): Command {
-  return new Command(name)
-    .summary(summary)
-    .description(summary)
-    .addOption(folderOption())
-    .option('--json', 'print JSON')
-    .addHelpText('after', `\nExamples:\n  $ godwit ${example}`)
-}
 
 /** `godwit accounts`: the database behind organisations, apps and tokens. */
 export function accountsCommand(print: Print = printOut): Command {
@@ -45,6 +36,8 @@ export function accountsCommand(print: Print = printOut): Command {
     )
     .addCommand(auditCommand(print))
     .addCommand(accountAppsCommand(print))
+    .addCommand(loginsCommand(print))
+    .addCommand(confirmLoginCommand(print))
     .addCommand(
       onAccounts(
         'reseal',
@@ -135,5 +128,3 @@ function accountAppsCommand(print: Print): Command {
         }),
     )
 }
-
-export const jsonLine = (value: unknown) => `${JSON.stringify(value)}\n`

@@ -71,6 +71,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await api()).statusCommand(),
   },
   {
+    names: ['open'],
+    about: 'show where an app is reached, and open it in a browser',
+    load: async () => (await api()).openCommand(),
+  },
+  {
     names: ['machine', 'machines', 'm'],
     about: 'machines of an app, one by one',
     load: async () => (await api()).machineCommand(),
@@ -91,6 +96,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await api()).sshCommand(),
   },
   {
+    names: ['console'],
+    about: 'a shell in a machine that is made for it, and goes after',
+    load: async () => (await api()).consoleCommand(),
+  },
+  {
     names: ['releases'],
     about: 'show what was deployed',
     load: async () => (await api()).releasesCommand(),
@@ -99,6 +109,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     names: ['checks'],
     about: 'show the health checks of an app',
     load: async () => (await api()).checksCommand(),
+  },
+  {
+    names: ['services'],
+    about: 'ports by which an app is reached',
+    load: async () => (await api()).servicesCommand(),
   },
   {
     names: ['secrets'],
@@ -131,9 +146,19 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await api()).platformCommand(),
   },
   {
+    names: ['regions'],
+    about: 'where machines can run',
+    load: async () => (await api()).regionsCommand(),
+  },
+  {
     names: ['tokens'],
     about: 'make, list and revoke tokens; look at, narrow and check them offline',
     load: async () => (await import('./tokens.ts')).tokensCommand(),
+  },
+  {
+    names: ['auth'],
+    about: 'as whom commands speak to the API',
+    load: async () => (await api()).authCommand(),
   },
   {
     names: ['accounts'],
@@ -159,6 +184,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     names: ['host'],
     about: 'all daemons of this host',
     load: async () => (await import('./host.ts')).hostCommand(),
+  },
+  {
+    names: ['region'],
+    about: 'the regions of the cluster, for operators',
+    load: async () => (await import('./host-list.ts')).regionCommand(),
   },
   {
     names: ['install'],
@@ -189,6 +219,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     names: ['doctor'],
     about: 'try what this machine can do, and say what is missing and what to do about it',
     load: async () => (await import('./doctor.ts')).doctorCommand(),
+  },
+  {
+    names: ['version'],
+    about: 'which godwit this is',
+    load: async (version) => (await import('./version.ts')).versionCommand(version),
   },
 ]
 

@@ -1,5 +1,8 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
+import { appOption } from './api/app-option.ts'
+import { configSaveCommand, type ReleaseOptions, releaseConfig } from './api/config-release.ts'
+import { withConnection } from './api/connection.ts'
 import { renderTable } from './table.ts'
 import { wantsColour } from './terminal.ts'
 
@@ -20,6 +23,7 @@ export function configCommand(print: Print = (text) => void process.stdout.write
     )
     .addCommand(validateCommand(print))
     .addCommand(showCommand(print))
+    .addCommand(configSaveCommand(print))
     .addCommand(envCommand(print))
     .addCommand(keysCommand(print))
 }
@@ -65,27 +69,33 @@ interface Choices {
   toml?: boolean
   yaml?: boolean
   group?: string
+  local?: boolean
 }
 
 function showCommand(print: Print): Command {
-  return new Command('show')
-    .summary('print it in canonical form')
+  const command = new Command('show')
+    .summary('print that of the release that runs, or the file')
     .description(
-      'Prints the configuration in the form that a release keeps: older ways to write it are brought into ' +
-        'the present one, unknown keys are left out. With --group, what it means for the machines of that process group.',
+      'Prints the configuration of the release that runs. With --local, --config or --group that of the file, in the form that ' +
+        'a release keeps: older ways to write it are brought into the present one, unknown keys are left out.',
     )
+    .addOption(appOption())
     .option(...CONFIG_OPTION)
+    .option('--local', 'the file that is here, not the release; asks no server')
     .option('--toml', 'print TOML')
     .option('--yaml', 'print YAML')
     .option('--json', 'print JSON (the default)')
-    .option('--group <name>', 'the machine configuration of a process group, as JSON')
-    .action(async ({ config, toml, yaml, group }: Where & Choices) => {
-      const { deployable, groupMachine } = await import('#app-config')
-      const found = await readConfig(config)
-      const app = deployable(found)
+    .option('--group <name>', 'the machine configuration of a process group of the file, as JSON')
+  return withConnection(command)
+    .action(async (options: Where & Choices & ReleaseOptions) => {
+      const { config, local = false, toml, yaml, group } = options
+      const isFile = local || config !== undefined || group !== undefined
+      const app = isFile ? await fileConfig(config) : (await releaseConfig(options)).config
       if (group !== undefined) {
+        const { groupMachine } = await import('#app-config')
         const { localFiles } = await import('./local-files.ts')
-        const machine = groupMachine(app, group, { readLocalFile: localFiles(found.file) })
+        const { file } = await readConfig(config)
+        const machine = groupMachine(app, group, { readLocalFile: localFiles(file) })
         return print(`${JSON.stringify(machine.config, null, 2)}\n`)
       }
       if (toml) return print(`${(await import('smol-toml')).stringify(app)}\n`)
@@ -96,10 +106,15 @@ function showCommand(print: Print): Command {
       'after',
       `
 Examples:
-  $ godwit config show
-  $ godwit config show --toml > fly.new.toml
+  $ godwit config show -a web
+  $ godwit config show --local --toml > fly.new.toml
   $ godwit config show --group web | jq .services`,
     )
+}
+
+async function fileConfig(path: string | undefined) {
+  const { deployable } = await import('#app-config')
+  return deployable(await readConfig(path))
 }
 
 function envCommand(print: Print): Command {

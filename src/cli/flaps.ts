@@ -23,11 +23,14 @@ function runCommand(): Command {
     .option('-c, --config <file>', 'the configuration file', CONFIG_FILE)
     .action(async ({ config }: { config: string }) => {
       const { loadFlapsConfig, openFlaps } = await import('#flaps')
+      const { webApiOver } = await import('#web-api')
       const log = createLog({ part: 'flaps' })
       const stop = new Promise<void>((resolve) => {
         process.once('SIGTERM', () => resolve()).once('SIGINT', () => resolve())
       })
-      await using running = await openFlaps(loadFlapsConfig(config), { log })
+      await using running = await openFlaps(loadFlapsConfig(config), {
+        ...{ log, extend: (opened) => [webApiOver(opened)] },
+      })
       await firstOf(stop, running.moved)
     })
     .addHelpText('after', `\nExample:\n  $ godwit flaps run --config flaps.toml`)

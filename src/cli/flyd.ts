@@ -1,8 +1,9 @@
 import { Command } from 'commander'
 import { createLog, firstOf } from '#base'
+import type { HostReport } from '#flyd'
 import { acceleratorFor } from './accelerator.ts'
 import { fsmCommand } from './flyd-fsm.ts'
-import { renderTable } from './table.ts'
+import { showStatus } from './flyd-status.ts'
 
 const CONFIG_FILE = '/etc/godwit/flyd.toml'
 /** Of the guest that is booted to see whether KVM works. */
@@ -78,48 +79,10 @@ async function ask<T>({ socket }: SocketOptions, path: string, method: 'GET' | '
 
 const asJson = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
 
-interface Status {
-  readonly host: string
-  readonly region: string
-  readonly mode: string
-  readonly machines: Readonly<Record<string, number>>
-  readonly guests: number
-  readonly runs: number
-  readonly capacity: { readonly limits: Load; readonly used: Load }
-  readonly rows: { readonly count: number; readonly waiting: number; readonly inStep: boolean }
-  readonly evacuation: {
-    readonly moving: readonly string[]
-    readonly stay: readonly {
-      readonly machine: string
-      readonly app: string
-      readonly why: string
-    }[]
-  }
-}
-type Load = { readonly cpuMicros: number; readonly memoryMb: number; readonly machines: number }
-
-function showStatus(status: Status) {
-  const { host, region, mode, machines, guests, runs, capacity, rows, evacuation } = status
-  const { limits, used } = capacity
-  const { moving, stay } = evacuation
-  const states = Object.entries(machines).map(([state, count]) => `${count} ${state}`)
-  return renderTable([
-    ['host', `${host} in ${region}, ${mode}`],
-    ['machines', states.length === 0 ? 'none' : states.join(', ')],
-    ['guests', String(guests)],
-    ['runs under way', String(runs)],
-    ['CPU', `${used.cpuMicros / 1e6} of ${limits.cpuMicros / 1e6} threads promised`],
-    ['memory', `${used.memoryMb} of ${limits.memoryMb} MB promised`],
-    ['rows', `${rows.count} in corrosion${rows.inStep ? '' : `, ${rows.waiting} waiting`}`],
-    ...moving.map((id) => ['moving', id]),
-    ...stay.map(({ machine, app, why }) => ['stays', `${machine} of ${app}: ${why}`]),
-  ])
-}
-
 function statusCommand(print: Print): Command {
   return asking('status', 'what this host has, and how full it is')
     .action(async (options: SocketOptions) => {
-      const status = await ask<Status>(options, '/status')
+      const status = await ask<HostReport>(options, '/status')
       print(options.json ? asJson(status) : showStatus(status))
     })
     .addHelpText('after', `\nExample:\n  $ godwit flyd status`)
@@ -149,7 +112,7 @@ function logsCommand(print: Print): Command {
 function modeCommand(name: string, mode: string, summary: string, print: Print): Command {
   return asking(name, `this host: ${summary}`)
     .action(async (options: SocketOptions) => {
-      const status = await ask<Status>(options, `/mode?is=${mode}`, 'POST')
+      const status = await ask<HostReport>(options, `/mode?is=${mode}`, 'POST')
       const next = mode === 'draining' ? ': godwit flyd status shows what moves and what stays' : ''
       print(options.json ? asJson(status) : `${status.host} is ${status.mode}${next}\n`)
     })

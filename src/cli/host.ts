@@ -2,23 +2,21 @@ import { Command } from 'commander'
 import { createLog } from '#base'
 import type { PartStatus, PartVerb } from '#host'
 import { hostJoinCommand, hostRemoveCommand, hostTokenCommand } from './host-join.ts'
+import { hostListCommand } from './host-list.ts'
+import { hostEvacuateCommand, hostModeCommand, hostShowCommand } from './host-mode.ts'
+import { type HostOptions, onHost } from './host-option.ts'
+import { hostUpgradeCommand } from './host-upgrade.ts'
 import { renderTable } from './table.ts'
 
-const CONFIG_FILE = '/var/lib/godwit/host.toml'
-
 type Print = (text: string) => void
-
-interface HostOptions {
-  readonly config: string
-  readonly json?: boolean
-}
 
 /** `godwit host`: all daemons of this host. */
 export function hostCommand(print: Print = (text) => void process.stdout.write(text)): Command {
   return new Command('host')
     .summary('all daemons of this host')
     .description(
-      'Runs all daemons of this host, which follow from one file; docs/host.md is its manual.',
+      'Runs all daemons of this host, which follow from one file; docs/host.md is its manual. Commands that name a host run on ' +
+        'any host, as root.',
     )
     .addCommand(foundCommand(print))
     .addCommand(runCommand())
@@ -26,10 +24,16 @@ export function hostCommand(print: Print = (text) => void process.stdout.write(t
     .addCommand(changeCommand('restart', 'stop a part and start it again', print))
     .addCommand(changeCommand('stop', 'stop a part, until it is started again', print))
     .addCommand(changeCommand('start', 'start a part that was stopped', print))
-    .addCommand(listCommand(print))
     .addCommand(hostTokenCommand(print))
     .addCommand(hostJoinCommand(print))
     .addCommand(hostRemoveCommand(print))
+    .addCommand(hostListCommand(print))
+    .addCommand(hostShowCommand(print))
+    .addCommand(hostModeCommand('cordon', print))
+    .addCommand(hostModeCommand('uncordon', print))
+    .addCommand(hostModeCommand('drain', print))
+    .addCommand(hostEvacuateCommand(print))
+    .addCommand(hostUpgradeCommand(print))
 }
 
 function foundCommand(print: Print): Command {
@@ -52,12 +56,6 @@ function foundCommand(print: Print): Command {
     })
     .addHelpText('after', `\nExample:\n  $ godwit host found cluster.toml --out ./cluster`)
 }
-
-const onHost = (name: string, summary: string) =>
-  new Command(name)
-    .summary(summary)
-    .description(`${summary[0]?.toUpperCase()}${summary.slice(1)}.`)
-    .option('-c, --config <file>', "the host's file", CONFIG_FILE)
 
 function runCommand(): Command {
   return onHost('run', 'run all daemons of this host until told to stop')
@@ -118,33 +116,4 @@ function show(parts: readonly PartStatus[], json: boolean | undefined, print: Pr
     String(restarts),
   ])
   print(renderTable([['PART', 'STATE', 'PID', 'RESTARTS'], ...rows]))
-}
-
-const HOSTS_SQL =
-  'SELECT id, region, state, version, backhaul_ip, is_gateway, is_edge, cpus, memory_mb, ' +
-  "(SELECT count(*) FROM machines WHERE host_id = hosts.id AND state NOT IN ('destroyed')) AS machines " +
-  'FROM hosts ORDER BY region, id'
-
-function listCommand(print: Print): Command {
-  return onHost('list', 'all hosts of the cluster, as this one knows them')
-    .option('--json', 'print JSON')
-    .action(async ({ config, json }: HostOptions) => {
-      const { AGENT_URL, loadHostConfig } = await import('#host')
-      const { ApiClient, asObject } = await import('#corrosion')
-      loadHostConfig(config) // says so when this is no host
-      const client = new ApiClient({ url: AGENT_URL })
-      const hosts: Record<string, unknown>[] = []
-      for await (const event of client.query(HOSTS_SQL, [])) {
-        if (event.kind === 'row') hosts.push({ ...asObject(event.columns, event.cells) })
-      }
-      if (json) return print(`${JSON.stringify(hosts, null, 2)}\n`)
-      const rows = hosts.map((host) => [
-        ...['id', 'region', 'state', 'backhaul_ip'].map((name) => String(host[name])),
-        [host['is_gateway'] ? 'gateway' : '', host['is_edge'] ? 'edge' : ''].join(' ').trim(),
-        ...['cpus', 'memory_mb', 'machines', 'version'].map((name) => String(host[name])),
-      ])
-      const head = ['HOST', 'REGION', 'STATE', 'ADDRESS', 'ROLES', 'CPUS', 'MEMORY MB']
-      print(renderTable([[...head, 'MACHINES', 'VERSION'], ...rows]))
-    })
-    .addHelpText('after', `\nExample:\n  $ godwit host list --json | jq -r .[].id`)
 }

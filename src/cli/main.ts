@@ -8,8 +8,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { ApiInputError } from './api/input-error.ts'
 import { commandsFor } from './commands.ts'
 import { describeError } from './fault.ts'
+import { insteadOf } from './flyctl-verbs.ts'
+import { withoutGoFlags } from './go-flags.ts'
 
 const USAGE_EXIT_CODE = 2
 
@@ -40,7 +43,7 @@ exitByThrowing(program)
 process.stdout.on('error', endWhenNobodyReads)
 
 try {
-  await program.parseAsync()
+  await parse(process.argv.slice(2))
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT_CODE // commander has said why
@@ -49,8 +52,20 @@ try {
     const ending = describeError(error, { json, debug: process.env['GODWIT_DEBUG'] === '1' })
     process.stdout.write(ending.stdout)
     process.stderr.write(ending.stderr)
-    process.exitCode = ending.exitCode
+    const isUsage = error instanceof ApiInputError && error.code === 'cli.no_command'
+    process.exitCode = isUsage ? USAGE_EXIT_CODE : ending.exitCode
   }
+}
+
+/** Of somebody who knows flyctl, too. */
+async function parse(args: readonly string[]): Promise<void> {
+  const words = ownArguments(args).filter((word) => !word.startsWith('-'))
+  const instead = insteadOf(words)
+  if (instead !== undefined) {
+    const { verb, fix } = instead
+    throw new ApiInputError('cli.no_command', { what: `godwit has no \`${verb}\``, fix })
+  }
+  await program.parseAsync(withoutGoFlags(args, program), { from: 'user' })
 }
 
 /** Commander ends the process by itself otherwise, and always with 1. */

@@ -3,6 +3,7 @@ import { Command, Option } from 'commander'
 import { readProfile } from '#flaps-client'
 import { ACCOUNTS_FOLDER, operatorCall, withAccounts } from './accounts-folder.ts'
 import { type ConnectionOptions, connect, withConnection } from './api/connection.ts'
+import { membersCommand } from './members.ts'
 import { renderTable } from './table.ts'
 
 type Print = (text: string) => void
@@ -33,6 +34,7 @@ const path = (slug = '') => `/v1/orgs${slug === '' ? '' : `/${encodeURIComponent
 export function orgsCommand(print: Print = (text) => void process.stdout.write(text)): Command {
   return new Command('orgs')
     .summary('organisations')
+    .addCommand(membersCommand(print))
     .addCommand(listCommand(print))
     .addCommand(showCommand(print))
     .addCommand(createCommand(print))

@@ -1,4 +1,4 @@
-import type { Clock, Random } from '#base'
+import { type Clock, type Random, systemClock, systemRandom } from '#base'
 import type { Tell } from './deploy-event.ts'
 import type { Machines } from './platform.ts'
 
@@ -23,3 +23,23 @@ export interface DeployWaits {
 }
 
 export const defaultWaits: DeployWaits = { machineMs: 300_000, smokeMs: 10_000, switchMs: 10_000 }
+
+/** What a caller may leave to this. */
+export interface ContextOptions {
+  readonly tell: Tell
+  readonly waits?: Partial<DeployWaits>
+  readonly signal?: AbortSignal
+  readonly clock?: Clock
+  readonly random?: Random
+}
+
+export function contextFor(
+  machines: Machines,
+  { tell, clock = systemClock, random = systemRandom, waits, signal }: ContextOptions,
+): DeployContext {
+  return {
+    ...{ machines, clock, random, tell },
+    signal: signal ?? new AbortController().signal,
+    waits: { ...defaultWaits, ...waits },
+  }
+}

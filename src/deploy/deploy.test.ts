@@ -296,7 +296,33 @@ test('an app with other ports than 80 and 443 gets an IPv4 address of its own', 
     'app = "x"\n[[services]]\ninternal_port = 5432\n[[services.ports]]\nport = 5432\n',
     'v1',
   )
-  assert.deepEqual(trial.platform.assigned, ['v6', 'v4'])
+  assert.deepEqual(trial.platform.assigned, ['v4', 'v6'])
+})
+
+test('an app with UDP gets an IPv4 address of its own alone, and hears of it where there is none', async () => {
+  const udp = '[[services]]\nprotocol = "udp"\ninternal_port = 53\n[[services.ports]]\nport = 53\n'
+  const none = new Trial()
+  none.platform.taken = 'v4'
+  await none.deploy(`app = "x"\n${udp}`, 'v1')
+  assert.deepEqual(none.platform.assigned, [])
+  assert.match(none.warnings().join(), /no v4 is free.*UDP.*godwit ips allocate-v4/)
+  const own = new Trial()
+  await own.deploy(`app = "x"\n${udp}`, 'v1')
+  assert.deepEqual(own.platform.assigned, ['v4'])
+
+  const mixed = new Trial()
+  await mixed.deploy(`${WEB}${udp}`, 'v1')
+  assert.deepEqual(mixed.platform.assigned, ['v4'])
+  assert.deepEqual(mixed.warnings(), [])
+  const web = new Trial()
+  web.platform.taken = 'v4'
+  await web.deploy(`${WEB}${udp}`, 'v1')
+  assert.deepEqual(web.platform.assigned, ['v6'], 'for what is not UDP')
+
+  const later = await Trial.withMachines(1)
+  await later.deploy(`${WEB}${udp}`, 'v2')
+  assert.deepEqual(later.platform.assigned, ['v6', 'shared_v4'])
+  assert.match(later.warnings().join(), /UDP services are not reached.*godwit ips allocate-v4/)
 })
 
 test('how many may be down: a share is rounded up, a number down, and one always', () => {

@@ -12,7 +12,7 @@ import { type DeployContext, type DeployWaits, defaultWaits } from './deploy-con
 import type { Tell } from './deploy-event.ts'
 import { type DeployPlan, type MachineUpdate, type PlanChoice, planDeploy } from './deploy-plan.ts'
 import { DeployError } from './errors.ts'
-import { assignFirstIps, type PublicIps } from './first-ips.ts'
+import { assignFirstIps, type PublicIps, tellOfUdp } from './first-ips.ts'
 import { createNew, makeVolumes } from './make-machines.ts'
 import type { Platform } from './platform.ts'
 import type { Release } from './release.ts'
@@ -94,7 +94,8 @@ export async function deploy(options: DeployOptions): Promise<DeployResult> {
   })
   const strategy = strategyOf(options)
   checkStrategy(strategy, plan)
-  if (plan.isFirst) await assignFirstIps(platform, config, options.publicIps ?? 'shared', tell)
+  const addresses = plan.isFirst ? assignFirstIps : tellOfUdp
+  await addresses(platform, config, options.publicIps ?? 'shared', tell)
   if (config.deploy?.release_command !== undefined && options.skipReleaseCommand !== true) {
     const timeoutMs =
       parseGoDurationMs(config.deploy.release_command_timeout ?? '') ?? RELEASE_COMMAND_MS

@@ -1,8 +1,7 @@
-import { type Clock, inParallel, type Random, systemClock, systemRandom } from '#base'
+import { inParallel } from '#base'
 import type { MachineConfig } from '#flaps-client'
 import { destroyMachine } from './change-machine.ts'
-import { type DeployContext, type DeployWaits, defaultWaits } from './deploy-context.ts'
-import type { Tell } from './deploy-event.ts'
+import { type ContextOptions, contextFor } from './deploy-context.ts'
 import type { MachineUpdate } from './deploy-plan.ts'
 import { configOf, groupOf, isManaged } from './machine-facts.ts'
 import { createNew, makeVolumes } from './make-machines.ts'
@@ -10,15 +9,10 @@ import type { Platform } from './platform.ts'
 import type { ScalePlan } from './scale-plan.ts'
 import { updateRolling } from './strategy/rolling.ts'
 
-export interface ScaleOptions {
+export interface ScaleOptions extends ContextOptions {
   readonly platform: Platform
-  readonly tell: Tell
-  readonly waits?: Partial<DeployWaits>
   /** @default 8 */
   readonly maxConcurrent?: number
-  readonly signal?: AbortSignal
-  readonly clock?: Clock
-  readonly random?: Random
 }
 
 const MAX_CONCURRENT = 8
@@ -65,14 +59,4 @@ export async function scaleGuest(
   return updates.length
 }
 
-function contextOf(options: ScaleOptions): DeployContext {
-  const { platform, tell, clock = systemClock, random = systemRandom, waits, signal } = options
-  return {
-    machines: platform.machines,
-    clock,
-    random,
-    signal: signal ?? new AbortController().signal,
-    tell,
-    waits: { ...defaultWaits, ...waits },
-  }
-}
+const contextOf = (options: ScaleOptions) => contextFor(options.platform.machines, options)

@@ -39,6 +39,8 @@ export class TrialPlatform implements Platform {
   /** What was asked, in order. */
   readonly log: string[] = []
   readonly assigned: string[] = []
+  /** No address of this kind is free. */
+  taken = ''
   /** Most machines that were being changed at once. */
   busiest = 0
   /** Fewest machines that were started and took requests, since the last reset. */
@@ -131,7 +133,11 @@ export class TrialPlatform implements Platform {
 
   volumes = async () => this.#volumes
   nearestRegion = async () => 'nrt'
-  ips = async () => this.assigned.map((ip) => ({ ip, shared: false }))
+  ips = async () =>
+    this.assigned.map((kind) => ({
+      ip: kind.endsWith('v4') ? '203.0.113.1' : '2001:db8::1',
+      shared: kind === 'shared_v4',
+    }))
 
   async createVolume({ name, region, sizeGb }: { name: string; region: string; sizeGb: number }) {
     const volume = { ...NEW_VOLUME, id: `vol_${this.#next()}`, name, region, size_gb: sizeGb }
@@ -140,6 +146,7 @@ export class TrialPlatform implements Platform {
   }
 
   async assignIp(kind: string) {
+    if (kind === this.taken) throw refused('api.refused', `no ${kind} is free`)
     this.assigned.push(kind)
     return { ip: kind }
   }

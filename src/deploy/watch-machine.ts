@@ -36,7 +36,8 @@ export async function watchUntilHealthy(
   return 'healthy'
 }
 
-async function untilStarted(
+/** @throws DeployError deploy.not_started, deploy.crashed */
+export async function untilStarted(
   context: DeployContext,
   machine: Machine,
 ): Promise<'resting' | 'started'> {

@@ -257,9 +257,14 @@ export class FlapsClient implements Disposable {
     return (await this.call<{ ips: IpAssignment[] }>('GET', path, call)).ips
   }
 
-  assignIp(app: string, type: IpKind, call?: Call): Promise<IpAssignment> {
+  assignIp(
+    app: string,
+    wanted: IpKind | (IpPlace & { readonly type: IpKind }),
+    call?: Call,
+  ): Promise<IpAssignment> {
     const path = `/v1/apps/${encodeURIComponent(app)}/ip_assignments`
-    return this.call('POST', path, { ...call, body: { type } })
+    const body = typeof wanted === 'string' ? { type: wanted } : wanted
+    return this.call('POST', path, { ...call, body })
   }
 
   async releaseIp(app: string, address: string, call?: Call): Promise<void> {
@@ -445,6 +450,13 @@ const certificatesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/cer
 
 const releasesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/releases`
 
+/** Where a private address leads: the network of that name, of that organisation. */
+export interface IpPlace {
+  readonly region?: string
+  readonly network?: string
+  readonly org_slug?: string
+}
+
 export type IpKind = 'v4' | 'v6' | 'shared_v4' | 'private_v6'
 
 export interface NewVolume {
@@ -453,6 +465,12 @@ export interface NewVolume {
   readonly size_gb: number
   readonly snapshot_retention?: number
   readonly auto_backup_enabled?: boolean
+  /** Filled from it. */
+  readonly snapshot_id?: string
+  /** Filled from this volume as it is now. */
+  readonly source_volume_id?: string
+  /** The size of the machine that will have it: then its host has room for that, too. */
+  readonly compute?: Readonly<Record<string, unknown>>
 }
 
 function parseUrl(text: string): URL {

@@ -26,6 +26,8 @@ export type AccessRule =
   | {
       readonly on: 'app'
       readonly action: ActionMask
+      /** @default the path; `body`: its `app_name` */
+      readonly nameFrom?: 'path' | 'body'
       readonly feature?: string
       readonly mutation?: string
     }

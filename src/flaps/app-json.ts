@@ -10,7 +10,7 @@ export function appJson(app: App, rows: Rows): Record<string, unknown> {
     name: app.name,
     internal_numeric_id: app.numericId,
     network: app.network,
-    status: statusOf(machines.map(({ json }) => json.state)),
+    status: appStatus(machines.map(({ json }) => json.state)),
     machine_count: machines.length,
     volume_count: rows.volumes(app.id).length,
     organization: {
@@ -23,7 +23,8 @@ export function appJson(app: App, rows: Rows): Record<string, unknown> {
   }
 }
 
-function statusOf(states: readonly string[]): 'pending' | 'deployed' | 'suspended' {
+/** Of an app whose machines are in these states. */
+export function appStatus(states: readonly string[]): 'pending' | 'deployed' | 'suspended' {
   if (states.length === 0) return 'pending'
   return states.every((state) => state === 'suspended' || state === 'stopped')
     ? 'suspended'

@@ -64,6 +64,11 @@ export class Caller {
     return authorize(this.#verified, [access], { nowMs }).allowed
   }
 
+  /** Those that are neither too old nor too young. */
+  live(nowMs: number): readonly VerifiedToken[] {
+    return this.tokens.filter((one) => isWithinWindow(one, nowMs))
+  }
+
   /**
    * A token that may be used now, for whatever it may be used. One that is bound to no organisation, or
    * to two at once, may be used for nothing.
@@ -71,7 +76,7 @@ export class Caller {
    * @throws FlapsError flaps.unauthenticated, flaps.forbidden
    */
   requireLive(nowMs: number): VerifiedToken {
-    const live = this.tokens.filter((one) => isWithinWindow(one, nowMs))
+    const live = this.live(nowMs)
     if (live.length === 0) throw refuse('flaps.unauthenticated', TOKEN_BAD)
     const token = live.find((one) => organizationOf(one) !== undefined)
     if (token === undefined) throw refuse('flaps.forbidden', 'unauthorized')

@@ -119,6 +119,8 @@ const flapsSchema = Type.Object(
         closed,
       ),
     ),
+    /** `<app>.<domain>` are the apps' own names, as edges have it. Absent: apps have none. */
+    app_domain: Type.Optional(Type.String()),
     /** As `godwit net run` on this host has it, for `mesh` in place of an address. */
     network: Type.Object(
       { folder: Type.String({ default: STATE_FOLDER }) },

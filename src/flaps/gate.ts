@@ -8,6 +8,7 @@ import type { App, Organization } from './directory.ts'
 import type { Endpoint } from './endpoint.ts'
 import { appNotFound, machineIdBad, machineNotFound, refuse } from './errors.ts'
 import type { MachineSource } from './machine-api/machine-source.ts'
+import { findOrganization } from './personal-organization.ts'
 import type { Services } from './services.ts'
 
 export interface GateRequest {
@@ -45,7 +46,7 @@ export async function admit(
     if (token === undefined) throw refuse('flaps.forbidden', 'unauthorized')
     return { caller, token }
   }
-  const found = await resolve(rule, request, services)
+  const found = await resolve(rule, request, caller, services)
   if (rule.on === 'org' && rule.orOperators === true) {
     const token = await operatorsToken(rule.action, caller, services, request.signal)
     if (token !== undefined) return { caller, token, ...found }
@@ -89,18 +90,27 @@ interface Found {
 async function resolve(
   rule: AccessRule,
   request: GateRequest,
-  { directory }: Services,
+  caller: Caller,
+  services: Services,
 ): Promise<Found> {
+  const { directory } = services
   if (rule.on === 'org' || rule.on === 'newApp') {
     const slug = slugOf(rule.on === 'org' ? rule.slugFrom : 'body', request)
-    const organization = await directory.organization(slug, request.signal)
+    const organization = await findOrganization(slug, caller, services, request.signal)
     if (organization !== undefined) return { organization }
     throw refuse('flaps.not_found', `Could not find Organization "${slug}"`)
   }
-  const name = (rule.on === 'self' ? request.source?.app : request.params['app']) ?? ''
+  const name = nameOf(rule, request)
   const app = await directory.app(name, request.signal)
   if (app === undefined) throw appNotFound(name)
   return { organization: app.organization, app }
+}
+
+function nameOf(rule: AccessRule, { params, body, source }: GateRequest): string {
+  if (rule.on === 'self') return source?.app ?? ''
+  if (rule.on !== 'app' || rule.nameFrom !== 'body') return params['app'] ?? ''
+  const name = (body as { app_name?: unknown } | undefined)?.app_name
+  return typeof name === 'string' ? name : ''
 }
 
 function slugOf(from: 'path' | 'query' | 'body', { params, query, body }: GateRequest): string {

@@ -31,6 +31,7 @@ import { placesCall } from './places-call.ts'
 import { RecentWrites } from './recent-writes.ts'
 import { type RunningFlaps, runFlaps } from './run-flaps.ts'
 import { secretsCall } from './secrets-call.ts'
+import type { ServerExtension } from './server.ts'
 import { sshAuthorityCall } from './ssh-authority-call.ts'
 
 const REVOCATIONS_PERIOD_MS = 1_000
@@ -43,13 +44,29 @@ export interface OpenFlaps extends RunningFlaps {
   readonly moved: Promise<void>
 }
 
+export interface OpenFlapsOptions {
+  readonly log: Log
+  /** What else the same address serves, over the same accounts. */
+  readonly extend?: (opened: OpenedForExtensions) => readonly ServerExtension[]
+}
+
+export interface OpenedForExtensions {
+  readonly accounts: Accounts
+  readonly config: FlapsConfig
+  /** Images that clients brought from files. */
+  readonly depot: ImageDepot | undefined
+}
+
 /**
  * An instance of the API over what its configuration names. It needs neither NATS nor any host to
  * start: what they are needed for is refused until they are there.
  *
  * @throws Net6Error net6.mesh_away; CertificateError certificates.key_ring_bad
  */
-export async function openFlaps(config: FlapsConfig, { log }: { log: Log }): Promise<OpenFlaps> {
+export async function openFlaps(
+  config: FlapsConfig,
+  { log, extend }: OpenFlapsOptions,
+): Promise<OpenFlaps> {
   const clock = systemClock
   const random = systemRandom
   await using opened = new AsyncDisposableStack()
@@ -131,6 +148,7 @@ export async function openFlaps(config: FlapsConfig, { log }: { log: Log }): Pro
       ...(depot && { depot }),
       ...(join && { join }),
       ...(network && { network }),
+      ...(extend && { extensions: extend({ accounts, config, depot }) }),
     }),
   )
   if (host !== undefined) {

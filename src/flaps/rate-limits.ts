@@ -4,18 +4,19 @@ import { type Rate, TokenBuckets } from './token-buckets.ts'
 
 /**
  * How often a call may come. `action`: each kind of call by itself, for each machine or app;
- * `getMachine`: reads of one machine; `deleteApp`: for each token; `none`: calls without a target
- * that cost no more than the answer.
+ * `getMachine`: reads of one machine; `deleteApp`: for each token; `query`: what a
+ * token asks of the web API; `none`: calls without a target that cost no more than the answer.
  */
-export type LimitKind = 'action' | 'getMachine' | 'deleteApp' | 'none'
+export type LimitKind = 'action' | 'getMachine' | 'deleteApp' | 'query' | 'none'
 
 export type Rates = Readonly<Record<Exclude<LimitKind, 'none'>, Rate>>
 
-/** The documented rates. */
+/** The documented rates; that of queries is ours. */
 export const documentedRates: Rates = {
   action: { perSecond: 1, burst: 3 },
   getMachine: { perSecond: 5, burst: 10 },
   deleteApp: { perSecond: 100 / 60, burst: 100 },
+  query: { perSecond: 20, burst: 100 },
 }
 
 /** Of 100 bytes each or so. */

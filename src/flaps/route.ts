@@ -1,14 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Log } from '#base'
-import type { Answer } from './answer.ts'
-import { Call } from './call.ts'
-import { type Caller, callerOf, ownerOf } from './caller.ts'
+import { callerOf } from './caller.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { FlapsMetrics } from './flaps-metrics.ts'
-import { admit } from './gate.ts'
-import { readBody } from './json-body.ts'
 import { sourceOf } from './machine-api/machine-source.ts'
-import { type RawQuery, readQuery } from './query-string.ts'
+import { type AskedCall, type Progress, performCall } from './perform-call.ts'
+import type { RawQuery } from './query-string.ts'
 import type { RateLimits } from './rate-limits.ts'
 import { send } from './reply.ts'
 import { requestSignal } from './request-signal.ts'
@@ -22,14 +19,6 @@ export interface Around {
   readonly log: Log
   /** Aborts when this server is to end. */
   readonly draining: AbortSignal
-}
-
-/** What is known of one request so far, for the hooks after those that found it out. */
-interface Progress {
-  caller?: Caller
-  orgSlug?: string
-  appName?: string
-  owner?: string
 }
 
 const CLOSED_BY_CLIENT = 499
@@ -66,7 +55,8 @@ export function addRoute(fastify: FastifyInstance, endpoint: Endpoint, around: A
       using held = requestSignal(reply.raw, { clock: services.clock, draining })
       try {
         const progress = progressOf(request)
-        return send(reply, await answerTo(endpoint, request, held.signal, progress, around))
+        const asked = askedOf(request, held.signal)
+        return send(reply, await performCall(endpoint, asked, progress, around))
       } catch (error) {
         if (held.isUnheard) return reply.code(CLOSED_BY_CLIENT).send()
         throw error
@@ -75,48 +65,16 @@ export function addRoute(fastify: FastifyInstance, endpoint: Endpoint, around: A
   })
 }
 
-async function answerTo(
-  endpoint: Endpoint,
-  request: FastifyRequest,
-  signal: AbortSignal,
-  progress: Progress,
-  { services, limits, log }: Around,
-): Promise<Answer> {
-  const params = request.params as Record<string, string>
-  const rawQuery = request.query as RawQuery
-  const query = endpoint.query === undefined ? {} : readQuery(endpoint.query, rawQuery)
-  const body = bodyOf(endpoint, request)
-  const asked = { params, query, body, signal, source: sourceOf(request) }
-  const admitted = await admit(endpoint, asked, progress.caller, services)
-  if (admitted.token !== undefined) progress.owner = ownerOf(admitted.token)
-  const slug = (admitted.organization ?? admitted.app?.organization)?.slug
-  if (slug !== undefined) progress.orgSlug = slug
-  if (admitted.app !== undefined) progress.appName = admitted.app.name
-  limits.spend(endpoint.limit, endpoint.id, targetOf(endpoint, params, progress))
-  const call = new Call({
-    ...asked,
-    services,
-    admitted,
-    rawQuery,
+function askedOf(request: FastifyRequest, signal: AbortSignal): AskedCall {
+  return {
+    params: request.params as Record<string, string>,
+    query: request.query as RawQuery,
+    body: request.body,
     headers: request.headers,
     requestId: request.id,
-    log: log.child({ requestId: request.id, operation: endpoint.id }),
-  })
-  return endpoint.handle(call)
-}
-
-function bodyOf({ id, body: schema, nullIs = 'absent' }: Endpoint, request: FastifyRequest) {
-  return schema === undefined ? {} : readBody(schema, request.body, { call: id, nullIs })
-}
-
-/** What a rate is counted by: the machine, else the app, else who calls. */
-function targetOf(
-  { limit }: Endpoint,
-  params: Readonly<Record<string, string>>,
-  { owner = 'anyone' }: Progress,
-): string {
-  if (limit === 'deleteApp') return owner
-  return params['machine'] ?? params['volume'] ?? params['app'] ?? owner
+    signal,
+    source: sourceOf(request),
+  }
 }
 
 function record(

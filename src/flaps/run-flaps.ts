@@ -8,7 +8,7 @@ import type { JoinAuthority } from './join/join-authority.ts'
 import { injectAsMachine, type MachineSource } from './machine-api/machine-source.ts'
 import { type NetworkApiOptions, serveNetworkApi } from './network/network-api.ts'
 import type { Rates } from './rate-limits.ts'
-import { buildServer, type TlsFiles } from './server.ts'
+import { buildServer, type ServerExtension, type TlsFiles } from './server.ts'
 import type { Services } from './services.ts'
 
 export interface FlapsOptions {
@@ -25,6 +25,7 @@ export interface FlapsOptions {
   readonly depot?: ImageDepot
   /** Absent: no server joins the cluster here. */
   readonly join?: JoinAuthority
+  readonly extensions?: readonly ServerExtension[]
   /** Where hosts hand on what organisations' networks ask. Absent: nowhere. */
   readonly network?: Omit<NetworkApiOptions, 'log'>
 }
@@ -44,11 +45,12 @@ export interface RunningFlaps extends AsyncDisposable {
 
 /** Serves the API until it is disposed; that lets changes that are under way end. */
 export async function runFlaps(options: FlapsOptions): Promise<RunningFlaps> {
-  const { services, listen, log, rates, tls, depot, join } = options
+  const { services, listen, log, rates, tls, depot, join, extensions = [] } = options
   const metrics = new FlapsMetrics()
   const server = buildServer({
     services,
     endpoints: allEndpoints,
+    extensions,
     log,
     metrics,
     ...(tls === undefined ? {} : { tls }),

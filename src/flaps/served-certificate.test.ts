@@ -70,7 +70,7 @@ test('a certificate that somebody brings to a gateway is what an edge shows, unt
   const flaps = opened.use(await openFlaps(loadFlapsConfig(config), { log }))
   const routing = await openRouting({
     ...{ ownHostId: 'edge1', appDomain: 'apps.test', corrosion: { url } },
-    ...{ tablePath: join(folder, 'table'), adminPath: undefined },
+    ...{ tablePath: join(folder, 'table') },
     ...{ keys: readEdgeKeyRing(edgeKeys, systemRandom), hostOf: () => undefined },
     ...{ backhaulPort: 0, backhaulAddress: undefined },
     ...{ clock: systemClock, random: systemRandom, log },

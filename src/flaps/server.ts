@@ -15,7 +15,7 @@ import { openApiDocument } from './openapi.ts'
 import { RateLimits, type Rates } from './rate-limits.ts'
 import { sendError } from './reply.ts'
 import { requestIds } from './request-id.ts'
-import { addRoute } from './route.ts'
+import { type Around, addRoute } from './route.ts'
 import { isStream, serveStreams } from './serve-streams.ts'
 import type { Services } from './services.ts'
 
@@ -36,7 +36,12 @@ export interface ServerOptions {
   readonly depot?: ImageDepot
   /** Absent: no server joins the cluster here. */
   readonly join?: JoinAuthority
+  /** What else is served at this address. */
+  readonly extensions?: readonly ServerExtension[]
 }
+
+/** Adds routes to a server. Each must ask who calls, as `addRoute` does. */
+export type ServerExtension = (fastify: FastifyInstance, around: Around) => void
 
 const BODY_BYTES_MAX = 2 * 1024 * 1024
 /** The tokens of many organisations travel in one header. */
@@ -88,6 +93,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   const around = { services, limits, metrics, log, draining: drain.signal }
   for (const endpoint of endpoints) addRoute(fastify, endpoint, around)
   serveStreams(fastify, around)
+  for (const extend of options.extensions ?? []) extend(fastify, around)
   if (options.depot !== undefined) addImageRoutes(fastify, { depot: options.depot, services })
   const { join: authority } = options
   if (authority !== undefined) addJoinRoutes(fastify, { authority, clock: services.clock })

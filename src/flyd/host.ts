@@ -40,7 +40,7 @@ export interface MachineHost {
   releaseLease(id: string, nonce: string, signal: AbortSignal): Promise<void>
   exec(id: string, options: ExecOptions, signal: AbortSignal): Promise<ExecResult>
   /**
-   * A TCP connection to the machine. Port 22 is its SSH server; what listens on any other is asked by its
+   * A TCP connection to the machine. Port 22 is its SSH server; port 0 is its files, by SFTP, for hosts alone; what listens on any other is asked by its
    * address, then by the machine's own loopback. The signal is for the connecting alone.
    *
    * @throws FlydError flyd.state_bad: nothing listens there

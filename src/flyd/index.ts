@@ -70,6 +70,7 @@ export type {
   WaitOptions,
   WaitResult,
 } from './host.ts'
+export type { HostLoad, HostOperations, HostReport } from './host-operations.ts'
 export type { LocalHostOptions } from './local-host.ts'
 export { LocalHost } from './local-host.ts'
 export { checkConfig } from './machine/config-checks.ts'

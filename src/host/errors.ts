@@ -18,6 +18,12 @@ export class HostError extends GodwitError<HostErrorCode> {
     /** Parts that wait for each other, or for one that is not there. */
     'host.order_bad': { status: 422 },
     'host.part_unknown': { status: 404 },
+    /** No row of the cluster names it. */
+    'host.unknown': { status: 404 },
+    /** Machines stay on a host that was to be empty. */
+    'host.not_empty': { status: 409 },
+    /** A part did not come up again: the upgrade ended there. */
+    'host.upgrade_failed': { status: 500 },
     /** Another supervisor runs these parts. */
     'host.running': { status: 409 },
     /** Nobody answers on the supervisor's socket. */

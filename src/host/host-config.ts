@@ -70,6 +70,17 @@ export const hostSchema = Type.Object(
         /** Roots and volumes of machines. */
         pool_gb: Type.Integer({ minimum: 1, default: 100 }),
         image_cache_gb: Type.Integer({ minimum: 1, default: 20 }),
+        /** When machines are stopped that nobody needs: see docs/proxy.md. The same on all hosts. */
+        autostop: Type.Optional(
+          Type.Object(
+            {
+              period_s: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400 })),
+              up_s: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400 })),
+              settle_s: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400 })),
+            },
+            closed,
+          ),
+        ),
       },
       { ...closed, default: {} },
     ),

@@ -3,7 +3,13 @@
  * may open.
  */
 import { mkdirSync, rmSync } from 'node:fs'
-import { createServer, request, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { dirname } from 'node:path'
 import {
   type ErrorJson,
@@ -15,6 +21,8 @@ import {
 } from '#base'
 import { HostError } from './errors.ts'
 import type { HostSupervisor, PartStatus } from './host-supervisor.ts'
+import type { DerivedPart } from './parts/derived-part.ts'
+import { preparePart } from './prepare-part.ts'
 
 const CHANGE_MS = 90_000
 const ANSWER_BYTES_MAX = 1 << 20
@@ -29,8 +37,7 @@ export async function serveHostSocket(
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   rmSync(path, { force: true })
   const server = createServer((asked, response) => {
-    asked.resume()
-    handle(supervisor, `${asked.method} ${asked.url}`).then(
+    handle(supervisor, asked).then(
       (answer) => send(response, 200, answer),
       (error: unknown) => {
         if (!(error instanceof GodwitError)) log.error({ err: error }, 'a request failed')
@@ -48,8 +55,11 @@ export async function serveHostSocket(
   }
 }
 
-async function handle(supervisor: HostSupervisor, call: string): Promise<unknown> {
+async function handle(supervisor: HostSupervisor, asked: IncomingMessage): Promise<unknown> {
+  const call = `${asked.method} ${asked.url}`
+  const body = await bodyOf(asked)
   if (call === 'GET /status') return supervisor.status()
+  if (call === 'POST /upgrade') return await upgrade(supervisor, body)
   const [, verb, part = ''] = /^POST \/(restart|stop|start)\/([A-Za-z0-9-]+)$/.exec(call) ?? []
   using deadline = startDeadline(`${verb} of ${part}`, CHANGE_MS)
   if (verb === 'restart') await supervisor.restart(part, deadline.signal)
@@ -57,6 +67,27 @@ async function handle(supervisor: HostSupervisor, call: string): Promise<unknown
   else if (verb === 'start') await supervisor.startPart(part, deadline.signal)
   else throw new HostError('host.part_unknown', { what: 'no such call', values: { call } })
   return supervisor.status()
+}
+
+/** The definition is our own program's: only root may open this socket. */
+async function upgrade(supervisor: HostSupervisor, body: string): Promise<UpgradeAnswer> {
+  const { part, readyMs } = JSON.parse(body) as UpgradeRequest
+  using deadline = startDeadline(`the upgrade of ${part.name}`, Math.min(readyMs, CHANGE_MS))
+  preparePart(part)
+  const how = await supervisor.upgrade(part, deadline.signal)
+  return { how, parts: supervisor.status() }
+}
+
+async function bodyOf(asked: IncomingMessage): Promise<string> {
+  const pieces: Buffer[] = []
+  let bytes = 0
+  for await (const piece of asked as AsyncIterable<Buffer>) {
+    bytes += piece.length
+    if (bytes > ANSWER_BYTES_MAX)
+      throw new HostError('host.answer_bad', { what: 'too much was sent' })
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces).toString()
 }
 
 /** What runs on this host. @throws HostError host.away */
@@ -67,6 +98,24 @@ export type PartVerb = 'restart' | 'stop' | 'start'
 /** Resolves when it is done: when the part is ready again, or gone. @throws HostError host.away, host.part_unknown */
 export const changePart = (path: string, verb: PartVerb, part: string): Promise<PartStatus[]> =>
   ask(path, 'POST', `/${verb}/${encodeURIComponent(part)}`)
+
+export interface UpgradeAnswer {
+  readonly how: 'restarted' | 'handed_over'
+  readonly parts: PartStatus[]
+}
+
+/** Resolves when the part serves as it is defined here. @throws HostError host.away, host.answer_bad */
+export const upgradePart = (
+  path: string,
+  part: DerivedPart,
+  readyMs = CHANGE_MS,
+): Promise<UpgradeAnswer> =>
+  ask(path, 'POST', '/upgrade', JSON.stringify({ part, readyMs } satisfies UpgradeRequest))
+
+interface UpgradeRequest {
+  readonly part: DerivedPart
+  readonly readyMs: number
+}
 
 async function refuseWhileRunning(path: string): Promise<void> {
   try {
@@ -100,9 +149,15 @@ const errorAnswer = (error: unknown) =>
     ? error.toJSON()
     : { code: 'internal', what: error instanceof Error ? error.message : String(error) }
 
-async function ask<T>(socketPath: string, method: string, path: string): Promise<T> {
+async function ask<T>(socketPath: string, method: string, path: string, sent = ''): Promise<T> {
   using deadline = startDeadline('the answer of the supervisor', CHANGE_MS + 5_000)
-  const { status, body } = await exchange({ socketPath, method, path, signal: deadline.signal })
+  const { status, body } = await exchange({
+    socketPath,
+    method,
+    path,
+    signal: deadline.signal,
+    sent,
+  })
   const answer = JSON.parse(body) as T & Partial<ErrorJson>
   if (status === 200) return answer
   const code = answer.code === 'host.part_unknown' ? 'host.part_unknown' : 'host.answer_bad'
@@ -113,7 +168,11 @@ async function ask<T>(socketPath: string, method: string, path: string): Promise
   })
 }
 
-function exchange(options: {
+function exchange({
+  sent,
+  ...options
+}: {
+  readonly sent: string
   readonly socketPath: string
   readonly method: string
   readonly path: string
@@ -131,7 +190,7 @@ function exchange(options: {
       response.on('error', reject)
     })
     asking.on('error', (cause) => reject(away(options.socketPath, cause)))
-    asking.end()
+    asking.end(sent)
   })
 }
 

@@ -26,11 +26,15 @@ export interface PartStatus {
 }
 
 interface Running {
-  readonly part: Part
-  readonly process: SupervisedProcess
+  part: Part
+  process: SupervisedProcess
   /** Resolved when it is no longer held. */
   readonly begun: PromiseWithResolvers<void>
   isHeld: boolean
+  /** While another process takes over. */
+  replacing: Promise<void> | undefined
+  /** Starts of the processes before this one. */
+  startsBefore: number
 }
 
 const STOP_MS = 60_000
@@ -43,6 +47,8 @@ const STOP_MS = 60_000
 export class HostSupervisor {
   readonly #running: readonly Running[]
   readonly #log: Log
+  /** Have handed over, and drain. */
+  readonly #leaving = new Set<SupervisedProcess>()
   readonly #ended = new AbortController()
 
   /** @throws HostError host.order_bad */
@@ -51,12 +57,14 @@ export class HostSupervisor {
     this.#running = inStartOrder(parts).map((part) => ({
       part,
       isHeld: true,
+      replacing: undefined,
+      startsBefore: 0,
       begun: Promise.withResolvers<void>(),
       process: new SupervisedProcess({
         name: part.name,
         command: part.command,
         args: part.args,
-        env: { ...process.env, ...part.env },
+        env: envOf(part),
         log,
         pidFile: join(runDir, `${part.name}.pid`),
         ...(logDir === undefined ? {} : { outputFile: join(logDir, `${part.name}.log`) }),
@@ -108,28 +116,73 @@ export class HostSupervisor {
   }
 
   status(): PartStatus[] {
-    return this.#running.map(({ part, process, isHeld }) => ({
+    return this.#running.map(({ part, process, isHeld, startsBefore }) => ({
       name: part.name,
       state: isHeld ? 'held' : process.state,
       pid: process.pid ?? null,
-      restarts: process.restarts,
+      restarts: startsBefore + process.restarts,
     }))
   }
 
   /**
-   * Stops one part and starts it again: how a part gets a new version. @throws HostError
-   * host.part_unknown
+   * Stops one part and starts it again: how a part gets a new version. One that takes over is started beside the one
+   * that runs; this then resolves while the old process still drains. @throws HostError host.part_unknown
    */
   async restart(name: string, signal: AbortSignal): Promise<void> {
+    const running = this.#find(name)
+    if (running.part.takesOver === true && running.process.state === 'ready') {
+      running.replacing ??= this.#replace(running, signal).finally(() => {
+        running.replacing = undefined
+      })
+      await running.replacing
+      return
+    }
     await this.stopPart(name, signal)
     await this.startPart(name, signal)
   }
 
+  /**
+   * Starts one part anew as it is defined now; one that takes over does so, and nobody is refused meanwhile. One that
+   * was stopped stays so, and is started so.
+   *
+   * @throws HostError host.part_unknown
+   */
+  async upgrade(part: Part, signal: AbortSignal): Promise<'restarted' | 'handed_over'> {
+    const running = this.#find(part.name)
+    const { process } = running
+    const takesOver = part.takesOver === true && process.state === 'ready'
+    running.part = part
+    const { command, args } = part
+    process.redefine({ command, args, env: envOf(part), ...probeOf(part) })
+    this.#log.info({ part: part.name }, 'is upgraded')
+    if (process.state !== 'ended') await this.restart(part.name, signal)
+    return takesOver ? 'handed_over' : 'restarted'
+  }
+
+  async #replace(running: Running, signal: AbortSignal): Promise<void> {
+    const { process: old, part } = running
+    this.#log.info({ part: part.name, pid: old.pid }, 'is replaced')
+    const successor = old.retireFor()
+    try {
+      await successor.start(signal)
+      await successor.ready(signal)
+    } catch (error) {
+      await successor.stop()
+      await old.start() // it is wanted again, and may be running still
+      throw error
+    }
+    running.process = successor
+    running.startsBefore += old.restarts + 1
+    this.#leaving.add(old)
+    void old.stop().finally(() => this.#leaving.delete(old))
+  }
+
   /** Stops one part, until it is started again. @throws HostError host.part_unknown */
   async stopPart(name: string, signal: AbortSignal): Promise<void> {
-    const { process } = this.#find(name)
+    const running = this.#find(name)
+    await running.replacing?.catch(() => undefined) // whoever asked for it is told
     this.#log.info({ part: name }, 'is stopped')
-    await process.stop(signal)
+    await running.process.stop(signal)
   }
 
   /** Starts a part that was stopped; resolves when it is ready. @throws HostError host.part_unknown */
@@ -159,10 +212,8 @@ export class HostSupervisor {
   async stop(): Promise<void> {
     this.#ended.abort(new Error('the host is stopped'))
     const started = this.#running.filter(({ isHeld }) => !isHeld)
-    await stopAll(
-      started.map(({ process }) => process),
-      STOP_MS,
-    )
+    await Promise.all(started.map(({ replacing }) => replacing?.catch(() => undefined)))
+    await stopAll([...started.map(({ process }) => process), ...this.#leaving], STOP_MS)
   }
 
   #find(name: string): Running {
@@ -176,6 +227,10 @@ export class HostSupervisor {
   }
 }
 
+const envOf = ({ env }: Part): NodeJS.ProcessEnv => ({ ...process.env, ...env })
+
 function probeOf({ probe }: Part) {
-  return probe === undefined ? {} : { probe: (signal: AbortSignal) => probePart(probe, signal) }
+  return probe === undefined
+    ? {}
+    : { probe: (signal: AbortSignal, pid: number) => probePart(probe, signal, pid) }
 }

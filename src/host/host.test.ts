@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { createLog, pollUntil } from '#base'
+import { createLog, pollUntil, startDeadline } from '#base'
 import { fc } from '#property'
 import { changePart, hostStatus, serveHostSocket } from './host-socket.ts'
 import { HostSupervisor } from './host-supervisor.ts'
@@ -29,6 +29,26 @@ const daemon = (folder: string, name: string, after: readonly string[] = []): Pa
      });`,
   ],
   probe: { kind: 'unix', path: join(folder, `${name}.sock`) },
+})
+
+/** One that takes over: the last that was started answers, whoever was before ends when it is told to. */
+const relay = (folder: string, name: string): Part => ({
+  name,
+  takesOver: true,
+  command: process.execPath,
+  args: [
+    '-e',
+    `const fs = require('fs'), at = '${folder}/${name}.sock', own = at + process.pid
+     fs.appendFileSync('${folder}/starts', process.pid + '\\n')
+     if (fs.existsSync('${folder}/broken')) process.exit(1)
+     require('http').createServer((_, said) => said.end(JSON.stringify({ pid: process.pid })))
+       .listen(own, () => fs.renameSync(own, at))
+     process.on('SIGTERM', () => {
+       fs.appendFileSync('${folder}/stops', process.pid + '\\n')
+       process.exit(0)
+     })`,
+  ],
+  probe: { kind: 'own', path: join(folder, `${name}.sock`) },
 })
 
 function supervisorOf(t: TestContext, make: (folder: string) => readonly Part[]) {
@@ -112,6 +132,42 @@ test('what runs is told over a socket, and one part can be restarted alone', asy
     message: /flyd, dns/,
   })
   await assert.rejects(serveHostSocket(supervisor, path, log), { code: 'host.running' })
+})
+
+test('one that takes over is started beside the one that runs, which ends afterwards', async (t) => {
+  const { supervisor, folder } = supervisorOf(t, (at) => [relay(at, 'proxy')])
+  supervisor.start()
+  await allReady(supervisor)
+  const [before] = supervisor.status()
+  using deadline = startDeadline('the restarts', DEADLINE_MS)
+  // Two who ask at the same time get the same one.
+  await Promise.all([1, 2].map(() => supervisor.restart('proxy', deadline.signal)))
+  const [after] = supervisor.status()
+  assert.notEqual(after?.pid, before?.pid)
+  assert.deepEqual([after?.state, after?.restarts], ['ready', 1])
+  assert.deepEqual(linesOf(folder, 'starts'), [String(before?.pid), String(after?.pid)])
+  const hasEnded = () => existsSync(join(folder, 'stops'))
+  await pollUntil('the end of the first', hasEnded, { deadlineMs: DEADLINE_MS })
+  assert.deepEqual(linesOf(folder, 'stops'), [String(before?.pid)])
+  process.kill(after?.pid ?? 0, 'SIGKILL')
+  const isBack = () => supervisor.status()[0]?.restarts === 2
+  await pollUntil('another start', isBack, { deadlineMs: DEADLINE_MS })
+})
+
+test('a successor that does not get ready leaves the one that runs where it is', async (t) => {
+  const { supervisor, folder } = supervisorOf(t, (at) => [relay(at, 'proxy')])
+  supervisor.start()
+  await allReady(supervisor)
+  const [before] = supervisor.status()
+  writeFileSync(join(folder, 'broken'), '')
+  const ending = new AbortController()
+  const restart = supervisor.restart('proxy', ending.signal)
+  const hasTried = () => linesOf(folder, 'starts').length >= 3
+  await pollUntil('two attempts', hasTried, { deadlineMs: DEADLINE_MS })
+  ending.abort(new Error('enough'))
+  await assert.rejects(restart, /enough/)
+  const [after] = supervisor.status()
+  assert.deepEqual([after?.pid, after?.state], [before?.pid, 'ready'])
 })
 
 test('where no supervisor runs, that is said', async () => {

@@ -14,6 +14,11 @@ export interface Part {
   readonly after?: readonly string[]
   /** Has it read its configuration anew, without a restart, when what stands there has changed. */
   readonly reloadSignal?: NodeJS.Signals
+  /**
+   * A new process of it takes over from the one that runs, which then ends by itself once it has drained: a restart
+   * leaves no gap. Its probe must tell the two apart: see `own`.
+   */
+  readonly takesOver?: boolean
   /** From SIGTERM to SIGKILL. @default 10 s */
   readonly stopGraceMs?: number
 }
@@ -27,3 +32,5 @@ export type PartProbe =
   | { readonly kind: 'mesh'; readonly folder: string; readonly port: number }
   /** Ready when it accepts a connection on this socket file. */
   | { readonly kind: 'unix'; readonly path: string }
+  /** Ready when that very process answers GET /healthz on this socket file: with JSON that has its `pid`. */
+  | { readonly kind: 'own'; readonly path: string }

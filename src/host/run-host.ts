@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { errorCode, type Log, systemClock } from '#base'
 import { ApiClient } from '#corrosion'
 import { type HostConfig, hostSocketOf } from './host-config.ts'
@@ -10,6 +10,7 @@ import { keepJoined, readJoined, withJoined } from './join/joined-members.ts'
 import { partsOf } from './parts/all-parts.ts'
 import { AGENT_URL } from './parts/corrosion-part.ts'
 import type { DerivedPart } from './parts/derived-part.ts'
+import { preparePart } from './prepare-part.ts'
 
 /** A server that is very busy is slow, not ill: to end its parts would make it busier. */
 const POLICY = { startDeadlineMs: 180_000, probePeriodMs: 2_000, probeFailuresMax: 15 }
@@ -33,7 +34,7 @@ export async function runHost(file: HostConfig, { log }: { log: Log }): Promise<
   const supervisor = new HostSupervisor({ parts, runDir, logDir, log, policy: POLICY })
   const socket = await serveHostSocket(supervisor, hostSocketOf(config), log)
   for (const folder of [runDir, logDir]) mkdirSync(folder, { recursive: true, mode: 0o700 })
-  for (const part of parts) prepare(part)
+  for (const part of parts) preparePart(part)
   supervisor.start()
   const ending = new AbortController()
   const following = followMembers({
@@ -62,7 +63,7 @@ function reloadChanged(
 ): void {
   for (const part of parts) {
     const isChanged = part.files.some(({ path, text }) => textOf(path) !== text)
-    prepare(part)
+    preparePart(part)
     if (!isChanged || part.reloadSignal === undefined) continue
     supervisor.reload(part.name, signal).catch((err: unknown) => {
       if (!signal.aborted) log.error({ err, part: part.name }, 'a part does not know all members')
@@ -76,14 +77,5 @@ function textOf(path: string): string | undefined {
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw error
-  }
-}
-
-function prepare({ files, folders = [] }: DerivedPart): void {
-  for (const folder of folders) mkdirSync(folder, { recursive: true, mode: 0o700 })
-  for (const { path, text } of files) {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    writeFileSync(`${path}.new`, text, { mode: 0o600 })
-    renameSync(`${path}.new`, path) // a part may be starting anew at this moment
   }
 }

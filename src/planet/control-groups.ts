@@ -30,9 +30,12 @@ export function makeGroups(planet: string, node: string): void {
   }
 }
 
-/** Takes a planet's groups away, once no process is in them. */
+/** Takes a planet's groups away, once no process is in them. What was suspended dies only when it may run again. */
 export async function removeGroups(planet: string, signal?: AbortSignal): Promise<void> {
-  const remove = () => trees().every((root) => removeTree(join(root, PARENT, planet)))
+  const remove = () => {
+    for (const root of trees()) thawTree(join(root, PARENT, planet))
+    return trees().every((root) => removeTree(join(root, PARENT, planet)))
+  }
   await pollUntil(`the end of the control groups of planet ${planet}`, remove, {
     deadlineMs: REMOVE_MS,
     signal,
@@ -60,6 +63,29 @@ function handDown(group: string): void {
 function inherit(from: string, to: string): void {
   if (!existsSync(to) || existsSync(join(to, '..', 'cgroup.subtree_control'))) return
   if (readFileSync(to, 'utf8').trim() === '') writeFileSync(to, readFileSync(from, 'utf8'))
+}
+
+const THAW = [
+  ['freezer.state', 'THAWED'],
+  ['cgroup.freeze', '0'],
+] as const
+
+function thawTree(group: string): void {
+  const [file, word] = THAW.find(([name]) => existsSync(join(group, name))) ?? []
+  if (file === undefined) return // of another controller, or gone
+  writeUnlessGone(join(group, file), word)
+  for (const entry of readdirSync(group, { withFileTypes: true })) {
+    if (entry.isDirectory()) thawTree(join(group, entry.name))
+  }
+}
+
+/** Its group may go at any moment. */
+function writeUnlessGone(path: string, word: string): void {
+  try {
+    writeFileSync(path, word)
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'ENODEV') throw error
+  }
 }
 
 /** True: gone. */

@@ -6,7 +6,8 @@
  * without I/O), net/ (sockets without node:net), tls/, forward/ (connections and exchanges; front.ts, then
  * http1-client.ts and exchange.ts), run/ (a process that serves). The decisions: routing-table/ (corrosion's rows,
  * indexed), balance/ and wake/ (pure cores), replay/, router/ (all of them as a Router; open-routing.ts runs them),
- * backhaul/ (to the proxies of other hosts), datagrams/ (public UDP, past all of these but the table), certificates/, admin/.
+ * backhaul/ (to the proxies of other hosts), datagrams/ (public UDP, past all of these but the table), certificates/, admin/,
+ * handover/ (to the process that follows), statics/ (files of machines).
  */
 export { askExplain, askLoads, askTop } from './admin/admin-client.ts'
 export type { AdminServer } from './admin/admin-server.ts'
@@ -43,11 +44,14 @@ export { issueLocally, openLocalAuthority } from './certificates/local-authority
 export { OrderRecords } from './certificates/order-records.ts'
 export { nextTicketChangeMs, ticketKeys } from './certificates/ticket-keys.ts'
 export type { Certificate, Certificates } from './certificates.ts'
+export { Datagrams } from './datagrams/datagrams.ts'
+export { echoWire } from './datagrams/echo-wire.fixture.ts'
 export type { ProxyErrorCode } from './errors.ts'
 export { ProxyError } from './errors.ts'
 export type { ProxyLimits } from './forward/limits.ts'
 export { defaultLimits } from './forward/limits.ts'
-export { openListener } from './net/socket.ts'
+export { EventLoop } from './net/event-loop.ts'
+export { openDatagramSocket, openListener } from './net/socket.ts'
 export { Counters } from './observe/counters.ts'
 export { renderMetrics } from './observe/metrics.ts'
 export type {

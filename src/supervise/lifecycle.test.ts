@@ -63,8 +63,18 @@ test('the restart policy decides after a clean exit', () => {
   }
 })
 
+test('one that is retired is left alone, and not started again when it ends', () => {
+  const core = lifecycle()
+  core.step({ type: 'startRequested' }, 0)
+  core.step({ type: 'probed', isHealthy: true }, 1)
+  assert.deepEqual(core.step({ type: 'retireRequested' }, 2), [])
+  assert.equal(core.state, 'ready')
+  assert.deepEqual(kinds(core.step({ type: 'exited', code: 0 }, 3)), ['ended'])
+  assert.equal(core.wakeAtMs, Infinity)
+})
+
 test('whatever happens: one child at most, a stop ends, and no wait is beyond the cap', () => {
-  const choices = fc.constantFrom('exit', 'healthy', 'ill', 'tick', 'start', 'stop')
+  const choices = fc.constantFrom('exit', 'healthy', 'ill', 'tick', 'start', 'stop', 'retire')
   const policies = fc.record({
     restart: fc.constantFrom('always', 'on-failure', 'never'),
     failuresMax: fc.constantFrom(1, 3, Infinity),
@@ -95,6 +105,7 @@ test('whatever happens: one child at most, a stop ends, and no wait is beyond th
           take(core.step({ type: 'clockTicked' }, nowMs))
         } else if (step === 'start') take(core.step({ type: 'startRequested' }, nowMs))
         else if (step === 'stop') take(core.step({ type: 'stopRequested' }, nowMs))
+        else if (step === 'retire') take(core.step({ type: 'retireRequested' }, nowMs))
         else if (children === 1) {
           take(core.step({ type: 'probed', isHealthy: step === 'healthy' }, nowMs))
         }

@@ -39,6 +39,7 @@ export type LifecycleEvent =
   | { readonly type: 'exited'; readonly code: number | null }
   | { readonly type: 'probed'; readonly isHealthy: boolean }
   | { readonly type: 'stopRequested' }
+  | { readonly type: 'retireRequested' }
   | { readonly type: 'clockTicked' }
 
 export type LifecycleAction =
@@ -52,7 +53,7 @@ export type LifecycleAction =
  * own. At most one child exists at any time: `spawn` comes only when none lives.
  *
  * waiting -> starting -> ready -> (exit or ill health) -> waiting -> ... ; failed when given up.
- * A stop leads to ended, by way of ending while a child lives.
+ * A stop leads to ended, by way of ending while a child lives. One that is retired lives on until it ends by itself.
  */
 export class Lifecycle {
   readonly #policy: Policy
@@ -91,6 +92,8 @@ export class Lifecycle {
         return this.#probed(event.isHealthy, nowMs)
       case 'stopRequested':
         return this.#stop(nowMs)
+      case 'retireRequested':
+        return this.#retire(nowMs)
       case 'clockTicked':
         return this.#tick(nowMs)
     }
@@ -148,6 +151,12 @@ export class Lifecycle {
     if (this.#hasChild) return this.#state === 'ending' ? [] : this.#end(nowMs)
     this.#deadlineMs = Infinity
     return this.#state === 'ended' ? [] : [this.#enter('ended', nowMs)]
+  }
+
+  #retire(nowMs: number): LifecycleAction[] {
+    if (!this.#hasChild) return this.#stop(nowMs)
+    this.#isWanted = false
+    return []
   }
 
   #end(nowMs: number): LifecycleAction[] {

@@ -11,7 +11,7 @@ import {
 } from './lifecycle.ts'
 import { LineReader } from './line-reader.ts'
 import { OutputFile } from './output-file.ts'
-import { endOrphan, removePidFile, writePidFile } from './pid-file.ts'
+import { endOrphan, readPidFile, removePidFile, writePidFile } from './pid-file.ts'
 import { identify, signalPid } from './process-identity.ts'
 
 const PROBE_DEADLINE_MS = 2_000
@@ -25,10 +25,10 @@ export interface SuperviseOptions {
   readonly cwd?: string
   readonly log: Log
   /**
-   * Resolves when the process serves; rejects when it does not. Absent: it is ready once it runs.
+   * Resolves when the process `pid` serves; rejects when it does not. Absent: it is ready once it runs.
    * Gets a signal that aborts after 2 s, or when the process ended.
    */
-  readonly probe?: (signal: AbortSignal) => Promise<void>
+  readonly probe?: (signal: AbortSignal, pid: number) => Promise<void>
   readonly policy?: Partial<Policy>
   /** @default SIGTERM */
   readonly stopSignal?: NodeJS.Signals
@@ -46,7 +46,7 @@ export interface SuperviseOptions {
  */
 export class SupervisedProcess {
   readonly name: string
-  readonly #options: SuperviseOptions
+  #options: SuperviseOptions
   readonly #clock: Clock
   readonly #lifecycle: Lifecycle
   readonly #watchers = new Set<() => void>()
@@ -55,6 +55,7 @@ export class SupervisedProcess {
   #timer: Disposable | undefined
   #probing: AbortController | undefined
   #restarts = 0
+  #isSuccessor = false
 
   constructor(options: SuperviseOptions) {
     this.name = options.name
@@ -81,10 +82,16 @@ export class SupervisedProcess {
     return this.#restarts
   }
 
+  /** How it is started from the next time on. */
+  redefine(options: Pick<SuperviseOptions, 'command' | 'args' | 'env' | 'probe'>): void {
+    this.#options = { ...this.#options, ...options }
+  }
+
   /** Starts it, and keeps it running until `stop`. Ends what a killed supervisor left of it first. */
   async start(signal?: AbortSignal): Promise<void> {
     const { pidFile, log } = this.#options
-    if (pidFile !== undefined && this.#child === undefined && (await endOrphan(pidFile, signal))) {
+    const mayBeLeft = pidFile !== undefined && this.#child === undefined && !this.#isSuccessor
+    if (mayBeLeft && (await endOrphan(pidFile, signal))) {
       log.warn({ process: this.name }, 'ended the process that an earlier supervisor left')
     }
     this.#send({ type: 'startRequested' })
@@ -111,6 +118,17 @@ export class SupervisedProcess {
   stop(signal?: AbortSignal): Promise<void> {
     this.#send({ type: 'stopRequested' })
     return this.#until((state) => state === 'ended' || state === 'failed', signal)
+  }
+
+  /**
+   * Another process of the same program, not started yet, which will take over from this one: this one is left alone,
+   * and is not started again when it ends.
+   */
+  retireFor(): SupervisedProcess {
+    this.#send({ type: 'retireRequested' })
+    const successor = new SupervisedProcess(this.#options)
+    successor.#isSuccessor = true
+    return successor
   }
 
   #gaveUp(): SuperviseError {
@@ -203,7 +221,8 @@ export class SupervisedProcess {
     child.once('error', (err) => log.error({ process: this.name, err }, 'could not be started'))
     const onEnd = (code: number | null, killedBy: NodeJS.Signals | null) => {
       if (child.pid !== undefined) signalPid(-child.pid, 'SIGKILL') // what it started goes with it
-      if (pidFile !== undefined) removePidFile(pidFile)
+      // By now it may name who took over.
+      if (pidFile !== undefined && readPidFile(pidFile)?.pid === child.pid) removePidFile(pidFile)
       log.info({ process: this.name, code, killedBy }, 'ended')
       this.#send({ type: 'exited', code })
     }
@@ -228,7 +247,7 @@ export class SupervisedProcess {
       const options = { signal: probing.signal, clock: this.#clock }
       using deadline = startDeadline(`the probe of ${this.name}`, PROBE_DEADLINE_MS, options)
       try {
-        await probe(deadline.signal)
+        await probe(deadline.signal, child?.pid ?? 0)
       } catch (err) {
         isHealthy = false
         log.debug({ process: this.name, err }, 'is not healthy')

@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import test, { type TestContext } from 'node:test'
-import type { Command } from 'commander'
+import test from 'node:test'
 import { deployable, readAppConfig } from '#app-config'
 import { processIo } from '../token-input.ts'
 import { tokensCommand } from '../tokens.ts'
+import { MACHINE, machinesOf as of, runAgainst as run } from './api-server.fixture.ts'
 import {
   appsCommand,
   certsCommand,
@@ -22,63 +20,6 @@ import { ago, checksText } from './machine-table.ts'
 import { parsePort } from './port-argument.ts'
 import { countsOf } from './scale.ts'
 import { parseLines } from './secrets.ts'
-
-const MACHINE = {
-  id: '148ed599c14189',
-  name: 'web-1',
-  state: 'started',
-  region: 'ams',
-  instance_id: '01',
-  private_ip: 'fdaa::1',
-  created_at: '2026-01-01T00:00:00Z',
-  updated_at: '2026-01-01T00:00:00Z',
-  image_ref: { registry: 'r', repository: 'library/nginx', tag: '1.27' },
-  config: {
-    guest: { cpu_kind: 'shared', cpus: 1, memory_mb: 256 },
-    metadata: { fly_process_group: 'app' },
-  },
-  checks: [{ name: 'up', status: 'passing', updated_at: '2026-01-01T00:00:00Z' }],
-  host_status: 'ok',
-}
-
-/** Runs a command against a server that answers every path from a table, and gives what it asked. */
-async function run(
-  t: TestContext,
-  make: (print: (text: string) => void) => Command,
-  args: readonly string[],
-  answers: Readonly<Record<string, unknown>> = {},
-) {
-  const asked: string[] = []
-  const server = createServer((request, response) => {
-    let body = ''
-    request.on('data', (piece) => {
-      body += piece
-    })
-    request.on('end', () => {
-      const call = `${request.method} ${request.url}`
-      asked.push(body === '' ? call : `${call} ${body}`)
-      const found = Object.entries(answers).find(([prefix]) => call.startsWith(prefix))
-      response.writeHead(found === undefined ? 404 : 200)
-      response.end(JSON.stringify(found?.[1] ?? { error: 'not_found: x' }))
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const { port } = server.address() as AddressInfo
-  let printed = ''
-  const command = make((text) => {
-    printed += text
-  })
-  const where = ['--api', `http://127.0.0.1:${port}`, '--access-token', 'x']
-  const [verb = '', ...rest] = args
-  await command.parseAsync([verb, ...where, ...rest], { from: 'user' })
-  return { printed, asked }
-}
-
-const of = (id = '') => `/v1/apps/web/machines${id}`
 
 test('machine list prints a line each, or the answer itself as JSON', async (t) => {
   const answers = { [`GET ${of()}`]: [MACHINE] }

@@ -2,8 +2,8 @@ import type { Command } from 'commander'
 import { renderTable } from '../table.ts'
 import { type AppCommandOptions, appCommand, withApp } from './app-command.ts'
 import { type Print, printOut } from './connection.ts'
-import { wholeNumber } from './machine.ts'
 import { ago, machineTable } from './machine-table.ts'
+import { wholeNumber } from './whole-number.ts'
 
 const WATCH_MS = 2_000
 

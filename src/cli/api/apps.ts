@@ -1,6 +1,9 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import type { App } from '#flaps-client'
 import { renderTable } from '../table.ts'
+import { openCommand } from './app-open.ts'
+import { releasesCommand } from './app-overview.ts'
+import { appRestartCommand } from './app-restart.ts'
 import {
   type ConnectionOptions,
   connect,
@@ -8,6 +11,7 @@ import {
   printOut,
   withConnection,
 } from './connection.ts'
+import { ApiInputError } from './input-error.ts'
 import { organizationOf, organizationOption } from './organization-option.ts'
 
 interface AppsOptions extends ConnectionOptions {
@@ -33,14 +37,22 @@ export function appsCommand(print: Print = printOut): Command {
     )
     .addCommand(
       onApi('create', 'make an app', 'apps create web --org acme')
-        .argument('<name>')
+        .argument('[name]')
+        .addOption(new Option('-n, --name <name>', 'the same').hideHelp())
+        .addOption(new Option('-y, --yes', 'nothing is asked').hideHelp())
         .addOption(organizationOption())
         .option('--network <name>', 'a private network of its own, which the other apps are not in')
         .action(
           async (
-            name: string,
-            { org: named, network, ...options }: AppsOptions & { org?: string; network?: string },
+            given: string | undefined,
+            {
+              org: named,
+              network,
+              ...options
+            }: AppsOptions & { org?: string; network?: string; name?: string },
           ) => {
+            const name = given ?? options.name
+            if (name === undefined) throw noName()
             using client = await connect(options)
             const org = await organizationOf(client, named)
             const app = await client.createApp(name, org, network)
@@ -49,6 +61,9 @@ export function appsCommand(print: Print = printOut): Command {
           },
         ),
     )
+    .addCommand(appRestartCommand(print))
+    .addCommand(openCommand(print))
+    .addCommand(releasesCommand(print))
     .addCommand(
       onApi(
         'destroy',
@@ -89,3 +104,9 @@ const appTable = (apps: readonly App[]) =>
       app.network ?? '',
     ]),
   ])
+
+const noName = () =>
+  new ApiInputError('cli.bad_value', {
+    what: 'what is the app to be called?',
+    fix: 'give its name, as in `godwit apps create web --org acme`',
+  })

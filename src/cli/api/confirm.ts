@@ -2,15 +2,19 @@ import { createInterface } from 'node:readline/promises'
 import { ApiInputError } from './input-error.ts'
 
 /**
- * Asks before something that cannot be undone. Without a terminal nobody is asked, and it is refused.
+ * Asks before something that cannot be undone, or is felt. Without a terminal nobody is asked, and it is refused.
  *
  * @throws ApiInputError cli.failed
  */
-export async function confirmed(question: string, isYes: boolean): Promise<void> {
+export async function confirmed(
+  question: string,
+  isYes: boolean,
+  stakes = 'this cannot be undone',
+): Promise<void> {
   if (isYes) return
   if (!process.stdin.isTTY) {
     throw new ApiInputError('cli.failed', {
-      what: 'this cannot be undone, and nobody is there to ask',
+      what: `${stakes}, and nobody is there to ask`,
       fix: 'give --yes',
     })
   }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
-import type { FlapsClient } from '#flaps-client'
+import type { FlapsClient, FlapsClientOptions } from '#flaps-client'
 import { ApiInputError } from './input-error.ts'
 
 /** What every command that talks to the API is given. */
@@ -16,17 +16,30 @@ export const printOut: Print = (text) => void process.stdout.write(text)
 
 /** Adds the options that say where the API is and who asks. */
 export function withConnection(command: Command): Command {
-  return command
-    .addOption(new Option('--api <url>', 'address of the Machines API').env('GODWIT_API'))
-    .addOption(
-      new Option('-t, --access-token <token>', 'who asks (also FLY_API_TOKEN)').env('GODWIT_TOKEN'),
-    )
-    .addOption(new Option('--ca <file>', "the platform's own CA, as PEM").env('GODWIT_CA'))
+  return (
+    command
+      .addOption(new Option('--api <url>', 'address of the Machines API').env('GODWIT_API'))
+      .addOption(
+        new Option('-t, --access-token <token>', 'who asks (also FLY_API_TOKEN)').env(
+          'GODWIT_TOKEN',
+        ),
+      )
+      .addOption(new Option('--ca <file>', "the platform's own CA, as PEM").env('GODWIT_CA'))
+      // Of flyctl's: there is nothing more to say here; GODWIT_DEBUG=1 shows stacks.
+      .addOption(new Option('--verbose').hideHelp())
+      .addOption(new Option('--debug').hideHelp())
+  )
 }
 
 /** @throws ApiInputError cli.no_api, cli.no_token, cli.ca_unreadable */
 export async function connect(options: ConnectionOptions): Promise<FlapsClient> {
-  const { FlapsClient, readProfile } = await import('#flaps-client')
+  const { FlapsClient } = await import('#flaps-client')
+  return new FlapsClient(await connectionOf(options))
+}
+
+/** Where the API is and who asks, as options, environment and profile say. @throws as `connect` */
+export async function connectionOf(options: ConnectionOptions): Promise<FlapsClientOptions> {
+  const { readProfile } = await import('#flaps-client')
   // Of one machine's platform: with the address of another one, its token would go astray.
   const profile = options.api === undefined ? readProfile() : undefined
   const { api = profile?.api } = options
@@ -48,11 +61,7 @@ export async function connect(options: ConnectionOptions): Promise<FlapsClient> 
       fix: 'set GODWIT_TOKEN, or give --access-token; an operator makes one with `godwit tokens create`',
     })
   }
-  return new FlapsClient({
-    url: api,
-    token: token.trim(),
-    ...(ca === undefined ? {} : { ca }),
-  })
+  return { url: api, token: token.trim(), ...(ca === undefined ? {} : { ca }) }
 }
 
 function readCa(file: string): string {

@@ -4,10 +4,13 @@ import type { AppConfig } from '#app-config'
 import type { DeployOptions, DeployResult, Platform, Release, Strategy } from '#deploy'
 import type { AppRelease, FlapsClient } from '#flaps-client'
 import { type AppCommandOptions, type AppSession, appCommand, withApp } from './app-command.ts'
+import { warnOfBuildOptions, withBuildOptions } from './build-options.ts'
 import { type Print, printOut } from './connection.ts'
 import { DeployProgress } from './deploy-progress.ts'
+import { isImagePath, pushedImage } from './image-argument.ts'
 import { ApiInputError } from './input-error.ts'
-import { wholeNumber } from './machine.ts'
+import { waitMs } from './wait-time.ts'
+import { wholeNumber } from './whole-number.ts'
 
 export interface DeployCommandOptions extends AppCommandOptions {
   readonly image?: string
@@ -34,7 +37,7 @@ export interface DeployCommandOptions extends AppCommandOptions {
 
 /** `godwit deploy`: brings a new release to every machine of an app. */
 export function deployCommand(print: Print = printOut): Command {
-  return appCommand('deploy', 'bring a new release to every machine of an app', [
+  const command = appCommand('deploy', 'bring a new release to every machine of an app', [
     'deploy --image registry.example/web:2.0',
     'deploy --image ./web.tar                    # from docker save, or an OCI layout',
     'deploy --strategy bluegreen',
@@ -63,9 +66,11 @@ export function deployCommand(print: Print = printOut): Command {
     .option('--no-public-ips', 'give a new app no addresses')
     .option('--flycast', 'give a new app a private address alone')
     .option('--signal <name>', 'that stops blue machines of a blue-green deploy')
-    .action((options: DeployCommandOptions) =>
-      withApp(options, (session) => deployApp(session, options, print)),
-    )
+    .action((options: DeployCommandOptions) => {
+      warnOfBuildOptions(options)
+      return withApp(options, (session) => deployApp(session, options, print))
+    })
+  return withBuildOptions(command)
 }
 
 /** What the command line says when it says nothing. */
@@ -221,7 +226,7 @@ async function imageOf(
   }
   if (isImagePath(named)) {
     const base = options.image === undefined ? dirname(file) : '.'
-    return await pushed(session, resolve(base, named), options)
+    return await pushedImage(session, resolve(base, named), options.json === true)
   }
   const { formatReference, ImageError, parseReference, RegistryClient } = await import('#image')
   const reference = parseReference(named)
@@ -235,25 +240,6 @@ async function imageOf(
       `warning: ${named} cannot be looked up from here (${error.what}); hosts will, each for itself\n`,
     )
     return formatReference(reference)
-  }
-}
-
-/** A reference begins with neither, and has no such ending. */
-export const isImagePath = (named: string) => /^\.{0,2}\//.test(named) || named.endsWith('.tar')
-
-async function pushed(
-  { client, app }: AppSession,
-  path: string,
-  options: DeployCommandOptions,
-): Promise<string> {
-  const { pushImage } = await import('#deploy')
-  const { ProgressView } = await import('../progress.ts')
-  const progress = options.json ? undefined : new ProgressView()
-  try {
-    const onProgress = progress?.step('push')
-    return await pushImage(client, app, path, onProgress === undefined ? {} : { onProgress })
-  } finally {
-    progress?.end()
   }
 }
 
@@ -319,21 +305,6 @@ function shareOf(text: string): number {
   const share = Number(text)
   if (share > 0) return share
   throw badValue('max-unavailable', text, 'use a number of machines, or a share like 0.33')
-}
-
-/** `none`: a day, which no deploy should take. */
-const NEVER_MS = 86_400_000
-
-function waitMs(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  if (text === 'none') return NEVER_MS
-  if (/^\d{1,6}$/.test(text)) return Number(text) * 1000
-  const match = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(text)
-  const [, hours = 0, minutes = 0, seconds = 0] = match ?? []
-  if (match !== null && text !== '') {
-    return (Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds)) * 1000
-  }
-  throw badValue('wait-timeout', text, 'use seconds, a time like 5m, or none')
 }
 
 function pairOf(text: string): [string, string] {

@@ -11,6 +11,8 @@ export class ApiInputError extends GodwitError<keyof typeof ApiInputError.catalo
     'cli.no_app': { status: 400 },
     /** The caller's tokens are for several, and none was named. */
     'cli.no_organization': { status: 400 },
+    /** A verb of flyctl that is not here. */
+    'cli.no_command': { status: 400 },
     'cli.bad_value': { status: 400 },
     'cli.no_image': { status: 400 },
     /** The command ran, and what it ran failed. */

@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { Command, Option } from 'commander'
+import { warnOfBuildOptions, withBuildOptions } from './build-options.ts'
 import {
   type ConnectionOptions,
   connect,
@@ -8,10 +9,11 @@ import {
   printOut,
   withConnection,
 } from './connection.ts'
-import { DEPLOY_DEFAULTS, deployApp, isImagePath } from './deploy.ts'
+import { DEPLOY_DEFAULTS, deployApp } from './deploy.ts'
+import { isImagePath } from './image-argument.ts'
 import { ApiInputError } from './input-error.ts'
-import { wholeNumber } from './machine.ts'
 import { organizationOf, organizationOption } from './organization-option.ts'
+import { wholeNumber } from './whole-number.ts'
 
 interface LaunchOptions extends ConnectionOptions {
   readonly image: string
@@ -53,8 +55,11 @@ export function launchCommand(print: Print = printOut): Command {
     .option('--no-deploy', 'write the file and make the app, and no more')
     .option('--force', 'write over a fly.toml that is there')
     .option('-j, --json', 'print JSON')
-    .action((options: LaunchOptions) => launch(options, print))
-  return withConnection(command).addHelpText(
+    .action((options: LaunchOptions) => {
+      warnOfBuildOptions(options)
+      return launch(options, print)
+    })
+  return withConnection(withBuildOptions(command)).addHelpText(
     'after',
     `
 Examples:

@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { LogLine } from '#flaps-client'
 import { wantsColour } from '../terminal.ts'
 import { type AppCommandOptions, appCommand, withApp } from './app-command.ts'
@@ -23,10 +23,13 @@ export function logsCommand(print: Print = printOut): Command {
     .option('-n, --no-tail', 'end with what is there')
     .option('-r, --region <code>', 'only machines there')
     .option('--machine <id>', 'only this machine')
-    .action((options: LogsOptions) =>
-      withApp(options, async ({ client, app }) => {
+    .addOption(new Option('-i, --instance <id>', 'the same').hideHelp())
+    .action((given: LogsOptions & { instance?: string }) =>
+      withApp(given, async ({ client, app }) => {
         const { backoffMs, systemClock, systemRandom } = await import('#base')
         const { ApiError } = await import('#flaps-client')
+        const { instance, ...rest } = given
+        const options: LogsOptions = instance === undefined ? rest : { machine: instance, ...rest }
         const filter = {
           ...(options.region === undefined ? {} : { region: options.region }),
           ...(options.machine === undefined ? {} : { machine: options.machine }),

@@ -1,31 +1,22 @@
-import { type Command, Option } from 'commander'
-import type { LaunchInput, MachineConfig } from '#flaps-client'
-import { type AppCommandOptions, appCommand, withApp } from './app-command.ts'
+import type { Command } from 'commander'
+import type { LaunchInput, Machine, MachineConfig } from '#flaps-client'
+import { type AppCommandOptions, type AppSession, appCommand, withApp } from './app-command.ts'
 import type { Print } from './connection.ts'
+import { DeployProgress } from './deploy-progress.ts'
+import { imageForMachine } from './image-argument.ts'
 import { ApiInputError } from './input-error.ts'
-import { parsePort } from './port-argument.ts'
+import { changedConfig, type MachineSettings, withSettings } from './machine-settings.ts'
+import { waitMs } from './wait-time.ts'
 
-const WAIT_MS = 300_000
-
-interface CreateOptions extends AppCommandOptions {
+interface CreateOptions extends AppCommandOptions, MachineSettings {
   readonly region?: string
   readonly name?: string
-  readonly env: Readonly<Record<string, string>>
-  readonly metadata: Readonly<Record<string, string>>
-  readonly port: readonly string[]
   readonly volume?: string
-  readonly vmSize?: string
-  readonly vmCpus?: string
-  readonly vmCpuKind?: string
-  readonly vmMemory?: string
-  readonly restart?: string
-  readonly schedule?: string
-  readonly entrypoint?: string
-  readonly autostop?: string
-  readonly autostart?: boolean
-  readonly standbyFor?: string
   readonly rm?: boolean
   readonly wait?: boolean
+  readonly detach?: boolean
+  readonly skipHealthChecks?: boolean
+  readonly waitTimeout: string
 }
 
 /** `machine run` and `machine create`. */
@@ -35,62 +26,73 @@ export const machineCreateCommands = (print: Print): Command[] => [
 ]
 
 function created(name: string, summary: string, skipLaunch: boolean, print: Print): Command {
-  return appCommand(name, summary, [
+  const command = appCommand(name, summary, [
     `machine ${name} nginx:1.27 -a web -p 443:80/tcp:tls:http -p 80/tcp:http`,
     `machine ${name} registry.example/job@sha256:... -a web --rm --restart no -- work --once`,
+    `machine ${name} ./web.tar -a web --file-local /etc/app.conf=./app.conf`,
   ])
-    .argument('<image>')
+    .argument('<image>', 'a reference, or a path to an archive')
     .argument('[command...]', "instead of the image's")
     .option('-r, --region <code>', 'where; default: near this API')
     .option('-n, --name <name>', 'unique in the app')
-    .addOption(pairs('-e, --env <NAME=value>', 'environment; repeatable'))
-    .addOption(pairs('-m, --metadata <key=value>', 'metadata; repeatable'))
-    .addOption(
-      new Option('-p, --port <spec>', 'EXTERNAL[:INTERNAL][/PROTOCOL[:HANDLER...]]; repeatable')
-        .argParser((one: string, all: readonly string[]) => [...all, one])
-        .default([]),
-    )
     .option('-v, --volume <id:path>', 'a volume and where it is mounted')
-    .option('--vm-size <preset>', 'such as shared-cpu-1x')
-    .option('--vm-cpus <count>', 'virtual CPUs')
-    .option('--vm-cpu-kind <kind>', 'shared or performance')
-    .option('--vm-memory <size>', 'such as 512mb')
-    .option('--restart <policy>', 'no, on-failure or always')
-    .option('--schedule <period>', 'hourly, daily, weekly or monthly')
-    .option('--entrypoint <command>', "instead of the image's")
-    .option('--autostop <how>', 'off, stop or suspend')
-    .option('--no-autostart', 'do not start it when requests come')
-    .option('--standby-for <ids>', 'start it when the host of these machines is gone')
-    .option('--rm', 'destroy it when it ends')
-    .option('--no-wait', 'do not wait until it has started')
-    .action((image: string, command: string[], options: CreateOptions) =>
-      withApp(options, async ({ machines }) => {
-        const input = await launchInput(image, command, options, skipLaunch)
-        const machine = await machines.create(input)
-        if (options.wait && !skipLaunch) {
-          if (!options.json)
-            print(`made ${machine.id} (${machine.name}) in ${machine.region}; starting\n`)
-          await machines.wait(machine.id, { states: ['started'], timeoutMs: WAIT_MS })
-        }
-        const now = await machines.get(machine.id)
-        if (options.json) return print(`${JSON.stringify(now)}\n`)
-        print(`${now.id} is ${now.state}\n  private address ${now.private_ip}\n`)
-      }),
-    )
+  withSettings(command).option('--rm', 'destroy it when it ends')
+  if (!skipLaunch) {
+    command
+      .option('-d, --detach', 'do not wait until it has started')
+      .option('--no-wait', 'the same')
+      .option('--skip-health-checks', 'do not wait until its checks pass')
+      .option('--wait-timeout <time>', 'to start, and again to be healthy: 90, 5m, none', '5m')
+  }
+  return command.action((image: string, words: string[], options: CreateOptions) =>
+    withApp(options, async (session) => {
+      const named = await imageForMachine(session, image, options.json === true)
+      const machine = await session.machines.create({
+        config: await configOf(named, words, options),
+        skip_launch: skipLaunch || isStandby(options),
+        ...placeOf(options),
+      })
+      if (options.wait !== false && !options.detach && !skipLaunch && !isStandby(options)) {
+        if (!options.json)
+          print(`made ${machine.id} (${machine.name}) in ${machine.region}; starting\n`)
+        await untilRuns(session, machine, options)
+      }
+      const now = await session.machines.get(machine.id)
+      if (options.json) return print(`${JSON.stringify(now)}\n`)
+      print(`${now.id} is ${now.state}\n  private address ${now.private_ip}\n`)
+    }),
+  )
 }
 
-async function launchInput(
-  image: string,
-  command: readonly string[],
-  options: CreateOptions,
-  skipLaunch: boolean,
-): Promise<LaunchInput> {
-  const { region, name } = options
-  return {
-    config: await configOf(image, command, options),
-    skip_launch: skipLaunch,
-    ...(region === undefined ? {} : { region }),
-    ...(name === undefined ? {} : { name }),
+const isStandby = ({ standbyFor = '' }: Pick<MachineSettings, 'standbyFor'>) => standbyFor !== ''
+
+const placeOf = ({ region, name }: CreateOptions): Partial<LaunchInput> => ({
+  ...(region === undefined ? {} : { region }),
+  ...(name === undefined ? {} : { name }),
+})
+
+/** Waits until a machine that was just made has started, and is healthy. @throws DeployError, ApiError */
+export async function untilRuns(
+  { machines }: AppSession,
+  machine: Machine,
+  {
+    json,
+    skipHealthChecks,
+    waitTimeout,
+  }: {
+    readonly json?: boolean
+    readonly skipHealthChecks?: boolean
+    readonly waitTimeout: string
+  },
+): Promise<void> {
+  const { watchOne } = await import('#deploy')
+  const progress = new DeployProgress(json === true)
+  try {
+    const tell = progress.tell.bind(progress)
+    const waits = { machineMs: waitMs(waitTimeout) }
+    await watchOne(machine, { skipChecks: skipHealthChecks === true }, { machines, tell, waits })
+  } finally {
+    progress.end()
   }
 }
 
@@ -99,43 +101,18 @@ async function configOf(
   command: readonly string[],
   options: CreateOptions,
 ): Promise<MachineConfig> {
-  const { shellWords } = await import('#base')
-  const { env, metadata, restart, schedule, standbyFor, entrypoint } = options
-  const services = options.port.map((port) => parsePort(port, options))
-  const words = entrypoint === undefined ? undefined : shellWords(entrypoint)
+  const { volume, rm, restart } = options
+  const config = await changedConfig({ image }, options)
+  const init = { ...(config['init'] as object), ...(command.length === 0 ? {} : { cmd: command }) }
   return {
-    image,
-    env,
-    metadata,
-    guest: await guestOf(options),
-    init: {
-      ...(command.length === 0 ? {} : { cmd: command }),
-      ...(words === undefined ? {} : { entrypoint: words }),
-    },
-    ...(services.length === 0 ? {} : { services }),
-    ...(options.volume === undefined ? {} : { mounts: [mountOf(options.volume)] }),
-    ...(restart === undefined ? {} : { restart: { policy: restart } }),
-    ...(options.rm ? { auto_destroy: true, restart: { policy: restart ?? 'no' } } : {}),
-    ...(schedule === undefined ? {} : { schedule }),
-    ...(standbyFor === undefined ? {} : { standbys: standbyFor.split(',') }),
+    ...config,
+    init,
+    ...(volume === undefined ? {} : { mounts: [mountOf(volume)] }),
+    ...(rm ? { auto_destroy: true, restart: { policy: restart ?? 'no' } } : {}),
   }
 }
 
-async function guestOf({ vmSize, vmCpus, vmCpuKind, vmMemory }: CreateOptions) {
-  const { guestOfVm } = await import('#app-config')
-  const guest = guestOfVm({
-    ...(vmSize === undefined ? {} : { size: vmSize }),
-    ...(vmCpus === undefined ? {} : { cpus: Number(vmCpus) }),
-    ...(vmCpuKind === undefined ? {} : { cpu_kind: vmCpuKind }),
-    ...(vmMemory === undefined ? {} : { memory: vmMemory }),
-  })
-  if (!('what' in guest)) return { ...guest }
-  throw new ApiInputError('cli.bad_value', {
-    what: `--vm-${guest.key.replaceAll('_', '-')} ${guest.what}`,
-  })
-}
-
-function mountOf(text: string) {
+export function mountOf(text: string) {
   const [, volume, path] = /^(vol_[0-9a-z]+):(\/.+)$/.exec(text) ?? []
   if (volume !== undefined && path !== undefined) return { volume, path }
   throw new ApiInputError('cli.bad_value', {
@@ -144,16 +121,3 @@ function mountOf(text: string) {
     fix: 'write it as vol_123:/data; `godwit volumes list` shows the ids',
   })
 }
-
-const pairs = (flags: string, description: string) =>
-  new Option(flags, description)
-    .argParser((one: string, all: Readonly<Record<string, string>>) => {
-      const at = one.indexOf('=')
-      if (at > 0) return { ...all, [one.slice(0, at)]: one.slice(at + 1) }
-      throw new ApiInputError('cli.bad_value', {
-        what: 'not a name and a value',
-        values: { value: one },
-        fix: 'write it as NAME=value',
-      })
-    })
-    .default({}, 'none')

@@ -1,11 +1,16 @@
 import { Command, Option } from 'commander'
-import type { Call, Machine, MachinesClient } from '#flaps-client'
-import { renderTable } from '../table.ts'
+import type { Call, MachinesClient } from '#flaps-client'
 import { type AppCommandOptions, appCommand, withApp } from './app-command.ts'
 import { type Print, printOut } from './connection.ts'
 import { ApiInputError } from './input-error.ts'
+import { machineIds } from './machine-argument.ts'
+import { machineCloneCommand } from './machine-clone.ts'
 import { machineCreateCommands } from './machine-create.ts'
-import { imageText, machineTable, sizeText } from './machine-table.ts'
+import { leasesCommand } from './machine-leases.ts'
+import { machineStatusCommand } from './machine-status.ts'
+import { machineTable } from './machine-table.ts'
+import { machineUpdateCommand } from './machine-update.ts'
+import { wholeNumber } from './whole-number.ts'
 
 const WAIT_MS = 300_000
 const LEASE_TTL_S = 120
@@ -17,9 +22,11 @@ export function machineCommand(print: Print = printOut): Command {
     .alias('m')
     .summary('machines of an app, one by one')
     .addCommand(listCommand(print))
-    .addCommand(statusCommand(print))
+    .addCommand(machineStatusCommand(print))
   for (const made of machineCreateCommands(print)) command.addCommand(made)
   return command
+    .addCommand(machineUpdateCommand(print))
+    .addCommand(machineCloneCommand(print))
     .addCommand(startCommand(print))
     .addCommand(stopCommand(print))
     .addCommand(suspendCommand(print))
@@ -49,61 +56,6 @@ function listCommand(print: Print): Command {
     )
 }
 
-function statusCommand(print: Print): Command {
-  return appCommand('status', 'show one machine, its checks and what happened to it', [
-    'machine status 148ed599c14189 -a web',
-  ])
-    .argument('<id>')
-    .option('-d, --display-config', 'its whole configuration, too')
-    .action((id: string, options: AppCommandOptions & { displayConfig?: boolean }) =>
-      withApp(options, async ({ machines }) => {
-        const machine = await machines.get(id)
-        if (options.json) return print(`${JSON.stringify(machine)}\n`)
-        print(describe(machine))
-        if (options.displayConfig) print(`\n${JSON.stringify(machine.config, null, 2)}\n`)
-      }),
-    )
-}
-
-function describe(machine: Machine): string {
-  const { checks = [], events = [] } = machine
-  const facts = renderTable([
-    ['ID', machine.id],
-    ['Name', machine.name],
-    ['State', machine.state],
-    ['Host', machine.host_status],
-    ['Region', machine.region],
-    ['Size', sizeText(machine)],
-    ['Image', imageText(machine)],
-    ['Version', machine.instance_id],
-    ['Address', machine.private_ip],
-    ['Created', machine.created_at],
-    ['Updated', machine.updated_at],
-  ])
-  const checkRows = checks.map(({ name, status, output = '' }) => [
-    name,
-    status,
-    output.split('\n')[0]?.slice(0, 80) ?? '',
-  ])
-  const eventRows = events.map(({ type, status, source, timestamp, request }) => {
-    const exit = request?.exit_event
-    const detail =
-      exit === undefined
-        ? ''
-        : `exit_code=${exit.exit_code ?? 0}${exit.oom_killed ? ' out of memory' : ''}`
-    return [new Date(timestamp).toISOString(), type, status, source, detail]
-  })
-  return [
-    facts,
-    ...(checkRows.length === 0
-      ? []
-      : [`\n${renderTable([['CHECK', 'STATUS', 'OUTPUT'], ...checkRows])}`]),
-    ...(eventRows.length === 0
-      ? []
-      : [`\n${renderTable([['TIME', 'EVENT', 'STATUS', 'SOURCE', ''], ...eventRows])}`]),
-  ].join('')
-}
-
 interface Many extends AppCommandOptions {
   readonly wait?: boolean
   readonly signal?: string
@@ -119,11 +71,12 @@ function onMachines(
   print: Print,
 ): Command {
   return appCommand(name, summary, [`machine ${name} 148ed599c14189 -a web`])
-    .argument('<id...>')
-    .action((ids: string[], options: Many) =>
-      withApp(options, async ({ machines }) => {
+    .argument('[id...]', 'of machines; asked for, when it is left out')
+    .action((given: string[], options: Many) =>
+      withApp(options, async (session) => {
+        const { machines } = session
         const done: { id: string; result: string }[] = []
-        for (const id of ids) {
+        for (const id of await machineIds(session, given)) {
           const result = await underLease(machines, id, (call) => act(machines, id, options, call))
           done.push({ id, result })
           if (!options.json) print(`${id} ${result}\n`)
@@ -316,51 +269,4 @@ function waitCommand(print: Print): Command {
         print(options.json ? `${JSON.stringify({ id, state })}\n` : `${id} is ${state}\n`)
       }),
     )
-}
-
-function leasesCommand(print: Print): Command {
-  return new Command('leases')
-    .summary('who changes a machine')
-    .addCommand(
-      appCommand('view', 'show who holds the lease of a machine', [
-        'machine leases view 148ed599c14189 -a web',
-      ])
-        .argument('<id>')
-        .action((id: string, options: AppCommandOptions) =>
-          withApp(options, async ({ machines }) => {
-            const lease = await machines.currentLease(id)
-            if (options.json) return print(`${JSON.stringify(lease ?? null)}\n`)
-            if (lease === undefined) return print(`nobody holds the lease of ${id}\n`)
-            const ends = new Date(lease.expires_at * 1000).toISOString()
-            print(`${lease.owner} holds the lease of ${id} until ${ends}\n`)
-          }),
-        ),
-    )
-    .addCommand(
-      appCommand('clear', 'take the lease of a machine away', [
-        'machine leases clear 148ed599c14189 -a web',
-      ])
-        .argument('<id>')
-        .action((id: string, options: AppCommandOptions) =>
-          withApp(options, async ({ machines }) => {
-            const lease = await machines.currentLease(id)
-            if (lease !== undefined) await machines.release(id, lease.nonce)
-            print(
-              options.json
-                ? `${JSON.stringify({ id, cleared: lease !== undefined })}\n`
-                : `${id} is free\n`,
-            )
-          }),
-        ),
-    )
-}
-
-/** For commander: a whole number that is not negative. */
-export function wholeNumber(text: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text)
-  throw new ApiInputError('cli.bad_value', {
-    what: 'not a whole number',
-    values: { value: text },
-    fix: 'write one like 30',
-  })
 }

@@ -12,26 +12,7 @@ import {
 export function platformCommand(print: Print = printOut): Command {
   return new Command('platform')
     .summary('what the platform offers')
-    .addCommand(
-      withConnection(
-        new Command('regions')
-          .summary('where machines can run')
-          .description('Where machines can run.')
-          .option('-j, --json', 'print JSON'),
-      )
-        .addHelpText('after', '\nExample:\n  $ godwit platform regions')
-        .action(async (options: ConnectionOptions & { json?: boolean }) => {
-          using client = await connect(options)
-          const regions = await client.regions()
-          if (options.json) return print(`${JSON.stringify(regions)}\n`)
-          const rows = regions.map(({ code, name, latitude, longitude }) => [
-            code,
-            name,
-            `${latitude}, ${longitude}`,
-          ])
-          print(renderTable([['CODE', 'NAME', 'LATITUDE, LONGITUDE'], ...rows]))
-        }),
-    )
+    .addCommand(regionsCommand(print))
     .addCommand(
       new Command('vm-sizes')
         .summary('sizes of machines')
@@ -50,4 +31,27 @@ export function platformCommand(print: Print = printOut): Command {
           print(renderTable([['NAME', 'CPUS', 'MEMORY'], ...rows]))
         }),
     )
+}
+
+/** `godwit platform regions`, and `godwit regions`. */
+export function regionsCommand(print: Print = printOut): Command {
+  return withConnection(
+    new Command('regions')
+      .summary('where machines can run')
+      .description('Where machines can run.')
+      .argument('[list]')
+      .option('-j, --json', 'print JSON'),
+  )
+    .addHelpText('after', '\nExample:\n  $ godwit platform regions')
+    .action(async (_list: string | undefined, options: ConnectionOptions & { json?: boolean }) => {
+      using client = await connect(options)
+      const regions = await client.regions()
+      if (options.json) return print(`${JSON.stringify(regions)}\n`)
+      const rows = regions.map(({ code, name, latitude, longitude }) => [
+        code,
+        name,
+        `${latitude}, ${longitude}`,
+      ])
+      print(renderTable([['CODE', 'NAME', 'LATITUDE, LONGITUDE'], ...rows]))
+    })
 }

@@ -9,8 +9,8 @@ import { type Print, printOut } from './connection.ts'
 import { platformOf } from './deploy.ts'
 import { DeployProgress } from './deploy-progress.ts'
 import { ApiInputError } from './input-error.ts'
-import { wholeNumber } from './machine.ts'
 import { sizeText } from './machine-table.ts'
+import { wholeNumber } from './whole-number.ts'
 
 /** `godwit scale`: how many machines an app has, and how large they are. */
 export function scaleCommand(print: Print = printOut): Command {

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { type AppCommandOptions, withApp } from './app-command.ts'
+import { type AppCommandOptions, type AppSession, withApp } from './app-command.ts'
 import { chooseMachine, type MachineChoice, withMachineChoice } from './choose-machine.ts'
 
 export const SSH_PORT = 22
@@ -20,18 +20,24 @@ export async function withSshClient<T>(
   work: (client: import('#ssh').SshClient, machine: { readonly id: string }) => Promise<T>,
 ): Promise<T> {
   return await withApp(options, async (session) => {
-    const { Ed25519Key, SshClient } = await import('#ssh')
-    const key = Ed25519Key.generate()
-    const principals = [...new Set([options.user, 'fly'])]
-    const [machine, { certificate }] = await Promise.all([
-      chooseMachine(session, options),
-      session.client.issueSshCertificate(
-        { app: session.app },
-        { public_key: key.publicLine(), principals },
-      ),
-    ])
-    const stream = await session.client.connect(session.app, machine.id, SSH_PORT)
-    using client = await SshClient.connect(stream, { user: options.user, key, certificate })
-    return await work(client, machine)
+    const machine = await chooseMachine(session, options)
+    return await withSshTo(session, machine, options.user, (client) => work(client, machine))
   })
+}
+
+/** The same to this machine. */
+export async function withSshTo<T>(
+  { client: api, app }: AppSession,
+  { id }: { readonly id: string },
+  user: string,
+  work: (client: import('#ssh').SshClient) => Promise<T>,
+): Promise<T> {
+  const { Ed25519Key, SshClient } = await import('#ssh')
+  const key = Ed25519Key.generate()
+  const principals = [...new Set([user, 'fly'])]
+  const asked = { public_key: key.publicLine(), principals }
+  const { certificate } = await api.issueSshCertificate({ app }, asked)
+  const stream = await api.connect(app, id, SSH_PORT)
+  using client = await SshClient.connect(stream, { user, key, certificate })
+  return await work(client)
 }

@@ -24,7 +24,7 @@ export function sshCommand(print: Print = printOut): Command {
     .addCommand(stdioCommand())
 }
 
-interface ConsoleOptions extends SshOptions {
+export interface ConsoleOptions extends SshOptions {
   readonly command?: string
   readonly pty?: boolean
   readonly quiet?: boolean
@@ -43,18 +43,25 @@ function consoleCommand(): Command {
     .option('--pty', 'give the command a terminal')
     .option('-q, --quiet', 'say nothing of our own')
     .action((options: ConsoleOptions) =>
-      withSshClient(options, async (client, machine) => {
-        const wantsPty = options.command === undefined || options.pty === true
-        const size = wantsPty ? terminalSize() : undefined
-        if (!options.quiet && size !== undefined) {
-          process.stderr.write(`Connected to ${machine.id} as ${options.user}\n`)
-        }
-        const term = process.env['TERM'] ?? 'xterm'
-        const pty = size && { term, ...size }
-        const channel = await client.open(options.command, { ...(pty && { pty }) })
-        process.exitCode = await joinTerminal(channel, size !== undefined)
-      }),
+      withSshClient(options, (client, machine) => openConsole(client, machine, options)),
     )
+}
+
+/** A shell, or a command, on this terminal; its exit code becomes ours. */
+export async function openConsole(
+  client: import('#ssh').SshClient,
+  machine: { readonly id: string },
+  { command, pty: isPty, quiet, user }: ConsoleOptions,
+): Promise<void> {
+  const wantsPty = command === undefined || isPty === true
+  const size = wantsPty ? terminalSize() : undefined
+  if (!quiet && size !== undefined) {
+    process.stderr.write(`Connected to ${machine.id} as ${user}\n`)
+  }
+  const term = process.env['TERM'] ?? 'xterm'
+  const pty = size && { term, ...size }
+  const channel = await client.open(command, { ...(pty && { pty }) })
+  process.exitCode = await joinTerminal(channel, size !== undefined)
 }
 
 /** Our streams are the channel's until it ends. @returns its exit code, as shells have it */

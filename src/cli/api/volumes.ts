@@ -3,12 +3,13 @@ import type { Volume } from '#flaps-client'
 import { renderTable } from '../table.ts'
 import { type AppCommandOptions, appCommand, withApp } from './app-command.ts'
 import { type Print, printOut } from './connection.ts'
-import { wholeNumber } from './machine.ts'
 import { ago } from './machine-table.ts'
+import { volumeCommands } from './volume-settings.ts'
+import { wholeNumber } from './whole-number.ts'
 
 /** `godwit volumes`: disks that outlive machines. */
 export function volumesCommand(print: Print = printOut): Command {
-  return new Command('volumes')
+  const command = new Command('volumes')
     .alias('volume')
     .alias('vol')
     .summary('disks that outlive machines')
@@ -81,6 +82,8 @@ export function volumesCommand(print: Print = printOut): Command {
           }),
         ),
     )
+  for (const made of volumeCommands(print)) command.addCommand(made)
+  return command
 }
 
 const volumeTable = (volumes: readonly Volume[]): string =>

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net'
-import { type Duplex, duplexPair } from 'node:stream'
+import { type Duplex, duplexPair, pipeline } from 'node:stream'
 import { type Clock, errorCode, type Log, startDeadline } from '#base'
 import type { Agent } from '#guest'
 import { checkCertificate, type Ed25519Key, serveSsh } from '#ssh'
@@ -10,6 +10,8 @@ import { guestTarget } from './guest-target.ts'
 
 /** Taken by the machine's SSH server, as on every machine of the private network. */
 export const SSH_PORT = 22
+/** No port at all: the machine's files, by SFTP (version 3). For daemons of hosts alone: the API takes ports from 1. */
+export const FILES_PORT = 0
 const DIAL_MS_MAX = 5_000
 const LOOPBACKS = ['127.0.0.1', '::1']
 
@@ -34,6 +36,7 @@ export class MachineAccess {
   /** @throws FlydError flyd.state_bad: nothing listens there; AgentError */
   async connect(subject: MachineSubject, port: number, signal: AbortSignal): Promise<Duplex> {
     if (port === SSH_PORT) return this.#ssh(subject)
+    if (port === FILES_PORT) return this.#files(subject, signal)
     for (const address of this.#options.addressesOf(subject.id)) {
       const socket = await dial(address, port, signal)
       if (socket !== undefined) return socket
@@ -50,6 +53,18 @@ export class MachineAccess {
       'flyd.state_bad',
       `failed_precondition: nothing listens on port ${port} in machine ${subject.id}`,
     )
+  }
+
+  async #files({ id }: MachineSubject, signal: AbortSignal): Promise<Duplex> {
+    const agent = await this.#options.agentOf(id, signal)
+    const serving = await agent.sftp({ signal, deadlineMs: DIAL_MS_MAX })
+    serving.stderr.resume()
+    serving.ended.catch(() => undefined) // its output ends then, too
+    const [ours, theirs] = duplexPair()
+    // Whichever side ends, the other does.
+    pipeline(ours, serving.stdin, () => serving.abandon())
+    pipeline(serving.stdout, ours, () => serving.abandon())
+    return theirs
   }
 
   /** The other end of what it returns is served, until either ends. */

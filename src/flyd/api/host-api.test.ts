@@ -10,6 +10,7 @@ import { type Clock, createLog, firstOf, pollUntil, systemClock, systemRandom } 
 import { fc } from '#property'
 import { FlydError, refuse } from '../errors.ts'
 import type { MachineHost } from '../host.ts'
+import type { HostOperations } from '../host-operations.ts'
 import { ClusterKey } from './cluster-key.ts'
 import { type HostCallName, hostCalls } from './host-calls.ts'
 import { HostClients } from './host-clients.ts'
@@ -25,23 +26,27 @@ const never = new AbortController().signal
 type Handler = (name: string, args: readonly unknown[], signal: AbortSignal) => unknown
 
 /** A host whose every method is `handler`. */
-function hostOf(handler: Handler): MachineHost {
+function hostOf(handler: Handler): MachineHost & { operations: HostOperations } {
   const methods = (prefix: string) =>
     new Proxy(
       {},
       {
         get: (_target, name) => {
-          if (name === 'volumes' || name === 'migration') return methods(`${name}.`)
+          if (PARTS.includes(String(name))) return methods(`${String(name)}.`)
           return async (...given: unknown[]) =>
             handler(`${prefix}${String(name)}`, given.slice(0, -1), given.at(-1) as AbortSignal)
         },
       },
     )
-  return methods('') as MachineHost
+  return methods('') as MachineHost & { operations: HostOperations }
 }
 
-const serve = (handler: Handler, listen = anywhere) =>
-  serveHost({ host: hostOf(handler), key, listen, log })
+const PARTS = ['volumes', 'migration', 'operations']
+
+const serve = (handler: Handler, listen = anywhere) => {
+  const host = hostOf(handler)
+  return serveHost({ host, operations: host.operations, key, listen, log })
+}
 
 const clientsOf = (port: number, clock: Clock = systemClock) =>
   new HostClients({ addressOf: () => '127.0.0.1', port, key, clock })
@@ -90,6 +95,8 @@ const argumentsOf: Readonly<Record<HostCallName, readonly unknown[]>> = {
   'volumes.createSnapshot': ['v'],
   'migration.arrive': [moved, { reservation: 'r' }],
   'migration.releaseIn': ['m'],
+  'operations.report': [],
+  'operations.setMode': ['draining'],
 }
 
 function callOn(host: MachineHost, name: HostCallName, signal: AbortSignal): Promise<unknown> {

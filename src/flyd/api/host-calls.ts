@@ -1,6 +1,7 @@
 import { type TSchema, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { HostMigration, HostVolumes, MachineHost } from '../host.ts'
+import type { HostOperations } from '../host-operations.ts'
 
 /**
  * The calls of a host's API: `POST /v1/<name>` with the arguments of the method as a JSON list, all but
@@ -143,11 +144,19 @@ const migrationCalls: Readonly<Record<keyof HostMigration, HostCall>> = {
   releaseIn: repeatable(text),
 }
 
+const mode = Type.Union([Type.Literal('open'), Type.Literal('cordoned'), Type.Literal('draining')])
+
+const operationCalls: Readonly<Record<keyof HostOperations, HostCall>> = {
+  report: read(),
+  setMode: repeatable(mode),
+}
+
 export type MachineCallName = Exclude<keyof MachineHost, 'volumes' | 'migration' | 'connect'>
 export type HostCallName =
   | MachineCallName
   | `volumes.${keyof HostVolumes}`
   | `migration.${keyof HostMigration}`
+  | `operations.${keyof HostOperations}`
 
 export const hostCalls: ReadonlyMap<HostCallName, HostCall> = new Map([
   ...(Object.entries(machineCalls) as [MachineCallName, HostCall][]),
@@ -157,11 +166,14 @@ export const hostCalls: ReadonlyMap<HostCallName, HostCall> = new Map([
   ...Object.entries(migrationCalls).map(
     ([name, one]) => [`migration.${name as keyof HostMigration}`, one] as const,
   ),
+  ...Object.entries(operationCalls).map(
+    ([name, one]) => [`operations.${name as keyof HostOperations}`, one] as const,
+  ),
 ])
 
 /** What a call by this name does on this host. The arguments have been checked. */
 export function runHostCall(
-  host: MachineHost,
+  { host, operations }: { readonly host: MachineHost; readonly operations: HostOperations },
   name: HostCallName,
   args: readonly unknown[],
   signal: AbortSignal,
@@ -170,6 +182,7 @@ export function runHostCall(
   const parts: Readonly<Record<string, object>> = {
     volumes: host.volumes,
     migration: host.migration,
+    operations,
   }
   const owner = parts[part] ?? host
   const run = Reflect.get(owner, method) as (...all: unknown[]) => Promise<unknown>

@@ -1,4 +1,5 @@
 import type { MachineHost } from '../host.ts'
+import type { HostOperations } from '../host-operations.ts'
 import { type HostCallName, hostCalls } from './host-calls.ts'
 import type { HostConnection } from './host-connection.ts'
 import { streamPath } from './stream-server.ts'
@@ -8,10 +9,16 @@ const CALL_MS_MAX = 30_000
 /** The way there and back, beside what the call itself waits for. */
 const AROUND_MS = 5_000
 
-/** Another host as a MachineHost: each method is a call of its API. */
-export function hostClient(connection: () => HostConnection): MachineHost {
+export interface RemoteHost extends MachineHost {
+  readonly operations: HostOperations
+}
+
+/** Another host: each method is a call of its API. */
+export function hostClient(connection: () => HostConnection): RemoteHost {
   const methods: Record<string, unknown> = {}
-  const parts: Record<string, Record<string, unknown>> = { volumes: {}, migration: {} }
+  const parts: Record<string, Record<string, unknown>> = {
+    ...{ volumes: {}, migration: {}, operations: {} },
+  }
   for (const [name, { kind }] of hostCalls) {
     const method = async (...given: unknown[]) => {
       const signal = given.at(-1) as AbortSignal
@@ -26,7 +33,7 @@ export function hostClient(connection: () => HostConnection): MachineHost {
   }
   const connect: MachineHost['connect'] = (id, { port }, signal) =>
     connection().openStream(streamPath(id, port), signal)
-  return { ...methods, ...parts, connect } as unknown as MachineHost
+  return { ...methods, ...parts, connect } as unknown as RemoteHost
 }
 
 function partsOf(name: HostCallName): [string, string | undefined] {

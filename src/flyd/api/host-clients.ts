@@ -1,8 +1,9 @@
 import { type Clock, type Random, systemClock, systemRandom } from '#base'
 import { refuse } from '../errors.ts'
 import type { MachineHost } from '../host.ts'
+import type { HostOperations } from '../host-operations.ts'
 import type { ClusterKey } from './cluster-key.ts'
-import { hostClient } from './host-client.ts'
+import { hostClient, type RemoteHost } from './host-client.ts'
 import { HostConnection } from './host-connection.ts'
 
 /** What a host's API listens on where nobody says otherwise. */
@@ -28,7 +29,7 @@ const HOSTS_MAX = 10_000
 export class HostClients implements Disposable {
   readonly #options: Required<HostClientsOptions>
   readonly #connections = new Map<string, HostConnection>()
-  readonly #clients = new Map<string, MachineHost>()
+  readonly #clients = new Map<string, RemoteHost>()
 
   constructor(options: HostClientsOptions) {
     const around = { port: HOST_API_PORT, clock: systemClock, random: systemRandom }
@@ -36,7 +37,12 @@ export class HostClients implements Disposable {
   }
 
   /** A host that is not there refuses each call: flyd.host_unreached. */
-  host(hostId: string): MachineHost {
+  host = (hostId: string): MachineHost => this.#client(hostId)
+
+  /** What operators ask of it. */
+  operations = (hostId: string): HostOperations => this.#client(hostId).operations
+
+  #client(hostId: string): RemoteHost {
     const known = this.#clients.get(hostId)
     if (known !== undefined) return known
     if (this.#clients.size >= HOSTS_MAX) this[Symbol.dispose]()

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { type Clock, type Deadline, type Log, startDeadline, systemClock } from '#base'
 import { refuse } from '../errors.ts'
 import type { MachineHost } from '../host.ts'
+import type { HostOperations } from '../host-operations.ts'
 import { AnsweredCalls } from './answered-calls.ts'
 import { BOOT, DEADLINE, REQUEST_ID, SIGN_OF_LIFE_MS, SIGNATURE, SIGNED_AT } from './api-headers.ts'
 import type { ClusterKey } from './cluster-key.ts'
@@ -13,6 +14,7 @@ import { isStream, StreamServer } from './stream-server.ts'
 
 export interface HostServerOptions {
   readonly host: MachineHost
+  readonly operations: HostOperations
   readonly key: ClusterKey
   /** The backhaul's address of this host, never a public one. Port 0: any that is free. */
   readonly listen: { readonly host: string; readonly port: number }
@@ -130,7 +132,7 @@ class CallServer {
     if (call.kind === 'read') return await this.#read(name as HostCallName, args, request, response)
     return await this.#answered.once(requestId, async () => {
       using deadline = deadlineOf(name, request, this.#clock)
-      return runHostCall(this.#options.host, name as HostCallName, args, deadline.signal)
+      return runHostCall(this.#options, name as HostCallName, args, deadline.signal)
     })
   }
 
@@ -146,7 +148,7 @@ class CallServer {
     try {
       const signal = AbortSignal.any([away.signal, this.#draining.signal])
       using deadline = deadlineOf(name, request, this.#clock, signal)
-      return await runHostCall(this.#options.host, name, args, deadline.signal)
+      return await runHostCall(this.#options, name, args, deadline.signal)
     } finally {
       response.off('close', onClose)
     }

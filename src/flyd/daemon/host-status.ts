@@ -1,6 +1,7 @@
 import type { CapacityBook } from '#market'
 import type { HostEffects } from '../effects/host-effects.ts'
 import type { Evacuation } from '../evacuation/evacuation.ts'
+import type { HostReport } from '../host-operations.ts'
 import type { LocalHost } from '../local-host.ts'
 import type { RowPublisher } from '../rows/row-publisher.ts'
 import type { FlydConfig } from './flyd-config.ts'
@@ -17,11 +18,11 @@ interface Around {
   readonly evacuation: Evacuation
 }
 
-/** What `godwit flyd status` shows. */
+/** What `godwit flyd status` and `godwit host show` show. */
 export function statusOf(
   { host: hostId, region }: FlydConfig,
   { version, host, book, mode, rows, effects, evacuation }: Around,
-) {
+): HostReport {
   return {
     host: hostId,
     region: region.code,

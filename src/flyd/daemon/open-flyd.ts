@@ -109,10 +109,11 @@ export async function openFlyd(config: FlydConfig, options: OpenFlydOptions): Pr
     guestCount: () => effects.guestCount,
   })
   const { evacuation } = opened.use(evacuate(config, { host, mode, key, addresses, log }))
+  const status = () => statusOf(config, { ...options, host, book, mode, rows, effects, evacuation })
   const admin = opened.use(
     await AdminServer.listen(
       {
-        status: () => statusOf(config, { ...options, host, book, mode, rows, effects, evacuation }),
+        status,
         metrics: () => metrics.registry.metrics(),
         logLines: (id, limit) => readLog(join(config.folder, 'logs'), id, limit),
         setMode: (next) => mode.set(next),
@@ -129,7 +130,14 @@ export async function openFlyd(config: FlydConfig, options: OpenFlydOptions): Pr
   const api = opened.use(
     await serveHost({
       ...{ host, key, log, listen: { host: address, port: config.api.port } },
-      answered: (name, status, ms) => metrics.answered(name, status, ms),
+      operations: {
+        report: async () => status(),
+        setMode: async (next) => {
+          await mode.set(next)
+          return status()
+        },
+      },
+      answered: (name, code, ms) => metrics.answered(name, code, ms),
     }),
   )
   const ending = new AbortController()

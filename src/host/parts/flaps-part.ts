@@ -43,6 +43,7 @@ export const flapsPart: PartOf = (config) => {
       members: config.members,
     },
     addresses: config.gateway.addresses,
+    ...(appDomain === undefined ? {} : { app_domain: appDomain }),
     ...(issuer === undefined ? {} : { oidc: { issuer } }),
     images: { folder: at.state('images'), listen: `${MESH}:${IMAGES_PORT}` },
     logs: { bytes_max: Math.floor(logBytesMaxOf(config) * LOG_SHARE) },

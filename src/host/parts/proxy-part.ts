@@ -14,6 +14,7 @@ const DRAIN_S = 20
 export const proxyPart: PartOf = (config) => {
   const at = placesOf(config)
   const { app_domain: appDomain = '', local_ca: localCa, acme } = config.edge
+  const { autostop } = config.worker
   const socket = at.run('proxy.sock')
   const proxy = {
     region: config.region.code,
@@ -30,6 +31,7 @@ export const proxyPart: PartOf = (config) => {
       network: { folder: at.state('net6') },
       backhaul: { address: MESH, port: BACKHAUL_PORT },
       hosts: { key_file: at.secret('cluster.key') },
+      ...(autostop === undefined ? {} : { autostop }),
       ...(localCa === undefined ? {} : { local_ca: localCa }),
       ...(acme !== undefined && hasRole(config, 'edge') ? { acme } : {}),
     },
@@ -39,7 +41,8 @@ export const proxyPart: PartOf = (config) => {
     name: 'proxy',
     command: GODWIT,
     args: ['proxy', 'run', '-c', file],
-    probe: { kind: 'unix', path: socket },
+    probe: { kind: 'own', path: socket },
+    takesOver: true,
     after: ['corrosion'],
     stopGraceMs: (DRAIN_S + 10) * 1000,
     files: [{ path: file, text: stringify(proxy) }],

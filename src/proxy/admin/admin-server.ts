@@ -53,7 +53,7 @@ function answer(router: ProxyRouter, request: IncomingMessage, response: ServerR
 }
 
 function bodyOf(router: ProxyRouter, { pathname, searchParams }: URL): object | undefined {
-  if (pathname === '/healthz') return { ok: true }
+  if (pathname === '/healthz') return { ok: true, pid: process.pid }
   if (pathname === '/top') return topView(router)
   if (pathname === '/loads') return machineLoads(router)
   if (pathname !== '/debug') return undefined

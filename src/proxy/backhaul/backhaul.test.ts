@@ -23,6 +23,7 @@ class Stage {
   readonly sockets = new Set<Socket>()
   readonly started: string[] = []
   readonly reachable: string[] = []
+  readonly left: string[] = []
   readonly core: RoutingCore
   readonly worker: BackhaulServer
   readonly machine: Server
@@ -67,6 +68,7 @@ class Stage {
       log,
       reachable: (host, isReachable) => this.reachable.push(`${host} ${isReachable}`),
       measured: () => undefined,
+      leaving: (host, machine) => this.left.push(`${host} ${machine}`),
     })
     return this
   }
@@ -258,6 +260,21 @@ test('64 MB cross while another stream is not read at all, within the windows', 
     await reach('all bytes', () => ear.isEnded)
     assert.ok(ear.bytes >= total)
     assert.ok(stuck.ear.bytes <= 256 * 1024, 'no more than a window for who does not read')
+  } finally {
+    await stage.close()
+  }
+})
+
+test('an edge with a link hears that a machine is about to be stopped', async () => {
+  const stage = await new Stage(echo).open()
+  try {
+    stage.addMachine('m1')
+    const { ear, send } = stage.stream()
+    send(Buffer.from('x'))
+    await reach('the echo', () => ear.text === 'x')
+    stage.worker.tellLeaving('m1')
+    await reach('the news', () => stage.left.includes('h2 m1'))
+    assert.equal(ear.resetReason, undefined)
   } finally {
     await stage.close()
   }

@@ -17,6 +17,8 @@ export interface DialerOptions {
   /** A host's path was lost, or is there again: see RoutingTable.setReachable. */
   readonly reachable: (hostId: string, isReachable: boolean) => void
   readonly measured: (hostId: string, rttUs: number) => void
+  /** A host is about to stop a machine. */
+  readonly leaving: (hostId: string, machine: string) => void
 }
 
 /** One end of a stream. Bytes are sent in order; see LinkCore for each call. */
@@ -142,11 +144,14 @@ export class BackhaulDialer {
         },
         measured: (rttUs) => this.#options.measured(peer.hostId, rttUs),
         goingAway: () => this.#dial(peer),
+        leaving: (machine) => this.#options.leaving(peer.hostId, machine),
       },
       closed: (error) => {
         late[Symbol.dispose]()
         peer.links.delete(link)
-        this.#lost(peer, error)
+        // One that was going away has been followed by another, which speaks for itself.
+        const isFollowed = link.core.isGoingAway && peer.links.size > 0
+        if (!isFollowed) this.#lost(peer, error)
       },
     })
     peer.links.add(link)
@@ -178,7 +183,13 @@ export class BackhaulDialer {
   }
 
   #tick(): void {
-    for (const { links } of this.#peers.values()) for (const link of links) link.tick()
+    for (const { links } of this.#peers.values()) {
+      for (const link of links) {
+        // By this its worker knows that nothing comes any more.
+        if (link.core.isGoingAway && link.core.streamCount === 0) link.end()
+        link.tick()
+      }
+    }
     this.#ticker = this.#options.clock.setTimer(() => this.#tick(), PING_MS / 2)
   }
 }

@@ -6,7 +6,7 @@ import { BackhaulError } from './errors.ts'
  *
  *   offset  size  field
  *   0       1     kind      FrameKind
- *   1       1     flags     REUSABLE on end; 0 else
+ *   1       1     flags     REUSABLE on end; HEARS_LEAVING on hello; 0 else
  *   2       2     length    payload bytes, 0 to PAYLOAD_BYTES_MAX
  *   4       4     stream    0 for the link itself
  *   8       n     payload
@@ -14,7 +14,7 @@ import { BackhaulError } from './errors.ts'
  * Payloads: hello version (1) and host id; open see open-facts.ts; accepted load (4) and connect time in us (4), 0 for a
  * connection that was idle;
  * refused load (4) and a code of 4 letters; data bytes; window credit (4); reset reason (1); ping and pong 8
- * bytes that come back; end and goaway none.
+ * bytes that come back; leaving the id of a machine; end and goaway none.
  */
 export const FrameKind = {
   hello: 0,
@@ -28,15 +28,19 @@ export const FrameKind = {
   ping: 8,
   pong: 9,
   goaway: 10,
+  /** Of the link: a machine is about to be stopped. Only to who said HEARS_LEAVING: others end the link over it. */
+  leaving: 11,
 } as const
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind]
-const KIND_MAX = FrameKind.goaway
+const KIND_MAX = FrameKind.leaving
 
 export const PROTOCOL_VERSION = 1
 export const HEADER_BYTES = 8
 export const PAYLOAD_BYTES_MAX = 16_384
 /** On `end`: the exchange is whole, the machine's connection may serve another. */
 export const REUSABLE = 1
+/** On `hello`: whoever says it knows `leaving`, which version 1 did not have at first. */
+export const HEARS_LEAVING = 1
 
 /** Refilled for each frame. `payload` is a view, valid until the next frame is read. */
 export class Frame {

@@ -3,12 +3,17 @@ import test from 'node:test'
 import { seededRandom } from '#base'
 import { fc } from '#property'
 import { BackhaulError } from './errors.ts'
-import { encodeFrame, FrameKind, HEADER_BYTES } from './frame.ts'
+import { encodeFrame, FrameKind, HEADER_BYTES, HEARS_LEAVING } from './frame.ts'
 import { DEAD_MS, LinkCore, PING_MS } from './link-core.ts'
 import { Ear, FACTS, LinkPair } from './link-pair.fixture.ts'
 import { ResetReason, WINDOW_BYTES } from './link-stream.ts'
 import { decodeOpen, encodeOpen } from './open-facts.ts'
 
+const nothing = () => undefined
+const QUIET = {
+  ...{ writable: nothing, hello: nothing, measured: nothing, goingAway: nothing },
+  leaving: nothing,
+}
 const pair = (seed = 1) => new LinkPair(seededRandom(seed))
 
 test('facts of a connection survive encode and decode, and any other bytes are refused or facts', () => {
@@ -177,6 +182,30 @@ test('going away: no new streams, the others end in peace', () => {
   assert.equal(edge.text, 'answer')
 })
 
+test('a machine that leaves is told to the edge, unless that is one of before the word was known', () => {
+  const link = pair()
+  const id = link.open(new Ear())
+  link.settle()
+  link.worker.leaving('m1')
+  link.settle()
+  assert.deepEqual(link.left, ['m1'])
+  assert.equal(link.edge.streamCount, 1, 'nothing ends by that')
+  link.edge.leaving('m2')
+  assert.throws(() => link.settle(), { code: 'backhaul.malformed' }, 'a worker hears of none')
+  const words = { ...QUIET, opened: () => new Ear() }
+  for (const [flags, heard] of [
+    [HEARS_LEAVING, true],
+    [0, false],
+  ] as const) {
+    const worker = new LinkCore(false, 'h2', words, 0)
+    worker.receive(encodeFrame(FrameKind.hello, 0, Buffer.from('\u0001h1'), flags), 0)
+    worker.pull(1_000)
+    worker.leaving('m1')
+    assert.equal(worker.hasOutput, heard)
+  }
+  assert.ok(link.ears.has(id))
+})
+
 /** Streams that write and end at random, over a link that is cut after some bytes or not at all. */
 function story(seed: number, cutAfterBytes: number): void {
   const random = seededRandom(seed)
@@ -241,7 +270,7 @@ test('whatever is sent arrives whole and in order; cut at any byte, what arrived
 test('no bytes at all make a core throw anything but that they are malformed', () => {
   const frames = fc
     .record({
-      kind: fc.integer({ min: 0, max: 11 }),
+      kind: fc.integer({ min: 0, max: 12 }),
       stream: fc.integer({ min: 0, max: 4 }),
       payload: fc.uint8Array({ maxLength: 20 }),
     })
@@ -250,10 +279,7 @@ test('no bytes at all make a core throw anything but that they are malformed', (
     )
   const rubbish = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes))
   const hello = encodeFrame(FrameKind.hello, 0, Buffer.from('\u0001h9'))
-  const handlers = {
-    ...{ writable: () => undefined, hello: () => undefined, measured: () => undefined },
-    ...{ goingAway: () => undefined, opened: () => new Ear() },
-  }
+  const handlers = { ...QUIET, opened: () => new Ear() }
   fc.assert(
     fc.property(
       fc.boolean(),

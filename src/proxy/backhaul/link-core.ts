@@ -7,6 +7,7 @@ import {
   FrameKind,
   FrameReader,
   HEADER_BYTES,
+  HEARS_LEAVING,
   malformed,
   PAYLOAD_BYTES_MAX,
   PROTOCOL_VERSION,
@@ -26,6 +27,8 @@ export interface LinkHandlers {
   measured(rttUs: number): void
   /** The peer will open no more: dial another link for new streams. */
   goingAway(): void
+  /** The peer is about to stop this machine of its own: who has a WebSocket to it may say goodbye. */
+  leaving(machine: string): void
 }
 
 /** A ping goes out when nothing came for so long. */
@@ -54,6 +57,7 @@ export class LinkCore {
   readonly #isOpener: boolean
   #lastOpened = 0
   #hasHello = false
+  #hearsLeaving = false
   #isGoingAway = false
   #heardAtMs: number
   #tickedAtMs: number
@@ -69,7 +73,7 @@ export class LinkCore {
     this.#heardAtMs = nowMs
     this.#tickedAtMs = nowMs
     const hello = Buffer.concat([Buffer.of(PROTOCOL_VERSION), Buffer.from(hostId)])
-    this.#control.push(encodeFrame(FrameKind.hello, 0, hello.subarray(0, 256)))
+    this.#control.push(encodeFrame(FrameKind.hello, 0, hello.subarray(0, 256), HEARS_LEAVING))
   }
 
   get streamCount(): number {
@@ -163,6 +167,11 @@ export class LinkCore {
   goAway(): void {
     this.#isGoingAway = true
     this.#say(encodeFrame(FrameKind.goaway, 0))
+  }
+
+  /** A machine of this side is about to be stopped. A peer that does not know the word hears nothing. */
+  leaving(machine: string): void {
+    if (this.#hearsLeaving) this.#say(encodeFrame(FrameKind.leaving, 0, Buffer.from(machine)))
   }
 
   /** Bytes from the peer. @throws BackhaulError backhaul.malformed: close the link */
@@ -295,13 +304,16 @@ export class LinkCore {
     else if (kind === FrameKind.goaway) {
       this.#isGoingAway = true
       this.#handlers.goingAway()
+    } else if (kind === FrameKind.leaving && this.#isOpener) {
+      this.#handlers.leaving(payload.toString('utf8'))
     } else throw malformed('kind', kind)
   }
 
-  #handleHello({ kind, payload }: Frame): void {
+  #handleHello({ kind, flags, payload }: Frame): void {
     if (kind !== FrameKind.hello || payload.length < 2) throw malformed('hello', kind)
     if (payload[0] !== PROTOCOL_VERSION) throw malformed('version', payload[0])
     this.#hasHello = true
+    this.#hearsLeaving = (flags & HEARS_LEAVING) !== 0
     this.#handlers.hello(payload.toString('utf8', 1))
   }
 

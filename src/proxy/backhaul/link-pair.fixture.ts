@@ -67,6 +67,8 @@ export class LinkPair {
   readonly ears = new Map<number, Ear>()
   readonly facts: OpenFacts[] = []
   readonly rttsUs: number[] = []
+  /** What the edge heard of machines that leave. */
+  readonly left: string[] = []
   nowMs = 1_000
   /** Bytes that still get through, both ways together. */
   budgetBytes = Number.POSITIVE_INFINITY
@@ -77,11 +79,17 @@ export class LinkPair {
 
   constructor(random: Random) {
     this.#random = random
-    const quiet = { writable: () => undefined, hello: () => undefined, goingAway: () => undefined }
+    const nothing = () => undefined
+    const quiet = { writable: nothing, hello: nothing, goingAway: nothing, leaving: nothing }
     this.edge = new LinkCore(
       true,
       'h1',
-      { ...quiet, measured: (us) => this.rttsUs.push(us), opened: () => new Ear() },
+      {
+        ...quiet,
+        measured: (us) => this.rttsUs.push(us),
+        opened: () => new Ear(),
+        leaving: (machine) => this.left.push(machine),
+      },
       this.nowMs,
     )
     this.worker = new LinkCore(

@@ -56,6 +56,12 @@ export class LinkSocket {
     this.close(new Error('the path is dead: nothing came in time'))
   }
 
+  /** After what is queued. */
+  end(): void {
+    this.#flush()
+    this.#socket.end()
+  }
+
   close(error?: Error): void {
     this.#error ??= error
     this.#socket.destroy()

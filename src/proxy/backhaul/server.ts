@@ -1,6 +1,9 @@
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type Clock, errorCode, type Log } from '#base'
+import { LISTEN_BACKLOG, localAddress, openListener } from '../net/socket.ts'
 import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import { STATICS_PORT } from '../statics/static-order.ts'
 import { PING_MS } from './link-core.ts'
 import { LinkSocket } from './link-socket.ts'
 import { ResetReason, type StreamHandlers } from './link-stream.ts'
@@ -13,9 +16,13 @@ export interface BackhaulServerOptions {
   readonly gate: Pick<WorkerGate, 'admit' | 'release'>
   readonly clock: Clock
   readonly log: Log
+  /** A connection to a machine's files: see statics-server.ts. Absent: requests for them go to the app. */
+  readonly openFiles?: (machine: string) => Duplex
   /** A machine's connection must stand after so long. @default 3,000 */
   readonly connectMsMax?: number
 }
+
+const DRAIN_LOOK_MS = 50
 
 /** The worker's end of the backhaul: streams of edges, each to a connection of a machine. */
 export class BackhaulServer {
@@ -23,6 +30,7 @@ export class BackhaulServer {
   readonly #server: Server
   readonly #links = new Set<LinkSocket>()
   readonly connections: MachineConnections
+  #listening: number | undefined
   #ticker: Disposable | undefined
 
   constructor(options: BackhaulServerOptions) {
@@ -34,24 +42,45 @@ export class BackhaulServer {
     this.#tick()
   }
 
-  /** @throws what the system says of the address */
-  async listen(port: number, address: string): Promise<number> {
+  /**
+   * @param inherited a socket that listens there already: it is this one's from now on
+   * @throws ProxyError proxy.listen_failed
+   */
+  async listen(port: number, address: string, inherited?: number): Promise<number> {
+    const fd = inherited ?? openListener(address, port)
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
-      // A successor takes the port over while this one still drains.
-      this.#server.listen({ port, host: address, reusePort: true }, () => {
+      this.#server.listen({ fd, backlog: LISTEN_BACKLOG }, () => {
         this.#server.off('error', reject)
         resolve()
       })
     })
-    const bound = this.#server.address()
-    return typeof bound === 'object' && bound !== null ? bound.port : port
+    this.#listening = fd
+    return localAddress(fd).port
+  }
+
+  /** What a process that follows may listen on as well. Undefined: it listens no more. */
+  get listening(): number | undefined {
+    return this.#listening
   }
 
   /** New streams go elsewhere; those that are there go on. */
   drain(): void {
+    this.#listening = undefined
     this.#server.close()
     for (const { core } of this.#links) core.goAway()
+  }
+
+  /** Every edge with a link hears that a machine of this host is about to be stopped. */
+  tellLeaving(machine: string): void {
+    for (const { core } of this.#links) core.leaving(machine)
+  }
+
+  /** After `drain`: resolves when no edge has a stream here or may still open one; at the deadline at the latest. */
+  async drained(deadlineMs: number): Promise<void> {
+    const { clock } = this.#options
+    const endMs = clock.monotonicMs() + deadlineMs
+    while (this.#links.size > 0 && clock.monotonicMs() < endMs) await clock.sleep(DRAIN_LOOK_MS)
   }
 
   async close(): Promise<void> {
@@ -76,6 +105,7 @@ export class BackhaulServer {
         opened: (id, facts) => new WorkerStream(id, facts, link, this.#options, this.connections),
         measured: () => undefined,
         goingAway: () => undefined,
+        leaving: () => undefined,
       },
       closed: (error) => {
         this.#links.delete(link)
@@ -99,7 +129,8 @@ class WorkerStream implements StreamHandlers {
   readonly #connections: MachineConnections
   readonly #giveUp: (() => void) | undefined
   #service: ServiceEntry | undefined
-  #socket: Socket | undefined
+  #socket: Duplex | undefined
+  readonly #isForFile: boolean
   /** Bytes that came before the connection stood: never more than the stream's window. */
   #early: Buffer[] = []
   #isAccepted = false
@@ -121,6 +152,7 @@ class WorkerStream implements StreamHandlers {
     this.#link = link
     this.#options = options
     this.#connections = connections
+    this.#isForFile = facts.internalPort === STATICS_PORT && options.openFiles !== undefined
     this.#giveUp = options.gate.admit(facts, (admission) => this.#admitted(admission))
   }
 
@@ -155,10 +187,14 @@ class WorkerStream implements StreamHandlers {
     this.#service = admission.service
     const startMs = this.#options.clock.monotonicMs()
     const { machine, internalPort } = admission.service
-    const socket = this.#connections.take(machine.address, internalPort)
+    const { openFiles } = this.#options
+    const socket =
+      this.#isForFile && openFiles !== undefined
+        ? openFiles(machine.id)
+        : this.#connections.take(machine.address, internalPort)
     this.#socket = socket
     socket.on('error', (error) => this.#broke(error))
-    if (!socket.connecting) {
+    if (!(socket instanceof Socket) || !socket.connecting) {
       this.#connected(0)
       return
     }
@@ -169,7 +205,7 @@ class WorkerStream implements StreamHandlers {
 
   /** @param connectUs 0 alone: the connection was idle until now, and may have died of it */
   #connected(connectUs: number): void {
-    const socket = this.#socket as Socket
+    const socket = this.#socket as Duplex
     const load = this.#service?.load ?? 0
     this.#lateTimer?.[Symbol.dispose]()
     this.#isAccepted = true
@@ -201,9 +237,9 @@ class WorkerStream implements StreamHandlers {
 
   /** The edge has sent all: an exchange that is whole gives its connection back, any other half-closes it. */
   #endMachine(): void {
+    const socket = this.#socket
     const isWhole = this.#isReusable && this.#unwrittenBytes === 0 && !this.#hasMachineEnded
-    if (isWhole) {
-      const socket = this.#socket as Socket
+    if (isWhole && socket instanceof Socket) {
       const service = this.#service as ServiceEntry
       this.#socket = undefined
       for (const event of ['data', 'end', 'close', 'error', 'connect']) {
@@ -243,7 +279,10 @@ class WorkerStream implements StreamHandlers {
     this.#early = []
     this.#lateTimer?.[Symbol.dispose]()
     this.#giveUp?.()
-    if (isAbort) this.#socket?.destroy()
+    // A reset, as on the client's side: an end in order would look like a client that still listens.
+    const socket = this.#socket
+    if (isAbort && this.#isAccepted && socket instanceof Socket) socket.resetAndDestroy()
+    else if (isAbort) socket?.destroy()
     if (this.#service !== undefined) this.#options.gate.release(this.#service)
   }
 }

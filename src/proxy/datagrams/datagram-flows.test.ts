@@ -166,3 +166,51 @@ test('a flow counts as a connection of its service, until it ends', () => {
   worker.flows.sweep(rows.nowMs + FLOW_IDLE_MS)
   assert.equal(service?.load, 0)
 })
+
+test('conversations go on in the process that follows, at the same machine', () => {
+  const rows = platform('h1')
+  const [edge, worker] = [edgeOf(rows), new WorkerFlows(rows.table)]
+  const ports = Array.from({ length: 30 }, (_, at) => 1_000 + at)
+  const send = (from: EdgeFlows, port: number, nowMs: number) => {
+    const to = from.fromClient(SERVICE, { ...CLIENT, port }, 10, nowMs)
+    assert(typeof to !== 'string')
+    return to.machine
+  }
+  const chosen = ports.map((port) => send(edge, port, rows.nowMs))
+  for (const [at, port] of ports.entries()) {
+    const head = toMachine(chosen[at] ?? '', { ...CLIENT, port })
+    assert.notEqual(worker.fromEdge('h1', head, rows.nowMs), 'refused')
+  }
+  const answered = toClient(chosen[3] ?? '', { ...CLIENT, port: 1_003 })
+  assert.equal(edge.fromWorker('h1', answered, rows.nowMs), undefined)
+
+  const handedMs = rows.nowMs + 1_000
+  const flows = { edge: edge.handOver(handedMs), worker: worker.handOver(handedMs) }
+  const next = platform('h1')
+  const laterMs = 7_000 // the clock of another process
+  const nextEdge = new EdgeFlows(next.table, seededRandom(99))
+  const nextWorker = new WorkerFlows(next.table)
+  nextEdge.adopt(flows.edge, laterMs)
+  nextWorker.adopt(flows.worker, laterMs)
+  assert.deepEqual(
+    ports.map((port) => send(nextEdge, port, laterMs)),
+    chosen,
+  )
+  assert.equal(nextEdge.fromWorker('h1', answered, laterMs), undefined)
+  const loads = ['m1', 'm2'].map((id) => {
+    const [service] = next.table.machine(id)?.services ?? []
+    return service?.load
+  })
+  assert.deepEqual(
+    loads,
+    ['m1', 'm2'].map((id) => chosen.filter((one) => one === id).length),
+    'they count as connections',
+  )
+  assert.deepEqual(nextWorker.handOver(laterMs), flows.worker)
+  nextEdge.adopt([[1, 2, 'nobody', 'h1', 0, true]], laterMs)
+  assert.equal(nextEdge.flows.size, ports.length)
+  next.change('m1', { state: 'stopped' })
+  const third = new WorkerFlows(next.table)
+  third.adopt(flows.worker, laterMs)
+  assert.equal(third.flows.size, chosen.filter((one) => one === 'm2').length)
+})

@@ -10,6 +10,7 @@ import { type DatagramHead, DatagramKind, readHead, writeHead } from './datagram
 import { DatagramSocket, datagram, hadRoom, MARGIN_BYTES, sender } from './datagram-socket.ts'
 import { EdgeFlows } from './edge-flows.ts'
 import { type Endpoint, ipOf, numberOf } from './endpoint.ts'
+import type { HandedFlows } from './handed-flows.ts'
 import { type ReadPacket, readPacket, writePacketHead } from './ipv4-packet.ts'
 import {
   type MachineAnswer,
@@ -31,8 +32,16 @@ export interface DatagramsOptions {
   readonly mesh: { readonly address: string; readonly port: number } | undefined
   /** Datagrams go to this host, which says nothing of its own: the loss of its path is to be noticed. */
   readonly watchHost?: (hostId: string, address: string) => void
+  /** Of the process before: what this one goes on with. Its descriptors are this one's. */
+  readonly inherited?: InheritedDatagrams
   /** @default openMachineWire */
   readonly openWire?: OpenMachineWire
+}
+
+export interface InheritedDatagrams {
+  readonly mesh: number | undefined
+  readonly machines: number | undefined
+  readonly flows: HandedFlows
 }
 
 const SWEEP_MS = 5_000
@@ -53,11 +62,12 @@ export class Datagrams implements Disposable {
   readonly #client = new Memory(16) // struct sockaddr_in
   #wire: MachineWire | undefined
   #isWireRefused = false
+  #isClosed = false
   #timer: Disposable | undefined
 
   /** @throws ProxyError proxy.listen_failed of the address on the mesh */
   constructor(options: DatagramsOptions) {
-    const { loop, table, random, mesh } = options
+    const { loop, table, random, mesh, inherited } = options
     this.#options = options
     this.#own = table.topology.ownHostId
     this.#edge = new EdgeFlows(table, random)
@@ -65,8 +75,13 @@ export class Datagrams implements Disposable {
     this.#client.bytes.writeUInt16LE(AF_INET, 0)
     if (mesh !== undefined) {
       this.#hosts = new MeshHosts(table.topology, mesh.port)
-      const fd = openDatagramSocket(mesh.address, mesh.port)
+      const fd = inherited?.mesh ?? openDatagramSocket(mesh.address, mesh.port)
       this.#mesh = new DatagramSocket(loop, fd, (length) => this.#count(this.#fromMesh(length)))
+    }
+    if (inherited !== undefined) {
+      this.#edge.adopt(inherited.flows.edge, this.#nowMs())
+      this.#worker.adopt(inherited.flows.worker, this.#nowMs())
+      if (inherited.machines !== undefined) this.#openWire(inherited.machines)
     }
     this.#sweep()
   }
@@ -89,8 +104,23 @@ export class Datagrams implements Disposable {
     }
   }
 
-  /** Ends all flows; what comes later goes to the process that follows. */
+  /** What a process that follows goes on with, beside the sockets of services. */
+  get sockets(): { readonly mesh: number | undefined; readonly machines: number | undefined } {
+    return { mesh: this.#mesh?.fd, machines: this.#wire?.hearing }
+  }
+
+  /** Reads no more: what comes waits in the sockets for the process that follows. @returns what it goes on with */
+  handOver(): HandedFlows {
+    const nowMs = this.#nowMs()
+    const flows = { edge: this.#edge.handOver(nowMs), worker: this.#worker.handOver(nowMs) }
+    this[Symbol.dispose]()
+    return flows
+  }
+
+  /** Ends all flows. */
   [Symbol.dispose](): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
     this.#timer?.[Symbol.dispose]()
     for (const socket of this.#services.values()) socket.close()
     this.#services.clear()
@@ -224,11 +254,11 @@ export class Datagrams implements Disposable {
   }
 
   /** Opened with the first datagram for a machine of this host: others pay nothing for it. */
-  #openWire(): MachineWire | undefined {
+  #openWire(inherited?: number): MachineWire | undefined {
     if (this.#wire !== undefined || this.#isWireRefused) return this.#wire
     const { loop, log, openWire = openMachineWire } = this.#options
     try {
-      this.#wire = openWire(loop, (answer) => this.#answered(answer))
+      this.#wire = openWire(loop, (answer) => this.#answered(answer), inherited)
     } catch (error) {
       this.#isWireRefused = true
       log.error({ err: error }, 'public UDP reaches no machine of this host')

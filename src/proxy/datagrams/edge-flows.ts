@@ -5,8 +5,9 @@ import type { RoutingTable } from '../routing-table/routing-table.ts'
 import type { ServiceEntry } from '../routing-table/service-entry.ts'
 import type { DatagramDrop } from './datagram-drop.ts'
 import { DATAGRAM_BYTES_MAX, type DatagramHead } from './datagram-frame.ts'
-import { type Endpoint, ipText, numberOf } from './endpoint.ts'
+import { type Endpoint, endpointOf, ipText, numberOf } from './endpoint.ts'
 import { FlowTable, type FlowTableOptions } from './flow-table.ts'
+import type { EdgeFlowRecord } from './handed-flows.ts'
 
 interface EdgeFlow {
   readonly service: ServiceEntry
@@ -82,6 +83,27 @@ export class EdgeFlows {
     if (flow?.hostId !== hostId || flow.service.machine.id !== head.machine) return
     flow.service.failed(nowMs)
     this.flows.end(key)
+  }
+
+  /** For the process that follows. */
+  handOver(nowMs: number): EdgeFlowRecord[] {
+    return [...this.flows.records(nowMs)].map(({ key, flow, idleMs, isAnswered }) => {
+      const [service = 0, client = 0] = key.split(' ').map(Number)
+      return [service, client, flow.service.machine.id, flow.hostId, idleMs, isAnswered]
+    })
+  }
+
+  /** Goes on with what the process before had. What this one knows no machine for begins anew. */
+  adopt(records: readonly EdgeFlowRecord[], nowMs: number): void {
+    for (const [service, client, machine, hostId, idleMs, isAnswered] of records) {
+      const at = endpointOf(service)
+      const route = this.#table.lookup(ipText(at.ip), at.port, 'udp')
+      const chosen = typeof route === 'string' ? undefined : route.byMachine.get(machine)
+      if (chosen === undefined) continue
+      const key = `${service} ${client}`
+      this.flows.begin(key, { service: chosen, hostId }, nowMs - idleMs)
+      if (isAnswered) this.flows.answer(key, nowMs - idleMs)
+    }
   }
 }
 

@@ -16,3 +16,8 @@ export const ipText = (ip: number): string =>
 
 /** The same for equal ends alone. */
 export const numberOf = ({ ip, port }: Endpoint): number => ip * 65_536 + port
+
+export const endpointOf = (number: number): Endpoint => ({
+  ip: Math.floor(number / 65_536),
+  port: number % 65_536,
+})

@@ -10,6 +10,13 @@ export interface FlowTableOptions<Flow> {
   readonly ended?: (flow: Flow) => void
 }
 
+export interface FlowRecord<Flow> {
+  readonly key: string
+  readonly flow: Flow
+  readonly idleMs: number
+  readonly isAnswered: boolean
+}
+
 interface Kept<Flow> {
   readonly flow: Flow
   usedMs: number
@@ -70,6 +77,14 @@ export class FlowTable<Flow> {
       this.#answered.set(key, kept)
     }
     return flow
+  }
+
+  /** All of them, the least used first, so that another table which begins them in turn is as this one. */
+  *records(nowMs: number): Generator<FlowRecord<Flow>> {
+    for (const map of [this.#unanswered, this.#answered]) {
+      for (const [key, { flow, usedMs }] of map)
+        yield { key, flow, idleMs: nowMs - usedMs, isAnswered: map === this.#answered }
+    }
   }
 
   end(key: string): void {

@@ -27,6 +27,8 @@ import { ipOf } from './endpoint.ts'
 export interface MachineWire {
   /** An IPv4 packet with its header. @returns whether it went */
   send(memory: Memory, start: number, length: number, to: number): boolean
+  /** Hears the machines: another process may go on with it. */
+  readonly hearing?: number
   close(): void
 }
 
@@ -43,6 +45,8 @@ export interface MachineAnswer {
 export type OpenMachineWire = (
   loop: EventLoop,
   answered: (answer: MachineAnswer) => void,
+  /** The `hearing` of the process before. */
+  inherited?: number,
 ) => MachineWire
 
 const IPV4_TYPE = 0x0800
@@ -82,24 +86,16 @@ one.bytes.writeInt32LE(1, 0)
  * programs of their links have let them pass (so no source is forged) and before the firewall drops them.
  * @throws ProxyError proxy.system: it needs CAP_NET_RAW
  */
-export const openMachineWire: OpenMachineWire = (loop, answered) => {
+export const openMachineWire: OpenMachineWire = (loop, answered, inherited) => {
   const raw = need(
     'raw socket',
     socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW),
   )
-  let packets = -1
+  let packets: number
   try {
-    packets = need('packet socket', socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))
-    const [program, instructions] = encodeFilter()
-    const { size } = program
-    need('filter', setsockopt(packets, SOL_SOCKET, SO_ATTACH_FILTER, program.at(0), size))
-    need('offload', setsockopt(packets, SOL_PACKET, PACKET_VNET_HDR, one.at(0), 4))
-    const at = packetAddress()
-    need('bind', bind(packets, at.at(0), at.size))
-    instructions.bytes.fill(0) // the kernel has a copy
+    packets = inherited ?? openHearing()
   } catch (error) {
     close(raw)
-    if (packets >= 0) close(packets)
     throw error
   }
   const names = new InterfaceNames()
@@ -116,6 +112,7 @@ export const openMachineWire: OpenMachineWire = (loop, answered) => {
   const roomBytes = OFFLOAD_BYTES + ETHERNET_BYTES + PACKET_BYTES_MAX
   const receiving = new DatagramSocket(loop, packets, received, roomBytes)
   return {
+    hearing: packets,
     send(memory, start, length, ip) {
       target.bytes.writeUInt32BE(ip, 4)
       return sendto(raw, memory.at(start), length, target.at(0), target.size) >= 0
@@ -125,6 +122,22 @@ export const openMachineWire: OpenMachineWire = (loop, answered) => {
       close(raw)
       close(packets)
     },
+  }
+}
+
+function openHearing(): number {
+  const fd = need('packet socket', socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))
+  try {
+    const [program, instructions] = encodeFilter()
+    need('filter', setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program.at(0), program.size))
+    need('offload', setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, one.at(0), 4))
+    const at = packetAddress()
+    need('bind', bind(fd, at.at(0), at.size))
+    instructions.bytes.fill(0) // the kernel has a copy
+    return fd
+  } catch (error) {
+    close(fd)
+    throw error
   }
 }
 

@@ -4,8 +4,9 @@ import type { RoutingTable } from '../routing-table/routing-table.ts'
 import type { ServiceEntry } from '../routing-table/service-entry.ts'
 import type { DatagramDrop } from './datagram-drop.ts'
 import { DATAGRAM_BYTES_MAX, type DatagramHead } from './datagram-frame.ts'
-import { type Endpoint, ipOf, ipText, numberOf } from './endpoint.ts'
+import { type Endpoint, endpointOf, ipOf, ipText, numberOf } from './endpoint.ts'
 import { FlowTable, type FlowTableOptions } from './flow-table.ts'
+import type { WorkerFlowRecord } from './handed-flows.ts'
 
 /** A client's conversation with a machine of this host. */
 export interface WorkerFlow {
@@ -65,7 +66,33 @@ export class WorkerFlows {
     return asked.id === machine && endOf(asked, from.port)?.ip === from.ip ? flow : 'no_flow'
   }
 
-  #serviceOf({ machine: id, service }: DatagramHead): ServiceEntry | undefined {
+  /** For the process that follows. */
+  handOver(nowMs: number): WorkerFlowRecord[] {
+    return [...this.flows.records(nowMs)].map(({ key, flow, idleMs, isAnswered }) => {
+      const [at = 0, client = 0] = key.split(' ').map(Number)
+      const { service, edgeId, to } = flow
+      return [at, client, service.machine.id, edgeId, numberOf(to), idleMs, isAnswered]
+    })
+  }
+
+  /** Goes on with what the process before had, as far as the machines are here and serve it. */
+  adopt(records: readonly WorkerFlowRecord[], nowMs: number): void {
+    for (const [at, client, machine, edgeId, toNumber, idleMs, isAnswered] of records) {
+      const to = endpointOf(toNumber)
+      const service = this.#serviceOf({ machine, service: to })
+      const end = service === undefined ? undefined : endOf(service.machine, to.port)
+      if (service === undefined || end === undefined || numberOf(end) !== at) continue
+      const key = `${at} ${client}`
+      service.take()
+      this.flows.begin(key, { service, edgeId, to }, nowMs - idleMs)
+      if (isAnswered) this.flows.answer(key, nowMs - idleMs)
+    }
+  }
+
+  #serviceOf({
+    machine: id,
+    service,
+  }: Pick<DatagramHead, 'machine' | 'service'>): ServiceEntry | undefined {
     const machine = this.#table.machine(id)
     const app = machine?.app
     if (machine === undefined || app === undefined || !isHere(machine, this.#table))

@@ -202,46 +202,7 @@ test('1 GB passes both ways in constant memory', { timeout: 180_000 }, async () 
   client.destroy()
 })
 
-/** Both ends and the proxy live in this process: four descriptors each, of the 20,000 that many machines allow. */
-const WEBSOCKETS = 4_000
-
 const UPGRADE = 'GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
-
-test(`${WEBSOCKETS} idle WebSockets stand, and each still speaks`, {
-  timeout: 120_000,
-}, async () => {
-  await using machine = await startMachine((socket) => {
-    socket.once('data', () => {
-      socket.write(
-        'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
-      )
-      socket.on('data', (chunk) => socket.write(chunk))
-      socket.once('end', () => socket.end())
-    })
-  })
-  await using proxy = startProxy({
-    machines: [machine.port],
-    limits: { connectionsPerAddressMax: 20_000 },
-  })
-  const count = WEBSOCKETS
-  const sockets: Socket[] = []
-  while (sockets.length < count) {
-    const batch = await open(proxy.port, Math.min(200, count - sockets.length))
-    for (const socket of batch) socket.write(UPGRADE)
-    await Promise.all(batch.map((socket) => once(socket, 'data')))
-    sockets.push(...batch)
-  }
-  assert.equal(proxy.serving.counters.tunnelsOpen, count)
-  for (const socket of sockets.filter((_, index) => index % 100 === 0)) {
-    socket.write('ping')
-    const [echo] = await once(socket, 'data')
-    assert.equal(String(echo), 'ping')
-  }
-  for (const socket of sockets) socket.destroy()
-  await pollUntil('all to end', () => proxy.serving.counters.tunnelsOpen === 0, {
-    deadlineMs: 60_000,
-  })
-})
 
 test('a tunnel whose one direction has ended does not stay for ever', async () => {
   await using machine = await startMachine((socket) => {

@@ -5,7 +5,7 @@ export interface Client {
   readonly address: string
   /** Closes what is late. Called about twice a second. */
   sweep(nowMs: number): void
-  /** Ends after what is under way; idle ones at once. */
+  /** Ends after what is under way; idle ones at once, unless the engine keeps them. */
   drain(): void
   /** Ends now. */
   close(): void

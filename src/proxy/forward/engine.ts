@@ -68,6 +68,8 @@ export class Engine {
   readonly clients: ClientSet
   readonly webSockets = new WebSockets()
   isDraining = false
+  /** While draining: connections on which nothing goes on may ask once more. */
+  keepsIdle = false
 
   constructor(options: EngineOptions) {
     this.loop = options.loop

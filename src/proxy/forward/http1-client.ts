@@ -516,6 +516,7 @@ export class Http1Client implements Watcher, Downstream, Client {
     if (this.#state !== 'head' || this.#requests === 0) return
     this.#isReadable = true
     this.pump() // a request may be there already
+    if (this.#engine.keepsIdle) return
     if (this.#state === 'head' && this.#saved.memory === undefined) this.#closeNow(false)
   }
 

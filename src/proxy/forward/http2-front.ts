@@ -105,7 +105,7 @@ export class Http2Front implements Client {
   }
 
   sweep(nowMs: number): void {
-    if (this.#openStreams === 0 && nowMs > this.#deadlineMs) this.drain()
+    if (this.#openStreams === 0 && nowMs > this.#deadlineMs) this.#end()
     for (const stream of this.#streams) stream.sweep(nowMs)
   }
 
@@ -115,6 +115,13 @@ export class Http2Front implements Client {
   }
   closed(stream: Http2Stream): void {
     this.#streams.delete(stream)
+  }
+
+  /** nghttp2 would wait for ever for the rest of a head that was begun, and tells nobody of it. */
+  #end(): void {
+    if (this.#session.closed) this.close()
+    else this.drain()
+    this.#deadlineMs = this.engine.loop.nowMs + this.engine.limits.lingerMs
   }
 
   drain(): void {

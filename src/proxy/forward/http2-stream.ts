@@ -41,6 +41,9 @@ export class Http2Stream implements Downstream {
   #isUpgrade = false
   #hasEnded = false
   #deadlineMs = 0
+  #bodyBytes = 0
+  /** Infinity: there is no body that must keep a pace. */
+  #bodyStartMs = Number.POSITIVE_INFINITY
   #tunnel: StreamTunnel | undefined
 
   constructor(front: Http2Front, stream: ServerHttp2Stream) {
@@ -72,13 +75,16 @@ export class Http2Stream implements Downstream {
       return
     }
     this.#exchange.requestFlush()
-    if (hasBody && !this.#isUpgrade) this.#readBody()
+    if (!hasBody || this.#isUpgrade) return
+    if (!isGrpc(headers)) this.#bodyStartMs = this.#front.engine.loop.nowMs
+    this.#readBody()
   }
 
   #readBody(): void {
     const stream = this.#stream
     stream.on('data', (chunk: Buffer) => {
       this.#touch()
+      this.#bodyBytes += chunk.length
       for (let at = 0; at < chunk.length; at += INPUT_BYTES) {
         const piece = chunk.subarray(at, at + INPUT_BYTES)
         input.bytes.set(piece, INPUT_MARGIN)
@@ -93,6 +99,7 @@ export class Http2Stream implements Downstream {
       if (Buffer.isBuffer(cleaned)) this.#requestTrailer = cleaned
     })
     stream.once('end', () => {
+      this.#bodyStartMs = Number.POSITIVE_INFINITY
       if (!this.#exchange.isActive) return
       this.#exchange.requestEnd(this.#requestTrailer)
       this.#exchange.requestFlush()
@@ -261,11 +268,24 @@ export class Http2Stream implements Downstream {
     }
     if (this.#exchange.connectingMs(nowMs) > this.#front.engine.limits.connectMs)
       this.#exchange.connectTimedOut()
-    else if (nowMs > this.#deadlineMs) {
+    else if (this.#isTooSlow(nowMs)) {
+      this.#bodyStartMs = Number.POSITIVE_INFINITY
+      this.#exchange.abort('timed-out')
+      this.failed(408, 'body-slow')
+      this.#stream.close(constants.NGHTTP2_NO_ERROR)
+    } else if (nowMs > this.#deadlineMs) {
       if (this.#exchange.isActive) this.#exchange.timedOut()
       // The machine has said all, and the client does not take what is encoded of it.
       else if (!this.#hasEnded) this.#stream.close(constants.NGHTTP2_CANCEL)
     }
+  }
+
+  /** As for HTTP/1.1, until there is an answer: from then on both may talk, each at its leisure. */
+  #isTooSlow(nowMs: number): boolean {
+    const { bodyGraceMs, bodyBytesPerSecondMin } = this.#front.engine.limits
+    const lateMs = nowMs - this.#bodyStartMs - bodyGraceMs
+    if (lateMs < 0 || !this.#exchange.takesRequest || this.#stream.headersSent) return false
+    return this.#bodyBytes < (lateMs * bodyBytesPerSecondMin) / 1000
   }
 
   #closed(): void {
@@ -274,6 +294,10 @@ export class Http2Stream implements Downstream {
     if (!this.#hasEnded) this.#exchange.abort()
   }
 }
+
+/** Its streams carry messages that may be far apart: silence alone ends them. */
+const isGrpc = (headers: IncomingHttpHeaders) =>
+  headers['content-type']?.startsWith('application/grpc') === true
 
 /** The request as an HTTP/1.1 client would have written it. The strict parser judges it. */
 function writeAsHttp1(headers: IncomingHttpHeaders, hasBody: boolean, isUpgrade: boolean): string {

@@ -28,6 +28,8 @@ const { functions: libc } = dlopen('libc.so.6', {
     return: 'int32',
     arguments: ['int32', 'pointer', 'uint32', 'int32', 'pointer', 'uint32'],
   },
+  sendmsg: { return: 'int32', arguments: ['int32', 'pointer', 'int32'] },
+  recvmsg: { return: 'int32', arguments: ['int32', 'pointer', 'int32'] },
   if_indextoname: { return: 'pointer', arguments: ['uint32', 'pointer'] },
   read: { return: 'int32', arguments: ['int32', 'pointer', 'int32'] },
   write: { return: 'int32', arguments: ['int32', 'pointer', 'int32'] },
@@ -72,6 +74,10 @@ export const recvfrom = (
 ): number => answer(libc.recvfrom(fd, address, bytes, flags, from, fromBytes))
 export const sendto = (fd: number, address: bigint, bytes: number, to: bigint, toBytes: number) =>
   answer(libc.sendto(fd, address, bytes, 0, to, toBytes))
+export const sendmsg = (fd: number, message: bigint, flags: number): number =>
+  answer(libc.sendmsg(fd, message, flags))
+export const recvmsg = (fd: number, message: bigint, flags: number): number =>
+  answer(libc.recvmsg(fd, message, flags))
 /** Writes the name of a network interface, up to 16 bytes with its end. @returns whether there is one */
 export const nameInterface = (index: number, name: bigint): boolean =>
   libc.if_indextoname(index, name) !== 0n
@@ -102,15 +108,20 @@ const EPOLL_CLOEXEC = 0o2000000
 export const MSG_PEEK = 2
 /** The result is the length of the datagram, though it did not fit. */
 export const MSG_TRUNC = 0x20
+export const MSG_NOSIGNAL = 0x4000
+export const MSG_CMSG_CLOEXEC = 0x40000000
+export const AF_UNIX = 1
 export const AF_INET = 2
 export const AF_INET6 = 10
 export const AF_PACKET = 17
 export const SOCK_STREAM = 1
 export const SOCK_DGRAM = 2
 export const SOCK_RAW = 3
+export const SOCK_SEQPACKET = 5
 export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
 export const SOL_SOCKET = 1
+export const SCM_RIGHTS = 1
 export const SO_REUSEADDR = 2
 export const SO_ERROR = 4
 export const SO_LINGER = 13

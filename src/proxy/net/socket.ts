@@ -37,7 +37,7 @@ const optionBytes = new Memory(8)
 const peer = new Memory(28)
 const peerBytes = new Memory(8)
 
-const LISTEN_BACKLOG = 4096
+export const LISTEN_BACKLOG = 4096
 
 /** The pending error of a socket, 0 when there is none; cleared by asking. */
 export function socketError(fd: number): number {

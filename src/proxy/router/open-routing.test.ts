@@ -8,6 +8,7 @@ import test from 'node:test'
 import { createLog, pollUntil, systemClock, systemRandom } from '#base'
 import { newKeyLine } from '#seal'
 import { askExplain, askLoads, askTop } from '../admin/admin-client.ts'
+import { type AdminServer, serveAdmin } from '../admin/admin-server.ts'
 import { Ear, FACTS } from '../backhaul/link-pair.fixture.ts'
 import { customSealContext } from '../certificates/certificate-store.ts'
 import { EdgeKeyRing } from '../certificates/edge-key-ring.ts'
@@ -24,6 +25,7 @@ const DEAD = { url: 'http://127.0.0.1:9' }
 test('without corrosion a proxy serves what it knew at its last stop, and says why', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'godwit-routing-'))
   let routing: Routing | undefined
+  let admin: AdminServer | undefined
   try {
     const rows = new TableFixture().app('a').ip('192.0.2.1', 'a').machine('m1', 'a', 'h1')
     const sealed_key = [...keys.seal(Buffer.from('key'), customSealContext('own.test'))]
@@ -33,7 +35,7 @@ test('without corrosion a proxy serves what it knew at its last stop, and says w
     await saveTable(rows.table, tablePath)
     const adminPath = join(folder, 'admin.sock')
     routing = await openRouting({
-      ...{ ownHostId: 'h1', appDomain: 'apps.test', corrosion: DEAD, tablePath, adminPath, keys },
+      ...{ ownHostId: 'h1', appDomain: 'apps.test', corrosion: DEAD, tablePath, keys },
       ...{ backhaulPort: 0, backhaulAddress: undefined, hostOf: () => undefined },
       ...{ clock: systemClock, random: systemRandom, log },
     })
@@ -42,6 +44,7 @@ test('without corrosion a proxy serves what it knew at its last stop, and says w
     assert.deepEqual(routing.certificates.find('own.test', false), { chain: 'PEM', key: 'key' })
     routing.table.remove('custom_certs', { hostname: 'own.test' })
     assert.equal(routing.certificates.find('own.test', false), undefined)
+    admin = await serveAdmin(routing.router, adminPath)
     assert.equal(statSync(adminPath).mode & 0o777, 0o600)
     const top = await askTop(adminPath)
     assert.deepEqual([top.host, top.apps[0]?.app, top.apps[0]?.running], ['h1', 'a', 1])
@@ -65,6 +68,7 @@ test('without corrosion a proxy serves what it knew at its last stop, and says w
       why: 'no machine of a exposes port 22',
     })
   } finally {
+    await admin?.close()
     await routing?.close()
     rmSync(folder, { recursive: true })
   }
@@ -77,7 +81,7 @@ test('when a machine is suspended, on whichever host, its WebSockets are to be t
   const tablePath = join(folder, 'table')
   await saveTable(rows.table, tablePath)
   const routing = await openRouting({
-    ...{ ownHostId: 'h1', appDomain: '', corrosion: DEAD, tablePath, adminPath: undefined, keys },
+    ...{ ownHostId: 'h1', appDomain: '', corrosion: DEAD, tablePath, keys },
     ...{ backhaulPort: 0, backhaulAddress: undefined, hostOf: () => undefined },
     ...{ clock: systemClock, random: systemRandom, log },
     closeUpgrades: ({ id }) => void told.push(id),
@@ -114,7 +118,7 @@ test('two hosts: the edge sends to the worker over the backhaul, and its load is
       const tablePath = join(folder, ownHostId)
       await saveTable(rows.table, tablePath)
       const routing = await openRouting({
-        ...{ ownHostId, appDomain: '', corrosion: DEAD, tablePath, adminPath: undefined, keys },
+        ...{ ownHostId, appDomain: '', corrosion: DEAD, tablePath, keys },
         ...{ backhaulPort, backhaulAddress: address, hostOf: () => undefined },
         ...{ clock: systemClock, random: systemRandom, log },
       })

@@ -1,6 +1,5 @@
 import type { Clock, Log, Random } from '#base'
 import type { Following } from '#corrosion'
-import { type AdminServer, serveAdmin } from '../admin/admin-server.ts'
 import { BackhaulDialer, type BackhaulStream } from '../backhaul/dialer.ts'
 import type { StreamHandlers } from '../backhaul/link-stream.ts'
 import { BackhaulServer } from '../backhaul/server.ts'
@@ -13,8 +12,14 @@ import { followCorrosion } from '../routing-table/follow-corrosion.ts'
 import type { MachineEntry } from '../routing-table/machine-entry.ts'
 import { type PlatformRow, type TableName, text } from '../routing-table/platform-rows.ts'
 import { RoutingTable } from '../routing-table/routing-table.ts'
-import { loadTable, saveTable } from '../routing-table/saved-table.ts'
+import { loadTable } from '../routing-table/saved-table.ts'
+import { TableSaver } from '../routing-table/table-saver.ts'
+import type { OpenFiles } from '../statics/file-source.ts'
+import { LocalStream } from '../statics/local-stream.ts'
+import { STATICS_PORT } from '../statics/static-order.ts'
+import { StaticsServer } from '../statics/statics-server.ts'
 import { Autostop } from '../wake/autostop-shell.ts'
+import type { AutostopTimes } from '../wake/autostop-times.ts'
 import { HostWaker, type WakeHost } from '../wake/host-waker.ts'
 import { type ClientFacts, openRemote } from './open-remote.ts'
 import { ProxyRouter } from './router.ts'
@@ -36,13 +41,14 @@ export interface RoutingOptions {
   readonly hostOf: (hostId: string) => WakeHost | undefined
   readonly keys: EdgeKeyRing
   readonly selfSigned?: (name: string) => Certificate | undefined
-  /** Path of the admin socket; undefined: none. */
-  readonly adminPath: string | undefined
+  /** Listens for the backhaul already: of the process before. */
+  readonly backhaulListener?: number | undefined
   /** A row came, changed or went. */
   readonly onRow?: (table: TableName) => void
   /** Its WebSockets are to be told that it goes away: before autostop stops it, and when it is suspended. */
   readonly closeUpgrades?: (machine: MachineEntry) => void
   readonly limits?: Partial<RoutingLimits>
+  readonly autostop?: AutostopTimes | undefined
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -60,12 +66,16 @@ export interface Routing {
     client: ClientFacts,
     handlers: StreamHandlers,
   ): BackhaulStream | undefined
-  /** New connections of other hosts go elsewhere. */
+  /** Listens for the backhaul. */
+  readonly backhaulListener: number | undefined
+  /** Writes the table for the process that follows. A disk that is full costs only its beginning. */
+  save(): Promise<void>
+  /** This process decides no more on its own: new streams of other hosts go elsewhere, nothing is stopped. */
   drain(): void
+  /** Resolves when no other host has streams here; at the deadline at the latest. */
+  drained(deadlineMs: number): Promise<void>
   close(): Promise<void>
 }
-
-const SAVE_MS = 30_000
 
 /**
  * Everything that decides, running: the table follows corrosion, and starts with what was known at the last stop, so
@@ -93,38 +103,65 @@ export async function openRouting(options: RoutingOptions): Promise<Routing> {
   const known = await loadTable(table, options.tablePath, clock.monotonicMs())
   log.info({ rows: known ?? 0 }, 'the routing table of the last stop')
   const autostop = new Autostop({
-    ...{ table, clock, waker: new HostWaker(options.hostOf, clock) },
-    closeUpgrades: (machine) => options.closeUpgrades?.(machine),
+    ...{ table, clock, waker: new HostWaker(options.hostOf, clock), times: options.autostop },
+    closeUpgrades: (machine) => {
+      options.closeUpgrades?.(machine)
+      server.tellLeaving(machine.id)
+    },
     changed: () => core?.changed(),
   })
   const limits = { ...ROUTING_LIMITS, ...options.limits }
   core = new RoutingCore({ table, waker: autostop, clock, random, limits })
   const router = new ProxyRouter({ core })
   const backhaul = openDialer(options, core)
-  const server = new BackhaulServer({ ownHostId, gate: new WorkerGate(core), clock, log })
+  const statics = new StaticsServer({ openFiles: filesOf(options), clock, log })
+  const gate = new WorkerGate(core)
+  const openFiles = (machine: string) => statics.connect(machine)
+  const server = new BackhaulServer({ ownHostId, gate, openFiles, clock, log })
   if (options.backhaulAddress !== undefined) {
-    await server.listen(options.backhaulPort, options.backhaulAddress)
+    await server.listen(options.backhaulPort, options.backhaulAddress, options.backhaulListener)
   }
-  const admin = await openAdmin(router, options.adminPath)
   const stop = new AbortController()
   const { url, bearerToken } = options.corrosion
   const signal = stop.signal
   const following = followCorrosion({ url, bearerToken, table, clock, random, log })
-  const saving = keepSaved(table, options, signal)
+  const saver = new TableSaver(table, options)
+  const saving = saver.run(signal)
   return {
     ...{ router, certificates, table, backhaul, following },
-    open: (decision, client, handlers) => openRemote(backhaul, decision, client, handlers),
-    drain: () => server.drain(),
+    open: (decision, client, handlers) =>
+      decision.host === ownHostId
+        ? new LocalStream(statics.connect(decision.machine), handlers)
+        : openRemote(backhaul, decision, client, handlers),
+    get backhaulListener() {
+      return server.listening
+    },
+    save: () => saver.save(),
+    drain() {
+      server.drain()
+      autostop[Symbol.dispose]()
+    },
+    drained: (deadlineMs) => server.drained(deadlineMs),
     async close() {
       stop.abort()
       autostop[Symbol.dispose]()
       core?.[Symbol.dispose]()
       backhaul.close()
+      statics[Symbol.dispose]()
       const corrosion = following[Symbol.asyncDispose]()
-      await Promise.all([server.close(), admin?.close(), corrosion, saving])
+      await Promise.all([server.close(), corrosion, saving])
     },
   }
 }
+
+/** The files of machines are read by the flyd of this host. */
+const filesOf =
+  ({ hostOf, ownHostId }: RoutingOptions): OpenFiles =>
+  async (machine, signal) => {
+    const host = hostOf(ownHostId)
+    if (host?.connect === undefined) throw new Error('no way to the flyd of this host is known')
+    return await host.connect(machine, { port: STATICS_PORT }, signal)
+  }
 
 function openDialer(options: RoutingOptions, core: RoutingCore): BackhaulDialer {
   const { ownHostId, backhaulPort: port, clock, random, log } = options
@@ -135,14 +172,12 @@ function openDialer(options: RoutingOptions, core: RoutingCore): BackhaulDialer 
       core.changed()
     },
     measured: (hostId, rttUs) => core.table.topology.measured(hostId, rttUs),
+    leaving: (hostId, id) => {
+      const machine = core.table.machine(id)
+      if (machine?.host?.id === hostId) options.closeUpgrades?.(machine) // a host speaks for its own
+    },
   })
 }
-
-const openAdmin = async (
-  router: ProxyRouter,
-  path: string | undefined,
-): Promise<AdminServer | undefined> =>
-  path === undefined ? undefined : await serveAdmin(router, path)
 
 function tellCertificates(
   store: CertificateStore,
@@ -164,26 +199,5 @@ function tellCertificates(
         log.warn({ err: error, hostname: text(row, 'hostname') }, 'a challenge cannot be shown')
       })
     }
-  }
-}
-
-/** Now and then when anything changed, and once more at the end. A disk that is full costs only the next start. */
-async function keepSaved(
-  table: RoutingTable,
-  { tablePath, clock, log }: RoutingOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  let savedChanges = table.changeCount
-  for (;;) {
-    await clock.sleep(SAVE_MS, signal).catch(() => undefined)
-    if (table.changeCount !== savedChanges) {
-      savedChanges = table.changeCount
-      try {
-        await saveTable(table, tablePath)
-      } catch (error) {
-        log.warn({ err: error, path: tablePath }, 'the routing table cannot be saved')
-      }
-    }
-    if (signal.aborted) return
   }
 }

@@ -8,6 +8,8 @@ export interface RequestSubject {
   readonly host: string
   readonly target: string
   readonly isHttp: boolean
+  /** The machine's `statics` may have it: a first attempt, which reads. */
+  readonly mayBeStatic: boolean
   /** The client asked not to use the replay cache, and was allowed to. */
   readonly isBypass: boolean
   /** What the session rules of the replay cache look at; only kept where there are any. */
@@ -19,8 +21,10 @@ export function subjectOf(
   entrance: RoutedEntrance,
   isBypass: boolean,
 ): RequestSubject {
-  const { requestId, host, target } = request
+  const { requestId, host, target, method } = request
   const isHttp = request.kind === 'http'
+  const isRead = method === 'GET' || method === 'HEAD'
+  const mayBeStatic = isHttp && isRead && request.attempts.length === 0
   const rules = entrance.spec.http.replayCache
   const sessionHeaders = rules.length === 0 || !isHttp ? undefined : new Map<string, string>()
   if (sessionHeaders !== undefined) {
@@ -30,5 +34,5 @@ export function subjectOf(
       if (value !== undefined) sessionHeaders.set(header, value)
     }
   }
-  return { entrance, requestId, host, target, isHttp, isBypass, sessionHeaders }
+  return { entrance, requestId, host, target, isHttp, mayBeStatic, isBypass, sessionHeaders }
 }

@@ -14,12 +14,15 @@ import type {
 import type { AppEntry } from '../routing-table/app-entry.ts'
 import type { PortRoute } from '../routing-table/port-route.ts'
 import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import type { StaticPath } from '../statics/static-files.ts'
+import { STATIC_HEADER, STATICS_PORT, writeOrder } from '../statics/static-order.ts'
 import { Entrances, fits, type RoutedEntrance, SharedEntrance } from './entrances.ts'
 import { type LeaseOwner, MachineLease } from './machine-lease.ts'
 import { isInNetwork } from './private-network.ts'
 import { Replays } from './replays.ts'
 import { type RequestSubject, subjectOf } from './request-subject.ts'
 import type { NoMachine, RoutingCore } from './routing-core.ts'
+import { type Chosen, StaticLease } from './static-lease.ts'
 
 export interface ProxyRouterOptions {
   readonly core: RoutingCore
@@ -110,6 +113,10 @@ export class ProxyRouter implements Router, LeaseOwner {
   ): Decision {
     const { machine } = service
     const { spec } = route
+    if (machine.statics !== undefined && subject.mayBeStatic) {
+      const file = machine.statics.find(subject.target)
+      if (file !== undefined) return this.#toFile(file, { service, route, wish, subject, extras })
+    }
     const lease = new MachineLease(service, route, wish.isMachineForced, subject, this)
     const protocol = !subject.isHttp ? 'tcp' : spec.http.h2Backend ? 'h2c' : 'h1'
     const { keepBodyBytes } = this.core.limits
@@ -128,6 +135,25 @@ export class ProxyRouter implements Router, LeaseOwner {
     }
     const address = host.backhaulAddress
     return { kind: 'remote', host: host.id, address, port, machine: machine.id, ...more }
+  }
+
+  /** To the files of the machine; to the app in a second step, where there is no such file. */
+  #toFile({ rule, path }: StaticPath, chosen: Chosen): Decision {
+    const { service, extras } = chosen
+    const { own } = this.core.table.topology
+    const host = service.machine.host ?? own
+    if (rule.bucket !== undefined) {
+      this.core.release(service)
+      return { kind: 'refuse', status: 502, code: 'PR05' }
+    }
+    const order: [string, string] = [STATIC_HEADER, writeOrder({ root: rule.root, path })]
+    return {
+      ...{ kind: 'remote', protocol: 'h1', port: STATICS_PORT },
+      ...{ host: host.id, address: host.backhaulAddress, machine: service.machine.id },
+      lease: new StaticLease(chosen, this, (again) => this.choose(...again, undefined)),
+      headers: new Map([...(extras.headers ?? []), order]),
+      keepBodyBytes: this.core.limits.keepBodyBytes,
+    }
   }
 
   refuse({ code }: NoMachine): Decision {

@@ -1,3 +1,4 @@
+import { StaticFiles } from '../statics/static-files.ts'
 import type { AppEntry } from './app-entry.ts'
 import type { HostEntry } from './host-entry.ts'
 import { json, number, type PlatformRow, text } from './platform-rows.ts'
@@ -41,7 +42,8 @@ export class MachineEntry {
   primaryRegion = ''
   isCordoned = false
   isStandby = false
-  statics: unknown
+  /** Undefined: the proxy serves none of its files. */
+  statics: StaticFiles | undefined
   /** When its row last said something new, by the writer's clock: milliseconds since the epoch. */
   updatedAtMs = 0
   /** Since when this proxy knows it in its present state, by its own monotonic clock. */
@@ -119,7 +121,7 @@ export class MachineEntry {
     this.isCordoned = number(row, 'is_cordoned') === 1
     const standbyFor = json(row, 'standby_for')
     this.isStandby = Array.isArray(standbyFor) && standbyFor.length > 0
-    this.statics = json(row, 'statics')
+    this.statics = StaticFiles.of(json(row, 'statics'))
     this.updatedAtMs = number(row, 'updated_at')
   }
 }

@@ -9,13 +9,16 @@ export const READY = 'ready'
 /**
  * Starts this same program again with the listening sockets in its hands: a worker, or the successor
  * that takes over. Both processes then accept from the same queues, so that no connection is lost.
+ * @param detached it is of no group with this one, so that no supervisor ends it with this one
  */
 export function startChild(
   sockets: readonly ListeningSocket[],
   env: Record<string, string>,
+  { detached = false } = {},
 ): ChildProcess {
   const handed = sockets.map((socket, index) => ({ ...socket, fd: FIRST_FD + index }))
   return spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    detached,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...sockets.map(({ fd }) => fd)],
     env: { ...process.env, ...env, [SOCKETS_VARIABLE]: JSON.stringify(handed) },
   })

@@ -43,6 +43,7 @@ export class FollowedListeners implements Disposable {
     this.look()
   }
 
+  /** They are open until this is disposed. */
   get sockets(): readonly ListeningSocket[] {
     return [...this.#open.values()]
   }
@@ -108,5 +109,10 @@ export class FollowedListeners implements Disposable {
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]()
     this.#dueMs = Number.NEGATIVE_INFINITY
+    for (const { fd } of this.#open.values()) {
+      this.#options.serving.unlisten(fd)
+      close(fd)
+    }
+    this.#open.clear()
   }
 }

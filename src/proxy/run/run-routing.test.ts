@@ -2,12 +2,15 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
-import { pollUntil, systemRandom } from '#base'
+import { createLog, errorCode, pollUntil, systemClock, systemRandom } from '#base'
 import { newKeyLine } from '#seal'
 import { askTop } from '../admin/admin-client.ts'
+import { BackhaulDialer } from '../backhaul/dialer.ts'
+import { Ear, FACTS } from '../backhaul/link-pair.fixture.ts'
 import { answering, exchange, startMachine } from '../proxy.fixture.ts'
 import { saveTable } from '../routing-table/saved-table.ts'
 import { TableFixture } from '../routing-table/table.fixture.ts'
@@ -18,7 +21,10 @@ const GET = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
 const program = join(import.meta.dirname, '../../cli/main.ts')
 
 /** The rows that the proxy of `h1` had at its last stop; corrosion is dead. */
-async function writeFiles(folder: string, port: number, machine: number): Promise<string> {
+async function writeFiles(
+  folder: string,
+  { port, backhaulPort, machine }: { port: number; backhaulPort: number; machine: number },
+): Promise<string> {
   const ports = [{ port, handlers: ['http'] }]
   const rows = new TableFixture().app('a').ip('127.0.0.1', 'a')
   rows.machine('m1', 'a', 'h1', { ports, service: { internal_port: machine } })
@@ -29,7 +35,7 @@ async function writeFiles(folder: string, port: number, machine: number): Promis
   writeFileSync(
     file,
     `region = "ams"
-drain_s = 20
+drain_s = 120
 admin_socket = "${folder}/admin.sock"
 [routing]
 host = "h1"
@@ -38,21 +44,24 @@ folder = "${folder}"
 key_ring = "${folder}/keys"
 local_ca = "${folder}/ca"
 corrosion = { url = "http://127.0.0.1:9" }
-backhaul = { address = "127.0.0.1", port = ${await freePort()} }
+backhaul = { address = "127.0.0.1", port = ${backhaulPort} }
+[limits]
+headers_read_ms = 120000
 `,
   )
   return file
 }
 
-test('the proxy of a host serves what it knew, and its successor takes over sockets, backhaul and admin socket', {
+test('the proxy of a host serves what it knew; its successor takes over while requests go on, and none is lost', {
   timeout: 180_000,
 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'godwit-proxy-'))
   const serving: number[] = []
+  await using opened = new AsyncDisposableStack()
   try {
     await using machine = await startMachine(answering(OK))
-    const port = await freePort()
-    const file = await writeFiles(folder, port, machine.port)
+    const [port, backhaulPort] = [await freePort(), await freePort()]
+    const file = await writeFiles(folder, { port, backhaulPort, machine: machine.port })
     const args = ['--disable-warning=ExperimentalWarning', program, 'proxy', 'run', '-c', file]
     const child = spawn(process.execPath, args, {
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -69,14 +78,77 @@ test('the proxy of a host serves what it knew, and its successor takes over sock
     await serves(1)
     assert.match(await exchange(port, GET), /^HTTP\/1\.1 200 OK/)
     assert.equal((await askTop(join(folder, 'admin.sock'))).apps[0]?.app, 'a')
+
+    const edge = opened.adopt(new BackhaulDialer(dialerOf(backhaulPort)), (one) => one.close())
+    /** A request of another host's client. @returns what came */
+    const fromEdge = async (isHeld?: () => boolean): Promise<string> => {
+      const ear = new Ear()
+      const facts = { ...FACTS, internalPort: machine.port, publicPort: port }
+      const stream = edge.open('h1', '127.0.0.1', facts, ear)
+      if (stream === undefined) return 'no stream'
+      if (isHeld !== undefined) await pollUntil('leave', () => !isHeld(), { deadlineMs: 90_000 })
+      stream.send(Buffer.from('GET / HTTP/1.1\r\nHost: a\r\n\r\n'))
+      const isOver = () => ear.text.endsWith('ok') || ear.refusal || ear.resetReason !== undefined
+      await pollUntil('an answer', () => Boolean(isOver()), { deadlineMs: 60_000 })
+      stream.end(true)
+      return ear.refusal ?? (ear.text || `reset ${ear.resetReason}`)
+    }
+    let isOver = false
+    opened.defer(() => {
+      isOver = true // also when the test fails: else nothing would ever end them
+    })
+    const answers: string[] = []
+    const load = [
+      ...Array.from({ length: 3 }, () => () => exchange(port, GET)),
+      ...Array.from({ length: 3 }, () => () => fromEdge()),
+    ].map(async (ask) => {
+      while (!isOver) answers.push(await ask())
+    })
+    // What is under way lives on in the process where it began.
+    const old = connect(port, '127.0.0.1')
+    await once(old, 'connect')
+    old.write('GET /old HTTP/1.1\r\nHost: a\r\n')
+    const idle = connect(port, '127.0.0.1')
+    idle.write('GET /idle HTTP/1.1\r\nHost: a\r\n\r\n')
+    assert.doesNotMatch(String((await once(idle, 'data'))[0]), /connection: close/i)
+    const oldStream = fromEdge(() => serving.length < 2)
+    await pollUntil('some answers', () => answers.length > 30, { deadlineMs: 60_000 })
     const ended = once(child, 'exit')
     child.kill('SIGUSR2')
-    await pollUntil('the successor', () => serving.length === 2, { deadlineMs: 60_000 })
-    assert.deepEqual(await ended, [0, null])
-    assert.match(await exchange(port, GET), /^HTTP\/1\.1 200 OK/)
+    await pollUntil('the successor', () => serving.length === 2, { deadlineMs: 90_000 })
+    child.kill('SIGTERM') // as a supervisor does then
+    idle.write('GET /more HTTP/1.1\r\nHost: a\r\n\r\n')
+    assert.match(String((await once(idle, 'data'))[0]), /^HTTP\/1\.1 200 OK.*connection: close/is)
+    idle.destroy()
+    old.write('\r\n')
+    assert.match(String((await once(old, 'data'))[0]), /^HTTP\/1\.1 200 OK/)
+    assert.match(await oldStream, /^HTTP\/1\.1 200 OK/)
+    old.destroy()
+    assert.deepEqual(await ended, [0, null], 'it ends once it has drained')
+    const before = answers.length
+    await pollUntil('answers of the successor', () => answers.length > before + 30, {
+      deadlineMs: 60_000,
+    })
+    isOver = true
+    await Promise.all(load)
+    for (const answer of answers) assert.match(answer, /^HTTP\/1\.1 200 OK/)
     assert.equal((await askTop(join(folder, 'admin.sock'))).apps[0]?.app, 'a')
   } finally {
-    for (const pid of serving.slice(-1)) process.kill(pid, 'SIGKILL')
+    for (const pid of serving) end(pid)
     rmSync(folder, { recursive: true })
   }
+})
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (errorCode(error) !== 'ESRCH') throw error // it has ended already
+  }
+}
+
+const dialerOf = (port: number) => ({
+  ...{ ownHostId: 'h2', port, clock: systemClock, random: systemRandom },
+  ...{ log: createLog({ part: 'proxy', level: 'fatal' }) },
+  ...{ reachable: () => undefined, measured: () => undefined, leaving: () => undefined },
 })

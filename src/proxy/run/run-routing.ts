@@ -1,10 +1,14 @@
 import { join } from 'node:path'
 import { firstOf, type Log, systemClock, systemRandom } from '#base'
 import { ownAddress } from '#net6'
+import { serveAdmin } from '../admin/admin-server.ts'
 import { ownMachines } from '../admin/debug-view.ts'
 import { readEdgeKeyRing } from '../certificates/edge-key-ring.ts'
 import { LocalCertificates, withLocal } from '../certificates/local-certificates.ts'
 import { nextTicketChangeMs, ticketKeys } from '../certificates/ticket-keys.ts'
+import { HandoverDoor } from '../handover/handover-door.ts'
+import type { HeldSocket } from '../handover/handover-message.ts'
+import { Predecessor } from '../handover/predecessor.ts'
 import { renderLoads, renderMetrics } from '../observe/metrics.ts'
 import { openRouting, type Routing } from '../router/open-routing.ts'
 import type { WakeHost } from '../wake/host-waker.ts'
@@ -15,7 +19,6 @@ import { limitsOf } from './limits-of.ts'
 import { openAcme } from './run-acme.ts'
 import { type Serving, serve } from './serve.ts'
 import { serveMetrics } from './serve-metrics.ts'
-import { inheritedSockets } from './sockets.ts'
 import type { RoutingConfig, StaticConfig } from './static-config.ts'
 import { untilTold } from './until-told.ts'
 
@@ -32,8 +35,9 @@ const random = systemRandom
 const TICKETS_LOOK_MS = 60 * 60_000
 
 /**
- * `godwit proxy run` on a host of the platform: edge and worker in one, until SIGTERM or SIGINT, then drains. SIGUSR2
- * hands over to the program as it is on disk by then.
+ * `godwit proxy run` on a host of the platform: edge and worker in one, until SIGTERM or SIGINT, then drains. It takes
+ * over from the process that serves this host already, if there is one, which then drains; SIGUSR2 starts such a process,
+ * from the program as it is on disk by then.
  *
  * @throws ProxyError, CertificateError, Net6Error net6.mesh_away; what the system says of files and of the backhaul's address
  */
@@ -47,25 +51,32 @@ export async function runRouting(
   const running = await openProxy(config, routing, openHosts, log, opened)
   tellReady()
   log.info({ pid: process.pid, host: routing.host, isEdge: routing.is_edge }, 'the proxy serves')
-  const { listeners, datagrams, ticketKey, moved } = running
-  const sockets = () => listeners?.sockets ?? []
-  await firstOf(untilTold({ isWorker: false, sockets, ticketKey, log }), moved)
+  const { ticketKey, moved } = running
+  const replaced = running.replaced.then(() => true)
+  const told = untilTold({ isWorker: false, isDetached: true, sockets: () => [], ticketKey, log })
+  const isReplaced = await firstOf(
+    replaced,
+    told.then(() => false),
+    moved.then(() => false),
+  )
   log.info('the proxy drains')
+  const deadlineMs = config.drain_s * 1000
   running.routing.drain()
-  listeners?.[Symbol.dispose]()
-  datagrams[Symbol.dispose]()
-  await running.serving.drain(config.drain_s * 1000)
+  await running.entrances.disposeAsync()
+  const served = running.serving.drain(deadlineMs, isReplaced)
+  await Promise.all([served, running.routing.drained(deadlineMs)])
 }
 
 interface RunningProxy {
   readonly routing: Routing
   readonly serving: Serving
-  readonly listeners: FollowedListeners | undefined
-  /** Ends with the first word of a drain: flows begin anew at the process that follows. */
-  readonly datagrams: Disposable
+  /** What ends with the first word of a drain: by then, another process may have all of it. */
+  readonly entrances: AsyncDisposableStack
   readonly ticketKey: Buffer
   /** Resolves when this host was given another number in the network: end the process, and start it again. */
   readonly moved: Promise<void>
+  /** Resolves when another process has taken over. */
+  readonly replaced: Promise<void>
 }
 
 async function openProxy(
@@ -82,6 +93,13 @@ async function openProxy(
       ? undefined
       : opened.use(await LocalCertificates.open({ folder: more.local_ca, appDomain, clock, log }))
   const backhaul = await openBackhaul(routingConfig, log, opened)
+  const handoverPath =
+    config.admin_socket === undefined
+      ? join(folder, 'handover.sock')
+      : `${config.admin_socket}.handover`
+  // From here on this process begins with what the one before has.
+  const predecessor = opened.use(await Predecessor.meet(handoverPath, { clock, log }))
+  const { port: backhaulPort } = more.backhaul
   let listeners: FollowedListeners | undefined
   let datagrams: FollowedDatagrams | undefined
   let routing: Routing | undefined
@@ -89,21 +107,26 @@ async function openProxy(
   const hosts = openHosts?.((hostId) => routing?.table.topology.host(hostId).backhaulAddress)
   if (hosts !== undefined) opened.use(hosts)
   routing = await openRouting({
-    ...{ ownHostId: host, appDomain, keys, clock, random, log },
+    ...{ ownHostId: host, appDomain, keys, clock, random, log, backhaulPort },
     corrosion: { url: more.corrosion.url, bearerToken: more.corrosion.token },
     tablePath: join(folder, 'table'),
-    backhaulPort: more.backhaul.port,
     backhaulAddress: backhaul.address,
+    backhaulListener: predecessor.take('backhaul', backhaul.address, backhaulPort),
     hostOf: (hostId) => hosts?.host(hostId),
-    adminPath: config.admin_socket,
     closeUpgrades: ({ id }) => void serving?.goAway(id),
+    autostop: {
+      periodMs: more.autostop.period_s * 1_000,
+      upMs: more.autostop.up_s * 1_000,
+      settleMs: more.autostop.settle_s * 1_000,
+    },
     onRow: (table) => {
       listeners?.rowChanged(table)
       datagrams?.rowChanged(table)
     },
   })
   const { router, certificates, table } = routing
-  opened.defer(() => routing?.close())
+  const running = routing
+  opened.defer(() => running.close())
   const [ticketKey] = ticketKeys(keys, clock.nowMs())
   const started = serve({
     router,
@@ -112,7 +135,7 @@ async function openProxy(
     region: config.region,
     log,
     ticketKey,
-    openRemote: (decision, client, handlers) => routing?.open(decision, client, handlers),
+    openRemote: (decision, client, handlers) => running.open(decision, client, handlers),
     limits: limitsOf(config),
     accessLogRatio: config.access_log_ratio,
     proxyProtocolFrom: config.proxy_protocol_from,
@@ -120,32 +143,61 @@ async function openProxy(
   serving = started
   opened.defer(() => started.close())
   opened.use(rotateTickets(started, () => ticketKeys(keys, clock.nowMs())[0]))
-  opened.use(await openAcme({ config: routingConfig, table, keys, log }))
-  const inherited = inheritedSockets(process.env)
+  const entrances = opened.use(new AsyncDisposableStack())
+  entrances.use(await openAcme({ config: routingConfig, table, keys, log })) // the last to end: it may take a while
   const followed = { table, isEdge: more.is_edge, clock, log }
-  listeners = opened.use(
-    new FollowedListeners({ ...followed, protocol: 'tcp', serving: started, inherited }),
+  listeners = entrances.use(
+    new FollowedListeners({
+      ...{ ...followed, protocol: 'tcp', serving: started },
+      inherited: predecessor.takeAll('tcp'),
+    }),
   )
   const { loop, counters } = started
   const mesh =
-    backhaul.address === undefined
-      ? undefined
-      : { address: backhaul.address, port: more.backhaul.port }
-  const watchHost = (hostId: string, address: string) => routing?.backhaul.watch(hostId, address)
-  datagrams = opened.use(
-    new FollowedDatagrams({ ...followed, loop, counters, random, mesh, watchHost }),
+    backhaul.address === undefined ? undefined : { address: backhaul.address, port: backhaulPort }
+  datagrams = entrances.use(
+    new FollowedDatagrams({
+      ...{ ...followed, loop, counters, random, mesh, predecessor },
+      flows: await predecessor.replaced(),
+      watchHost: (hostId, address) => running.backhaul.watch(hostId, address),
+    }),
   )
+  predecessor[Symbol.dispose]()
   if (config.metrics_port !== undefined) {
     const render = () =>
-      renderMetrics(started.counters, config.region) +
-      renderLoads(ownMachines(router), config.region)
+      renderMetrics(counters, config.region) + renderLoads(ownMachines(router), config.region)
     const metrics = serveMetrics({ port: config.metrics_port, render, log })
-    opened.defer(() => {
+    entrances.defer(() => {
       metrics.close()
       metrics.closeAllConnections()
     })
   }
-  return { routing, serving: started, listeners, datagrams, ticketKey, moved: backhaul.moved }
+  const [tcp, udp] = [listeners, datagrams]
+  const door = entrances.use(
+    new HandoverDoor({
+      ...{ path: handoverPath, loop, clock, log },
+      prepare: () => running.save(),
+      sockets: () => [...heldSockets(tcp, running, mesh), ...udp.sockets],
+      handOver: () => udp.handOver(),
+    }),
+  )
+  if (config.admin_socket !== undefined) {
+    // Until the end: whoever asks whether this host is well must get an answer until another process gives it.
+    const admin = await serveAdmin(router, config.admin_socket)
+    opened.defer(() => admin.close())
+  }
+  const { moved } = backhaul
+  return { routing, serving: started, entrances, ticketKey, moved, replaced: door.replaced }
+}
+
+function heldSockets(
+  listeners: FollowedListeners,
+  { backhaulListener: fd }: Routing,
+  mesh: { address: string; port: number } | undefined,
+): HeldSocket[] {
+  const held: HeldSocket[] = listeners.sockets.map((one) => ({ ...one, use: 'tcp' }))
+  if (fd !== undefined && mesh !== undefined) held.push({ ...mesh, use: 'backhaul', fd })
+  return held
 }
 
 /** Where this host's proxy listens for others; `moved` when that is no longer true. */

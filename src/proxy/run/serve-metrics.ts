@@ -17,7 +17,8 @@ export function serveMetrics({ port, render, log }: MetricsOptions): Server {
     else if (request.url === '/healthz') response.end('ok\n')
     else response.writeHead(404).end()
   })
-  // A predecessor may still hold the port while it drains: metrics are not worth a failed upgrade.
+  // Metrics are not worth a failed upgrade.
   server.on('error', (error) => log.warn({ err: error, port }, 'no metrics'))
-  return server.listen(port, '127.0.0.1')
+  // A successor serves them beside this one until this one drains.
+  return server.listen({ port, host: '127.0.0.1', reusePort: true })
 }

@@ -49,8 +49,10 @@ export interface Serving {
   /**
    * Takes no new connections, ends idle ones, waits for the others until the deadline, then ends them: WebSockets with
    * a close frame.
+   * @param keepsIdle connections on which nothing goes on are kept until the deadline, and answered once more: whoever
+   *   writes to one at this moment loses nothing
    */
-  drain(deadlineMs: number): Promise<void>
+  drain(deadlineMs: number, keepsIdle?: boolean): Promise<void>
   /** Ends everything now. */
   close(): void
 }
@@ -106,7 +108,10 @@ export function serve(options: ServeOptions): Serving {
       listeners.get(fd)?.close({ keepsDescriptor: true })
       listeners.delete(fd)
     },
-    drain: (deadlineMs) => drain(engine, listeners.values(), deadlineMs).finally(close),
+    drain(deadlineMs, keepsIdle = false) {
+      engine.keepsIdle = keepsIdle
+      return drain(engine, listeners.values(), deadlineMs).finally(close)
+    },
   }
 }
 

@@ -110,6 +110,18 @@ const routingSchema = Type.Object(
         closed,
       ),
     ),
+    /** When machines are stopped that nobody needs. The same on all hosts. */
+    autostop: Type.Object(
+      {
+        /** From pass to pass. */
+        period_s: Type.Integer({ minimum: 1, maximum: 86_400, default: 300 }),
+        /** A machine runs at least so long after a start. */
+        up_s: Type.Integer({ minimum: 0, maximum: 86_400, default: 300 }),
+        /** After a stop nothing of the app is stopped in its region for so long. */
+        settle_s: Type.Integer({ minimum: 0, maximum: 86_400, default: 120 }),
+      },
+      { ...closed, default: {} },
+    ),
     /** Folder of the local authority (`godwit ca --folder`): it signs `*.<app_domain>`. */
     local_ca: Type.Optional(Type.String()),
     /** Absent: this host orders no certificates. */

@@ -139,6 +139,74 @@ test('an upgraded connection lives on over the backhaul, and each direction ends
   client.destroy()
 })
 
+const GOING_AWAY = Buffer.from('880203e9', 'hex')
+const WEB_SOCKET = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
+
+test('a machine that its host stops of its own accord: WebSockets at other edges get a close frame first', async () => {
+  const said: string[] = []
+  await using machine = await startMachine((socket) => {
+    socket.once('data', () => {
+      socket.write(`HTTP/1.1 101 Switching Protocols\r\n${WEB_SOCKET}\r\n`)
+      socket.once('data', (chunk: Buffer) => said.push(chunk.toString('hex')))
+      socket.once('end', () => {
+        said.push('end')
+        socket.end()
+      })
+    })
+  })
+  const host = {
+    suspend: async () => void said.push('suspend'),
+    stop: async () => undefined,
+    start: async () => undefined,
+    machine: async () => ({ state: 'started' }),
+  }
+  await using hosts = await startTwoHosts({
+    machine: machine.port,
+    more: { service: { autostop: 'suspend' } },
+    worker: { hostOf: () => host, autostop: { periodMs: 300, upMs: 0, settleMs: 0 } },
+  })
+  const client = connect({ port: hosts.port, host: '127.0.0.1' })
+  let bytes = Buffer.alloc(0)
+  client.on('data', (chunk: Buffer) => {
+    bytes = Buffer.concat([bytes, chunk])
+  })
+  client.write(get(WEB_SOCKET))
+  await until('the upgrade', () => bytes.includes('\r\n\r\n'))
+  // Another machine makes the one with the WebSocket needless.
+  const { table } = hosts.worker
+  const [service] = table.rows('services').values()
+  table.put('services', { ...service, machine_id: 'm0', autostop: 'off' }, 0)
+  table.put('machines', { ...table.rows('machines').get('m1'), id: 'm0' }, 0)
+  await until('the close frame', () => bytes.subarray(-4).equals(GOING_AWAY))
+  assert.equal(said.length, 0)
+  client.write(Buffer.from('8882000000000003e9', 'hex'))
+  client.end()
+  await until('the suspension', () => said.includes('suspend'))
+  assert.deepEqual(said, ['8882000000000003e9', 'end', 'suspend'])
+})
+
+test('a client that goes away frees its machine on another host, and the limit there', async () => {
+  let [asked, freed] = [0, 0]
+  await using machine = await startMachine((socket) => {
+    socket.once('data', () => {
+      asked += 1
+    })
+    socket.once('close', () => {
+      freed += 1
+    })
+  })
+  await using hosts = await startTwoHosts({ machine: machine.port })
+  const client = connect({ port: hosts.port, host: '127.0.0.1' })
+  client.on('error', () => undefined)
+  client.write(get())
+  await until('the request', () => asked === 1)
+  client.resetAndDestroy()
+  await until('the end of it', () => freed === 1)
+  const [service] = hosts.worker.table.machine('m1')?.services ?? []
+  await until('no load', () => service?.load === 0)
+  assert.equal(hosts.serving.counters.requestsActive, 0)
+})
+
 test('raw TCP: the machine gets the PROXY header with the client, then the bytes', async () => {
   await using machine = await startMachine((socket) => {
     let text = ''

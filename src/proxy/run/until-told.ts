@@ -15,11 +15,14 @@ export interface TakeoverOptions {
   /** What a successor is handed, at that moment. */
   readonly sockets: () => readonly ListeningSocket[]
   readonly ticketKey: Buffer
+  /** See startChild. @default false */
+  readonly isDetached?: boolean
   readonly log: Log
 }
 
 /** Ends when this process is to drain: it was told to, or its successor serves. */
-export function untilTold({ isWorker, sockets, ticketKey, log }: TakeoverOptions): Promise<void> {
+export function untilTold(options: TakeoverOptions): Promise<void> {
+  const { isWorker, sockets, ticketKey, isDetached: detached, log } = options
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve()).once('SIGINT', () => resolve())
     if (isWorker) return
@@ -27,7 +30,8 @@ export function untilTold({ isWorker, sockets, ticketKey, log }: TakeoverOptions
     process.on('SIGUSR2', () => {
       if (isUpgrading) return
       isUpgrading = true
-      const successor = startChild(sockets(), { [TICKET_VARIABLE]: ticketKey.toString('base64') })
+      const env = { [TICKET_VARIABLE]: ticketKey.toString('base64') }
+      const successor = startChild(sockets(), env, { detached })
       childReady(successor).then(
         () => {
           successor.unref() // it outlives this process

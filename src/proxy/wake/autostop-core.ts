@@ -1,13 +1,15 @@
 import type { MachineEntry } from '../routing-table/machine-entry.ts'
 import type { RoutingTable } from '../routing-table/routing-table.ts'
 import { chooseVictim, loadOf } from './autostop-rule.ts'
+import { AUTOSTOP_TIMES, type AutostopTimes } from './autostop-times.ts'
 import type { StopResult } from './machine-waker.ts'
 
-export const AUTOSTOP_PERIOD_MS = 5 * 60_000
 /** Requests that were on their way when the machine was taken out of rotation arrive within this time. */
 const GRACE_MS = 1_000
 /** Exchanges in flight may end; upgraded connections are told at once. */
 const DRAIN_MS_MAX = 30_000
+/** So often somebody looks whether they have. */
+const LOOK_MS = 200
 /** A machine that was stopped stays out of rotation until its row says so, or so long. */
 const NEWS_MS_MAX = 30_000
 
@@ -35,20 +37,23 @@ interface Ending {
  */
 export class AutostopCore {
   readonly #table: RoutingTable
+  readonly #times: AutostopTimes
   readonly #endings = new Map<string, Ending>()
   #passAtWallMs: number
 
   /** @param wallMs milliseconds since the epoch */
-  constructor(table: RoutingTable, wallMs: number) {
+  constructor(table: RoutingTable, wallMs: number, times = AUTOSTOP_TIMES) {
     this.#table = table
-    this.#passAtWallMs = nextPass(wallMs)
+    this.#times = times
+    this.#passAtWallMs = this.#nextPass(wallMs)
   }
 
   /** When `tick` must be called at the latest: by the monotonic clock that shows `nowMs` now. */
   wakeAtMs(wallMs: number, nowMs: number): number {
     let atMs = nowMs + Math.max(0, this.#passAtWallMs - wallMs)
     for (const { phase, untilMs } of this.#endings.values()) {
-      if (phase !== 'stopping') atMs = Math.min(atMs, untilMs)
+      if (phase === 'draining') atMs = Math.min(atMs, untilMs, nowMs + LOOK_MS)
+      else if (phase !== 'stopping') atMs = Math.min(atMs, untilMs)
     }
     return atMs
   }
@@ -56,7 +61,7 @@ export class AutostopCore {
   tick(wallMs: number, nowMs: number): readonly AutostopAction[] {
     const actions = this.#advance(nowMs)
     if (wallMs < this.#passAtWallMs) return actions
-    this.#passAtWallMs = nextPass(wallMs)
+    this.#passAtWallMs = this.#nextPass(wallMs)
     return [...actions, ...this.pass(nowMs)]
   }
 
@@ -68,7 +73,7 @@ export class AutostopCore {
       const regions = new Set<string>()
       for (const { host, region } of app.machines) if (host?.id === own) regions.add(region)
       for (const region of regions) {
-        const verdict = chooseVictim(app, region, nowMs)
+        const verdict = chooseVictim(app, region, nowMs, this.#times)
         if (verdict.victim === undefined || verdict.victim.host?.id !== own) continue
         actions.push(...this.#begin(verdict.victim, verdict.how, region, nowMs))
       }
@@ -140,11 +145,13 @@ export class AutostopCore {
     return actions
   }
 
+  #nextPass(wallMs: number): number {
+    const { periodMs } = this.#times
+    return (Math.floor(wallMs / periodMs) + 1) * periodMs
+  }
+
   #putBack(machine: MachineEntry): AutostopAction[] {
     this.#endings.delete(machine.id)
     return [{ type: 'setDraining', machine, isDraining: false }]
   }
 }
-
-const nextPass = (wallMs: number) =>
-  (Math.floor(wallMs / AUTOSTOP_PERIOD_MS) + 1) * AUTOSTOP_PERIOD_MS

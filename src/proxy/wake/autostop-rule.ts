@@ -1,10 +1,6 @@
 import type { AppEntry } from '../routing-table/app-entry.ts'
 import type { MachineEntry } from '../routing-table/machine-entry.ts'
-
-/** A machine that was started for a request runs at least so long: starting and stopping in turns costs more. */
-export const UP_MS_MIN = 5 * 60_000
-/** After any stop in the region nobody decides for so long: the news of it may be under way. */
-export const SETTLE_MS = 2 * 60_000
+import { AUTOSTOP_TIMES, type AutostopTimes } from './autostop-times.ts'
 
 /** What to stop, and why; or why nothing is stopped. For `/debug`. */
 export type AutostopVerdict =
@@ -24,11 +20,17 @@ const keep = (why: string): AutostopVerdict => ({ victim: undefined, how: undefi
  *
  * @param nowMs monotonic
  */
-export function chooseVictim(app: AppEntry, region: string, nowMs: number): AutostopVerdict {
+export function chooseVictim(
+  app: AppEntry,
+  region: string,
+  nowMs: number,
+  times: AutostopTimes = AUTOSTOP_TIMES,
+): AutostopVerdict {
   const inRegion = [...app.machines].filter(
     (machine) => machine.region === region && machine.services.size > 0 && !machine.isStandby,
   )
-  if (inRegion.some((machine) => isChanging(machine, nowMs))) return keep('machines are changing')
+  if (inRegion.some((machine) => isChanging(machine, nowMs - times.settleMs)))
+    return keep('machines are changing')
   const running = inRegion
     .filter(({ state, isCordoned }) => state === 'started' && !isCordoned)
     .sort((a, b) => (a.id < b.id ? -1 : 1))
@@ -37,7 +39,7 @@ export function chooseVictim(app: AppEntry, region: string, nowMs: number): Auto
   const overSoft = running.filter(isOverSoft).length
   const excess = running.length - (overSoft + 1)
   if (running.length > 1 && excess < 1) return keep(`${overSoft} of ${running.length} over soft`)
-  const stoppable = running.slice(min).filter((machine) => mayStop(machine, nowMs))
+  const stoppable = running.slice(min).filter((machine) => mayStop(machine, nowMs - times.upMs))
   const isLast = running.length === 1
   const candidates = isLast ? stoppable.filter((machine) => loadOf(machine) === 0) : stoppable
   const victim = leastLoaded(candidates)
@@ -67,15 +69,16 @@ function minimumIn(region: string, machines: readonly MachineEntry[]): number {
   return min
 }
 
-function isChanging(machine: MachineEntry, nowMs: number): boolean {
+/** @param settledAtMs what stopped since then may not be known everywhere */
+function isChanging(machine: MachineEntry, settledAtMs: number): boolean {
   if (machine.isWaking || machine.isDraining || machine.isAssumedReady) return true
-  if (nowMs - machine.stoppedAtMs < SETTLE_MS) return true
+  if (machine.stoppedAtMs > settledAtMs) return true
   const isSettled = ['started', 'stopped', 'suspended', 'failed', 'destroyed', 'created']
   return machine.isKnown && !isSettled.includes(machine.state)
 }
 
-const mayStop = (machine: MachineEntry, nowMs: number) =>
-  autostopOf(machine) !== 'off' && nowMs - machine.startedAtMs >= UP_MS_MIN
+const mayStop = (machine: MachineEntry, startedByMs: number) =>
+  autostopOf(machine) !== 'off' && machine.startedAtMs <= startedByMs
 
 function isOverSoft(machine: MachineEntry): boolean {
   for (const service of machine.services) if (service.load >= service.softLimit) return true

@@ -2,11 +2,14 @@ import type { Clock } from '#base'
 import type { MachineEntry } from '../routing-table/machine-entry.ts'
 import type { RoutingTable } from '../routing-table/routing-table.ts'
 import { type AutostopAction, AutostopCore } from './autostop-core.ts'
+import type { AutostopTimes } from './autostop-times.ts'
 import type { MachineWaker } from './machine-waker.ts'
 
 export interface AutostopOptions {
   readonly table: RoutingTable
   readonly waker: MachineWaker
+  /** @default AUTOSTOP_TIMES */
+  readonly times?: AutostopTimes | undefined
   readonly clock: Clock
   /** Ends a machine's upgraded connections with a close frame. */
   readonly closeUpgrades: (machine: MachineEntry) => void
@@ -24,7 +27,7 @@ export class Autostop implements MachineWaker {
 
   constructor(options: AutostopOptions) {
     this.#options = options
-    this.#core = new AutostopCore(options.table, options.clock.nowMs())
+    this.#core = new AutostopCore(options.table, options.clock.nowMs(), options.times)
     this.#arm()
   }
 

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import { type Clock, errorCode, httpStatusOf, startDeadline } from '#base'
 import type { MachineEntry } from '../routing-table/machine-entry.ts'
 import type { MachineWaker, StopResult, WakeErrorCode, WakeResult } from './machine-waker.ts'
@@ -15,6 +16,8 @@ export interface WakeHost {
     signal: AbortSignal,
   ): Promise<void>
   suspend(id: string, options: { readonly nonce: undefined }, signal: AbortSignal): Promise<void>
+  /** Port 0: its files, by SFTP. Absent: they cannot be read. */
+  connect?(id: string, options: { readonly port: number }, signal: AbortSignal): Promise<Duplex>
   machine(
     id: string,
     signal: AbortSignal,

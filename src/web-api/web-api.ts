@@ -1,0 +1,55 @@
+import type { Accounts } from '#accounts'
+import { addRoute, type OpenedForExtensions, type ServerExtension } from '#flaps'
+import { addGraphqlRoute } from './graphql/graphql-route.ts'
+import { type ImageLookup, registryImages } from './image-lookup.ts'
+import { buildEndpoints } from './rest/builds.ts'
+import { loginEndpoints } from './rest/logins.ts'
+import { webLogEndpoints } from './rest/logs.ts'
+import { webOrganizationEndpoints } from './rest/organizations.ts'
+import { webReleaseEndpoints } from './rest/releases.ts'
+
+/** What of accounts only the web API shows or changes. */
+export type WebAccounts = Pick<
+  Accounts,
+  | 'members'
+  | 'tokens'
+  | 'createToken'
+  | 'revokeToken'
+  | 'appOfRelease'
+  | 'userOfToken'
+  | 'beginLogin'
+  | 'redeemLogin'
+  | 'createOrganization'
+  | 'addMember'
+>
+
+export interface WebApiOptions {
+  readonly accounts: WebAccounts
+  readonly images: ImageLookup
+  /** `<app>.<domain>` are the apps' own names. Absent: they have none. */
+  readonly appDomain?: string | undefined
+  /** The server speaks TLS itself. */
+  readonly isTls?: boolean
+}
+
+/** GraphQL and the web's REST calls, on a server of the Machines API. */
+export function webApi(options: WebApiOptions): ServerExtension {
+  const endpoints = [
+    ...webOrganizationEndpoints(options),
+    ...buildEndpoints,
+    ...webReleaseEndpoints(options),
+    ...webLogEndpoints,
+    ...loginEndpoints(options),
+  ]
+  return (fastify, around) => {
+    for (const endpoint of endpoints) addRoute(fastify, endpoint, around)
+    addGraphqlRoute(fastify, around, options)
+  }
+}
+
+/** The same over what an instance of the Machines API has opened. */
+export const webApiOver = ({ accounts, config, depot }: OpenedForExtensions): ServerExtension =>
+  webApi({
+    ...{ accounts, images: registryImages(depot), appDomain: config.app_domain },
+    isTls: config.tls !== undefined,
+  })
