@@ -102,7 +102,13 @@ export interface AccountsReads {
 
 /** Every one of these leaves an entry in the audit log, whatever comes of it. */
 export interface AccountsWrites {
-  createOrganization: Write<{ slug: string; name?: string }, Organization>
+  createOrganization: Write<{ slug: string; name?: string; isOperator?: boolean }, Organization>
+  /**
+   * Its tokens are revoked; its members, devices and networks go with it.
+   *
+   * @throws AccountsError accounts.in_use: it has apps, or it is the operators'
+   */
+  deleteOrganization: Write<{ organization: string }, void>
   /** @throws AccountsError accounts.bad_input */
   createJoinToken: Write<NewJoinToken, JoinToken & { readonly secret: string }>
   revokeJoinToken: Write<{ id: string }, void>
@@ -198,6 +204,8 @@ export interface Organization {
   readonly id: number
   readonly slug: OrgSlug
   readonly name: string
+  /** Its tokens manage organisations: those of whoever runs the platform. */
+  readonly isOperator: boolean
   readonly createdAtMs: number
 }
 

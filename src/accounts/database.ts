@@ -140,6 +140,9 @@ CREATE TABLE network_policies (
   selector TEXT NOT NULL, rules TEXT NOT NULL, -- JSON
   created_at_ms INTEGER NOT NULL, updated_at_ms INTEGER NOT NULL, UNIQUE (app, name)) STRICT;
 `,
+  `
+ALTER TABLE organizations ADD COLUMN is_operator INTEGER NOT NULL DEFAULT 0;
+`,
 ]
 
 /** The database at the newest version. @throws AccountsError accounts.schema_newer */

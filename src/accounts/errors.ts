@@ -7,6 +7,8 @@ export class AccountsError extends GodwitError<AccountsErrorCode> {
   static override readonly catalogue = {
     'accounts.not_found': { status: 404 },
     'accounts.taken': { status: 409 },
+    /** What others stand on is not removed. */
+    'accounts.in_use': { status: 412 },
     'accounts.bad_input': { status: 400 },
     /** A server may not join the cluster with this token, or not any more. */
     'accounts.join_refused': { status: 403 },

@@ -2,7 +2,7 @@ import type { SQLOutputValue } from 'node:sqlite'
 import { parseOrgSlug } from '#base'
 import type { Accounts, Member, Organization } from './accounts.ts'
 import { AccountsError, badInput, notFound } from './errors.ts'
-import { revokeLoginsOf } from './revocations.ts'
+import { revokeLoginsOf, revokeTokensOfOrganization } from './revocations.ts'
 import type { Store } from './store.ts'
 
 type Reads =
@@ -11,7 +11,7 @@ type Reads =
   | 'organizationByNumber'
   | 'organizationOfNetwork'
   | 'members'
-type Writes = 'createOrganization' | 'addMember' | 'removeMember'
+type Writes = 'createOrganization' | 'deleteOrganization' | 'addMember' | 'removeMember'
 
 export const organizationReads = ({ database }: Store): Pick<Accounts, Reads> => ({
   organizations: () =>
@@ -48,7 +48,7 @@ export const organizationReads = ({ database }: Store): Pick<Accounts, Reads> =>
 })
 
 export const organizationWrites = (store: Store): Pick<Accounts, Writes> => ({
-  createOrganization(_call, { slug, name = slug }) {
+  createOrganization(_call, { slug, name = slug, isOperator = false }) {
     const parsed = parseOrgSlug(slug)
     if (organizationReads(store).organization(parsed) !== undefined) {
       throw new AccountsError('accounts.taken', {
@@ -58,9 +58,29 @@ export const organizationWrites = (store: Store): Pick<Accounts, Writes> => ({
       })
     }
     const row = store.database
-      .prepare('INSERT INTO organizations (slug, name, created_at_ms) VALUES (?, ?, ?) RETURNING *')
-      .get(parsed, name, store.clock.nowMs())
+      .prepare(
+        `INSERT INTO organizations (slug, name, is_operator, created_at_ms) VALUES (?, ?, ?, ?)
+         RETURNING *`,
+      )
+      .get(parsed, name, isOperator ? 1 : 0, store.clock.nowMs())
     return organizationOf(row ?? {})
+  },
+  deleteOrganization(_call, { organization }) {
+    const { id, isOperator } = requireOrganization(store, organization)
+    if (isOperator) {
+      throw inUse('the organisation is that of the operators', { organization }, 'it stays')
+    }
+    const { database } = store
+    const apps = database.prepare('SELECT name FROM apps WHERE organization = ?').all(id)
+    if (apps.length > 0) {
+      const values = { organization, apps: apps.slice(0, SHOWN_MAX).map(({ name }) => name) }
+      throw inUse(`the organisation has ${apps.length} apps`, values, 'destroy them first')
+    }
+    revokeTokensOfOrganization(store, id)
+    for (const table of OF_ORGANIZATION) {
+      database.prepare(`DELETE FROM ${table} WHERE organization = ?`).run(id)
+    }
+    database.prepare('DELETE FROM organizations WHERE id = ?').run(id)
   },
   addMember(_call, { organization, email, role = 'member' }) {
     const { id } = requireOrganization(store, organization)
@@ -90,6 +110,15 @@ export const organizationWrites = (store: Store): Pick<Accounts, Writes> => ({
   },
 })
 
+/** In the order in which one names the other. */
+const OF_ORGANIZATION = [
+  ...['wireguard_peers', 'networks', 'ssh_authorities', 'tokens', 'root_keys', 'members'],
+] as const
+const SHOWN_MAX = 10
+
+const inUse = (what: string, values: Readonly<Record<string, unknown>>, fix: string) =>
+  new AccountsError('accounts.in_use', { what, values, fix })
+
 const EMAIL = /^[^\s@]{1,64}@[^\s@]{1,190}$/
 
 function userOf({ database, clock }: Store, email: string): number {
@@ -113,5 +142,6 @@ export const organizationOf = (row: Record<string, SQLOutputValue>): Organizatio
   id: Number(row['id']),
   slug: parseOrgSlug(String(row['slug'])),
   name: String(row['name']),
+  isOperator: row['is_operator'] === 1,
   createdAtMs: Number(row['created_at_ms']),
 })

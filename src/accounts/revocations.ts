@@ -27,6 +27,13 @@ export function revokeTokensOf(store: Store, appId: number): void {
   for (const { uuid } of rows) revoke(store, String(uuid))
 }
 
+export function revokeTokensOfOrganization(store: Store, organization: number): void {
+  const rows = store.database
+    .prepare('SELECT uuid FROM tokens WHERE organization = ?')
+    .all(organization)
+  for (const { uuid } of rows) revoke(store, String(uuid))
+}
+
 /** What somebody got by logging in. */
 export function revokeLoginsOf(store: Store, who: { user: number; organization: number }): void {
   const rows = store.database

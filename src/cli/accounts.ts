@@ -8,7 +8,7 @@ import {
   showTime,
   withAccounts,
 } from './accounts-folder.ts'
-import { confirmLoginCommand, loginsCommand, membersCommand } from './members.ts'
+import { confirmLoginCommand, loginsCommand } from './members.ts'
 import { jsonLine, onAccounts } from './on-accounts.ts'
 import { renderTable } from './table.ts'
 
@@ -101,37 +101,6 @@ const auditTable = (entries: readonly AuditEntry[]) =>
       entry.result,
     ]),
   ])
-
-/** `godwit orgs`. */
-export function orgsCommand(print: Print = printOut): Command {
-  return new Command('orgs')
-    .summary('organisations')
-    .addCommand(membersCommand(print))
-    .addCommand(
-      onAccounts('create', 'make an organisation', 'orgs create acme --name "Acme Ltd"')
-        .argument('<slug>')
-        .option('--name <name>', 'as people read it')
-        .action((slug: string, options: Common & { name?: string }) => {
-          const { name, json } = options
-          const org = withAccounts(options.accounts, (accounts) =>
-            accounts.createOrganization(operatorCall(), {
-              slug,
-              ...(name === undefined ? {} : { name }),
-            }),
-          )
-          const next = `godwit tokens create org --org ${slug}`
-          print(json ? jsonLine(org) : `made ${org.slug}, id ${org.id}\nnext: ${next}\n`)
-        }),
-    )
-    .addCommand(
-      onAccounts('list', 'show the organisations', 'orgs list').action((options: Common) => {
-        const orgs = withAccounts(options.accounts, (accounts) => accounts.organizations())
-        if (options.json) return print(jsonLine(orgs))
-        const rows = orgs.map(({ id, slug, name }) => [String(id), slug, JSON.stringify(name)])
-        print(renderTable([['ID', 'SLUG', 'NAME'], ...rows]))
-      }),
-    )
-}
 
 /** `godwit accounts apps`: for an operator without a token; `godwit apps` asks the API. */
 function accountAppsCommand(print: Print): Command {

@@ -43,7 +43,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     names: ['orgs'],
     about: 'organisations',
-    load: async () => (await accounts()).orgsCommand(),
+    load: async () => (await import('./orgs.ts')).orgsCommand(),
   },
   {
     names: ['apps'],

@@ -46,7 +46,8 @@ async function gateway(t: TestContext) {
     const text = `secrets = "${secrets}"\n`
     writeFileSync(config(host), text + readFileSync(join(cluster, host, 'host.toml'), 'utf8'))
   }
-  return { accounts, run, at: (host: string) => ['--config', config(host)] }
+  const secretsOf = (host: string) => join(cluster, host, 'secrets')
+  return { accounts, run, secretsOf, at: (host: string) => ['--config', config(host)] }
 }
 
 test('an operator makes a token, sees what became of it, and takes it back', async (t) => {
@@ -71,7 +72,7 @@ test('an operator makes a token, sees what became of it, and takes it back', asy
 })
 
 test('what cannot be is refused with what to do', async (t) => {
-  const { run, at } = await gateway(t)
+  const { run, at, secretsOf } = await gateway(t)
   const create = (...words: string[]) => run('token', 'create', '--region', 'nrt', ...words)
   const isBad = { code: 'accounts.bad_input' }
   await assert.rejects(create('--role', 'gateway', ...at('ams-1')), isBad)
@@ -79,6 +80,11 @@ test('what cannot be is refused with what to do', async (t) => {
   await assert.rejects(create('--role', 'worker', '--ttl', '30d', ...at('ams-1')), isBad)
   const notHere = { code: 'host.join_refused', message: /no gateway/ }
   await assert.rejects(create('--role', 'worker', ...at('nrt-1')), notHere)
+  rmSync(join(secretsOf('ams-1'), 'joining.key'))
+  await assert.rejects(create('--role', 'worker', ...at('ams-1')), {
+    code: 'host.join_refused',
+    message: /no key to sign.*docs\/operate\.md/,
+  })
   for (const url of ['http://192.0.2.1:4280', 'ams-1', 'https://']) {
     await assert.rejects(run('join', url, '--token', 'x'), { code: 'host.join_refused' }, url)
   }

@@ -58,6 +58,8 @@ function createCommand(print: Print): Command {
       const { accounts, ca, address, formatJoinToken, caFingerprint } = await gateway(
         options.config,
       )
+      const { loadHostConfig, requireJoiningKey } = await import('#host')
+      requireJoiningKey(loadHostConfig(options.config))
       const { role: roles, region, ttl: ttlMs, uses: usesMax, name: host, address: ip } = options
       const input = { roles, region, ttlMs, usesMax, host, ip, replaces: options.replace === true }
       const made = withAccounts(accounts, (open) => open.createJoinToken(operatorCall(), input))

@@ -16,7 +16,11 @@ export type AccessRule =
       readonly feature?: string
       /** As tokens name it that may do no more than some of these. */
       readonly mutation?: string
+      /** A token of the operators' organisation that grants the action there will do as well. */
+      readonly orOperators?: true
     }
+  /** The platform's organisations: a token of the operators' own that grants the action there. */
+  | { readonly on: 'operators'; readonly action: ActionMask }
   /** An app that is not there yet, in the organisation that the body names. */
   | { readonly on: 'newApp'; readonly action: ActionMask }
   | {
@@ -70,6 +74,8 @@ function accessFromAnywhere(rule: AccessRule, target: TargetIds): Access {
       const { action, feature, mutation } = rule
       return { action, orgId, ...(feature === undefined ? {} : { feature }), ...named(mutation) }
     }
+    case 'operators':
+      return { action: rule.action, orgId }
     case 'newApp':
       return { action: rule.action, orgId, appId: 0 }
     case 'app':

@@ -44,6 +44,21 @@ export function accountsDirectory(options: AccountsDirectoryOptions): Directory 
       const found = accounts.organization(slug)
       return found && organizationOf(found)
     },
+    organizations: async () => accounts.organizations().map(organizationOf),
+    async createOrganization({ slug, name }, by) {
+      const call = callOf(by)
+      const made = accounts.createOrganization(call, {
+        slug,
+        ...(name === undefined ? {} : { name }),
+      })
+      accounts.addRootKey(call, { organization: made.slug })
+      const { header } = accounts.createToken(call, { organization: made.slug, profile: 'org' })
+      return { organization: organizationOf(made), token: header }
+    },
+    async deleteOrganization({ slug }, by) {
+      accounts.deleteOrganization(callOf(by), { organization: slug })
+      changed?.()
+    },
     async organizationOfToken(id) {
       const found = accounts.organizationByNumber(Number(id))
       return found && organizationOf(found)
@@ -309,11 +324,12 @@ function orNameTaken<T>(create: () => T): T {
   }
 }
 
-const organizationOf = ({ id, slug, name }: Org): Organization => ({
+const organizationOf = ({ id, slug, name, isOperator }: Org): Organization => ({
   id: String(id),
   numericId: id,
   slug,
   name,
+  ...(isOperator ? { isOperator } : {}),
 })
 
 const appOf = (app: AccountsApp): App => ({

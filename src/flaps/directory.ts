@@ -16,6 +16,14 @@ export interface Directory {
   /** Who issued a token, and whether it still counts. */
   readonly verifier: Verifier
   organization(slug: string, signal: AbortSignal): Promise<Organization | undefined>
+  organizations(signal: AbortSignal): Promise<readonly Organization[]>
+  /** With a token for all of it, as a header's value. @throws AccountsError accounts.taken; BaseError base.slug_bad */
+  createOrganization(
+    input: { slug: string; name: string | undefined },
+    by: Author,
+  ): Promise<{ organization: Organization; token: string }>
+  /** Its tokens are revoked. @throws AccountsError accounts.in_use: it has apps, or is the operators' */
+  deleteOrganization(organization: Organization, by: Author): Promise<void>
   /** By its id in tokens. */
   organizationOfToken(id: WireInteger, signal: AbortSignal): Promise<Organization | undefined>
   app(name: string, signal: AbortSignal): Promise<App | undefined>
@@ -106,6 +114,8 @@ export interface Organization {
   readonly numericId: number
   readonly slug: string
   readonly name: string
+  /** That of whoever runs the platform. @default false */
+  readonly isOperator?: boolean
 }
 
 export interface App {

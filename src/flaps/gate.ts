@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { isMachineId, isVolumeId } from '#base'
+import type { ActionMask, VerifiedToken } from '#macaroon'
 import { type AccessRule, accessOf } from './access-rule.ts'
 import type { Admitted } from './call.ts'
 import type { Caller } from './caller.ts'
@@ -41,7 +42,16 @@ export async function admit(
   if (rule.on === 'self' && request.source === undefined) {
     throw refuse('flaps.forbidden', 'unauthorized')
   }
+  if (rule.on === 'operators') {
+    const token = await operatorsToken(rule.action, caller, services, request.signal)
+    if (token === undefined) throw refuse('flaps.forbidden', 'unauthorized')
+    return { caller, token }
+  }
   const found = await resolve(rule, request, caller, services)
+  if (rule.on === 'org' && rule.orOperators === true) {
+    const token = await operatorsToken(rule.action, caller, services, request.signal)
+    if (token !== undefined) return { caller, token, ...found }
+  }
   const machine = rule.on === 'self' ? request.source?.machine : request.params['machine']
   const token = caller.require(
     accessOf(rule, {
@@ -55,6 +65,22 @@ export async function admit(
     nowMs,
   )
   return { caller, token, ...found, ...(await locate(rule, request, services, found.app)) }
+}
+
+/** Of who runs the platform. Undefined: none of the caller's is. */
+async function operatorsToken(
+  action: ActionMask,
+  caller: Caller,
+  { directory, clock }: Services,
+  signal: AbortSignal,
+): Promise<VerifiedToken | undefined> {
+  const nowMs = clock.nowMs()
+  for (const { numericId, isOperator } of await directory.organizations(signal)) {
+    if (isOperator !== true) continue
+    const access = { action, orgId: numericId }
+    if (caller.allows(access, nowMs)) return caller.require(access, nowMs)
+  }
+  return undefined
 }
 
 interface Found {

@@ -83,7 +83,7 @@ test('tokens of others, and those of one app, get nothing; nor do bad selectors'
       return { text: '', leftOut: 0 }
     }
   const path = `federate?match[]=${EVERYTHING}`
-  const fish = newToken([{ type: 'Organization', body: { id: 102, mask: 0x1f } }])
+  const fish = newToken([{ type: 'Organization', body: { id: 202, mask: 0x1f } }])
   const oneApp = world.orgToken({ type: 'Apps', body: { apps: new Map([[1001, 0x1f]]) } })
   const others: [string, number][] = [
     [fish, 403],

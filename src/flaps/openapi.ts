@@ -112,6 +112,7 @@ export function describeAccess(rule: AccessRule): string {
   const command = rule.on === 'machine' && rule.command !== undefined ? ' and the command' : ''
   const things = {
     org: 'the organisation',
+    operators: "the operators' organisation",
     newApp: 'any app of the organisation',
     app: 'the app',
     newMachine: 'any machine of the app',
@@ -123,5 +124,6 @@ export function describeAccess(rule: AccessRule): string {
     'mutation' in rule && rule.mutation !== undefined
       ? ` Tokens for single mutations need \`${rule.mutation}\`.`
       : ''
-  return `Needs \`${action}\` on ${things[rule.on]}${feature}${command}.${mutation}`
+  const others = rule.on === 'org' && rule.orOperators === true ? ", or on the operators'" : ''
+  return `Needs \`${action}\` on ${things[rule.on]}${others}${feature}${command}.${mutation}`
 }

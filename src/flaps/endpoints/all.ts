@@ -17,6 +17,7 @@ import { metricEndpoints } from './metrics.ts'
 import { networkPolicyEndpoints } from './network-policies.ts'
 import { organizationEndpoints } from './organizations.ts'
 import { platformEndpoints } from './platform.ts'
+import { platformOrganizationEndpoints } from './platform-organizations.ts'
 import { releaseEndpoints } from './releases.ts'
 import { secretKeyEndpoints } from './secret-keys.ts'
 import { secretEndpoints } from './secrets.ts'
@@ -47,6 +48,7 @@ export const allEndpoints: readonly Endpoint[] = [
   ...organizationEndpoints,
   ...metricEndpoints,
   ...wireguardEndpoints,
+  ...platformOrganizationEndpoints,
   ...platformEndpoints,
   ...sshEndpoints,
   ...tokenEndpoints,

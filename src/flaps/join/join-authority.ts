@@ -94,29 +94,32 @@ export class JoinAuthority {
    * @throws FlapsError flaps.unauthenticated, flaps.argument_bad, flaps.conflict; AccountsError accounts.join_refused;
    *   TransportError transport.certificate_bad
    */
-  join(
+  async join(
     body: JoinBody,
     about: { source: string; requestId: string; signal: AbortSignal },
   ): Promise<JoinAnswer> {
-    const joining = this.#last.then(() => this.#join(body, about))
-    this.#last = joining.catch(() => undefined)
-    return joining
-  }
-
-  async #join(
-    body: JoinBody,
-    { source, requestId, signal }: { source: string; requestId: string; signal: AbortSignal },
-  ): Promise<JoinAnswer> {
-    signal.throwIfAborted()
-    const { accounts, joining, log } = this.#options
     const { id, secret } = body.token
-    const token = accounts.joinToken(id, secret)
+    const token = this.#options.accounts.joinToken(id, secret)
+    // Before it waits for others: who has no token makes nobody wait.
     if (token === undefined) {
       throw refuse(
         'flaps.unauthenticated',
         'unauthenticated: no token for joining is like this one',
       )
     }
+    const joining = this.#last.then(() => this.#join(body, token, about))
+    this.#last = joining.catch(() => undefined)
+    return await joining
+  }
+
+  async #join(
+    body: JoinBody,
+    token: JoinToken,
+    { source, requestId, signal }: { source: string; requestId: string; signal: AbortSignal },
+  ): Promise<JoinAnswer> {
+    signal.throwIfAborted()
+    const { accounts, joining, log } = this.#options
+    const { id } = token
     const address = addressOf(body, token, source)
     const members = this.members()
     checkFree(body, address, token, members, this.#options.isAlive)

@@ -16,8 +16,9 @@ export async function askCa(
   fingerprint: string,
   signal: AbortSignal,
 ): Promise<string> {
-  const { body } = await ask(url, '/v1/cluster/ca', { rejectUnauthorized: false, signal })
+  const { status, body } = await ask(url, '/v1/cluster/ca', { rejectUnauthorized: false, signal })
   if (isCa(body, fingerprint)) return body
+  if (status === 404) throw cannotSign({ url })
   throw new HostError('host.join_refused', {
     what: 'who answers there is not of the cluster that the token is for',
     values: { url },
@@ -45,15 +46,21 @@ export async function askToJoin(
   const { status, body: answered } = await ask(url, '/v1/cluster/join', options, text)
   const answer = parsed(answered)
   if (status === 200) return answer
-  const { error } = (answer ?? {}) as { error?: unknown }
+  const { error, fix } = (answer ?? {}) as { error?: unknown; fix?: unknown }
   throw new HostError('host.join_refused', {
     what: `the gateway lets this server not join: ${typeof error === 'string' ? error : `status ${status}`}`,
     values: { url },
-    ...(status === 404
-      ? { fix: 'this gateway has no key to sign for hosts: docs/operate.md, Adding a host' }
-      : {}),
+    ...(typeof fix === 'string' ? { fix } : {}),
   })
 }
+
+/** Where nobody can join, whatever the token says. */
+export const cannotSign = (values: Readonly<Record<string, unknown>>) =>
+  new HostError('host.join_refused', {
+    what: 'this gateway has no key to sign for hosts that join',
+    values,
+    fix: 'add the host by the plan of the cluster: docs/operate.md, Adding a host',
+  })
 
 function parsed(text: string): unknown {
   try {

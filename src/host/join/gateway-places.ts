@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs'
 import { HostError } from '../errors.ts'
 import { type HostConfig, hasRole, selfOf } from '../host-config.ts'
 import { placesOf } from '../parts/derived-part.ts'
+import { cannotSign } from './ask-gateway.ts'
 
 /** Where a gateway's commands find what they work on. @throws HostError host.join_refused: it is none */
 export function gatewayPlaces(config: HostConfig): {
@@ -17,4 +19,10 @@ export function gatewayPlaces(config: HostConfig): {
     values: { host: config.host },
     fix: 'run this on a gateway; godwit host list shows which they are',
   })
+}
+
+/** @throws HostError host.join_refused: no host could join at this gateway */
+export function requireJoiningKey(config: HostConfig): void {
+  const file = placesOf(config).secret('joining.key')
+  if (!existsSync(file)) throw cannotSign({ file })
 }

@@ -218,7 +218,9 @@ test('a bare server becomes a host: keys of its own, a file that its daemons can
 })
 
 test('nobody else can answer in the place of the cluster, and the token is not shown to who tries', async (t) => {
-  const { url, asked } = await gateway(t, await generateClusterCa())
+  const other = await generateClusterCa()
+  const key = await generateServerCertificate(other, { names: ['127.0.0.1'] })
+  const { url, asked } = await gateway(t, other)
   const folder = join(folderOf(t), 'godwit')
   const options = {
     url,
@@ -233,6 +235,19 @@ test('nobody else can answer in the place of the cluster, and the token is not s
   })
   assert.deepEqual(asked, [])
   assert(!existsSync(folder))
+  const older = createServer(
+    { cert: key.certificatePem, key: key.privateKeyPem },
+    (_, response) => {
+      response.writeHead(404).end('404 page not found')
+    },
+  ).listen(0, '127.0.0.1')
+  await new Promise((resolve) => older.once('listening', resolve))
+  t.after(() => older.close())
+  const atOlder = { ...options, url: `https://127.0.0.1:${(older.address() as AddressInfo).port}` }
+  await assert.rejects(joinCluster(atOlder), {
+    code: 'host.join_refused',
+    message: /no key to sign/,
+  })
   const nowhere = { ...options, url: 'https://127.0.0.1:1' }
   await assert.rejects(joinCluster(nowhere), { code: 'host.gateway_away' })
 })
