@@ -7,8 +7,9 @@ const INSTEAD: Readonly<Record<string, string>> = {
   'apps resume': 'start its machines: `godwit machine start ID -a APP`',
   'apps suspend': 'stop its machines: `godwit machine stop ID -a APP`',
   'auth docker': 'bring images with `godwit deploy --image ./image.tar`, or from any registry',
-  'auth login': 'there is no login: `godwit auth --help` says where a token comes from',
-  'auth logout': 'there is no login: unset GODWIT_TOKEN and FLY_API_TOKEN',
+  'auth login':
+    'godwit takes a token, `godwit auth --help` says from where; `fly auth login` of the stock client works: docs/flyctl.md',
+  'auth logout': 'godwit keeps no login: unset GODWIT_TOKEN and FLY_API_TOKEN',
   'auth signup': 'an operator makes your organisation and its token: docs/tokens.md',
   autoscale:
     'machines start and stop by requests: auto_start_machines and auto_stop_machines in fly.toml',

@@ -26,7 +26,7 @@ export function authCommand(print: Print = printOut): Command {
   return new Command('auth')
     .summary('as whom commands speak to the API')
     .description(
-      'As whom commands speak to the API. There is no login: whoever has a token is let in. An operator makes the first ' +
+      'As whom commands speak to the API. godwit itself keeps no login: whoever has a token is let in. An operator makes the first ' +
         'with `godwit tokens create`; GODWIT_TOKEN, FLY_API_TOKEN or --access-token brings it.',
     )
     .addCommand(
