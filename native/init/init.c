@@ -85,10 +85,11 @@ static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static _Noreturn void run(void) {
 	for (;;) {
 		/* What became due first, then the telling of it, then the wait. */
-		uint64_t due_ms = least(entrypoint_tick(), shutdown_tick());
+		uint64_t due_ms = least(least(entrypoint_tick(), shutdown_tick()), streams_look_ms());
 		channel_push();
 		loop_turn(children_wait ? 0 : least(due_ms, channel_wake_ms()));
 		if (children_wait) reap();
+		else streams_look();
 	}
 }
 

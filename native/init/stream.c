@@ -13,6 +13,8 @@
 
 struct stream streams[STREAMS_MAX + 1];
 
+enum { LOOK_MS = 500 };
+
 static void on_output(struct source *source, uint32_t events);
 static void on_input(struct source *source, uint32_t events);
 static void on_report(struct source *source, uint32_t events);
@@ -176,11 +178,15 @@ void stream_resize(struct stream *stream, uint16_t columns, uint16_t rows) {
 		(void)ioctl(stream->in.source.fd, TIOCSWINSZ, &size); /* the shell may just have ended */
 }
 
-/* A copy cleans up after SIGTERM, which must arrive before the end of its input. */
-static void end_process(const struct stream *stream) {
+/*
+ * A copy cleans up after SIGTERM, which must arrive before the end of its input. A process that is not there any more
+ * has ended, whoever was told of it: the host waits for CLOSED.
+ */
+static void end_process(struct stream *stream) {
 	if (stream->pid == 0 || stream->exited) return;
-	if (stream->kind == STREAM_COPY) kill(stream->pid, SIGTERM);
-	else if (kill(-stream->pid, SIGKILL) < 0) kill(stream->pid, SIGKILL);
+	int ended = stream->kind == STREAM_COPY ? kill(stream->pid, SIGTERM) : kill(-stream->pid, SIGKILL);
+	if (ended < 0 && stream->kind != STREAM_COPY) ended = kill(stream->pid, SIGKILL);
+	if (ended < 0 && errno == ESRCH) stream->exited = true;
 }
 
 void stream_abandon(struct stream *stream) {
@@ -218,6 +224,24 @@ void stream_exited(struct stream *stream, int status) {
 	if (!stream->in.terminal)
 		for (int part = 0; part < 2; part++) drain_rest(&stream->out[part]);
 	close_input(&stream->in);
+}
+
+/* It has closed all that it wrote to, so its end is near, or was missed. */
+static bool is_near_end(const struct stream *stream) {
+	return (stream->kind == STREAM_EXEC || stream->kind == STREAM_COPY) && stream->pid > 0 && !stream->exited
+	       && stream->out[0].source.fd < 0 && stream->out[1].source.fd < 0;
+}
+
+uint64_t streams_look_ms(void) {
+	for (int i = 1; i <= STREAMS_MAX; i++)
+		if (is_near_end(&streams[i])) return now_ms() + LOOK_MS;
+	return UINT64_MAX;
+}
+
+void streams_look(void) {
+	for (int i = 1; i <= STREAMS_MAX; i++)
+		if (is_near_end(&streams[i]) && kill(streams[i].pid, 0) < 0 && errno == ESRCH)
+			stream_exited(&streams[i], ECHILD << 8);
 }
 
 bool stream_is_drained(const struct stream *stream) {

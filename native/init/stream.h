@@ -59,6 +59,9 @@ void stream_resize(struct stream *stream, uint16_t columns, uint16_t rows);
 void stream_abandon(struct stream *stream);
 
 void stream_exited(struct stream *stream, int status);
+/* Ends those whose process is gone without that anybody was told: their code is ECHILD. When to look next. */
+void streams_look(void);
+uint64_t streams_look_ms(void);
 /* Everything the entrypoint wrote has been sent. */
 bool stream_is_drained(const struct stream *stream);
 void streams_emit(void);

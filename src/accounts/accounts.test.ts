@@ -66,6 +66,7 @@ const reads: ReadonlySet<keyof AccountsReads> = new Set<keyof AccountsReads>([
   'identityKeys',
   'signIdentity',
   'machineToken',
+  'keyToken',
   'secrets',
   'addresses',
   'networkPolicies',

@@ -82,6 +82,8 @@ export interface AccountsReads {
    * @returns a header's value
    */
   machineToken(about: { app: string; machine: string; expiresInS: number }): string
+  /** To use the app's secret keys, and for nothing else: short, and in no list of tokens. @returns a header's value */
+  keyToken(about: { app: string; expiresInS: number }): string
   /** Raw Ed25519 key of who signs certificates for ssh; undefined: none was ever asked for. */
   sshAuthority(organization: string): Uint8Array | undefined
   tokens(organization: string): readonly IssuedToken[]

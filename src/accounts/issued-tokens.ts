@@ -12,7 +12,7 @@ import { badInput } from './errors.ts'
 import { requireOrganization } from './organizations.ts'
 import { signingKey } from './root-keys.ts'
 import type { Store } from './store.ts'
-import { caveatsFor, TOKEN_PROFILES, type TokenProfile } from './token-profile.ts'
+import { caveatsFor, keyUseCaveats, TOKEN_PROFILES, type TokenProfile } from './token-profile.ts'
 
 const EXPIRES_IN_S_MAX = 100 * 365 * 86_400
 
@@ -20,7 +20,7 @@ const SELECT = `SELECT tokens.*, revoked_at_ms FROM tokens LEFT JOIN revocations
 
 export const tokenReads = (
   store: Store,
-): Pick<Accounts, 'tokens' | 'machineToken' | 'userOfToken'> => ({
+): Pick<Accounts, 'tokens' | 'machineToken' | 'keyToken' | 'userOfToken'> => ({
   machineToken({ app, machine, expiresInS }) {
     const { id: appId, organization } = requireApp(store, app)
     const window = windowOf({ expiresInS }, store.clock.nowMs())
@@ -30,6 +30,14 @@ export const tokenReads = (
     const root = mint({ key, kid, location: PERMISSION_LOCATION, random: store.random })
     const fromItself: Caveat = { type: 'FromMachineSource', body: { id: machine } }
     return `FlyV1 ${printMacaroon(attenuate(root, [...narrowed, fromItself]))}`
+  },
+  keyToken({ app, expiresInS }) {
+    const { id: appId, organization } = requireApp(store, app)
+    const window = windowOf({ expiresInS }, store.clock.nowMs())
+    const caveats = keyUseCaveats({ organizationId: organization.id, appId, window })
+    const { kid, key } = signingKey(store, organization.id)
+    const root = mint({ key, kid, location: PERMISSION_LOCATION, random: store.random })
+    return `FlyV1 ${printMacaroon(attenuate(root, caveats))}`
   },
   userOfToken: (uuid) => userOfToken(store, uuid),
   tokens: (organization) =>

@@ -59,6 +59,21 @@ export function caveatsFor(profile: TokenProfile, scope: ProfileScope): readonly
   }
 }
 
+/** To look at an app's secret keys and use them: the feature is what the calls for them ask for. */
+export function keyUseCaveats({
+  organizationId,
+  appId,
+  window,
+}: Pick<ProfileScope, 'organizationId' | 'window'> & { readonly appId: number }): Caveat[] {
+  const mask = Action.read | Action.control
+  return [
+    { type: 'Organization', body: { id: organizationId, mask } },
+    { type: 'Apps', body: { apps: new Map([[appId, mask]]) } },
+    { type: 'AppFeatureSet', body: { features: new Map([['secrets', mask]]) } },
+    ...(window === undefined ? [] : [{ type: 'ValidityWindow', body: window } satisfies Caveat]),
+  ]
+}
+
 /** Builders and WireGuard belong to the organisation, and a deployment needs them. */
 function forApp(scope: ProfileScope): Caveat {
   const features = new Map([

@@ -97,6 +97,8 @@ export function accountsDirectory(options: AccountsDirectoryOptions): Directory 
       })
       return header
     },
+    createKeyToken: async ({ name }, { expiresInS }) =>
+      accounts.keyToken({ app: name, expiresInS }),
     createMachineToken: async ({ name }, machine) =>
       accounts.machineToken({ app: name, machine, expiresInS: MACHINE_TOKEN_S }),
     async issueSshCertificate({ organization, app, ...input }, by) {

@@ -110,6 +110,7 @@ const needed: Readonly<Record<string, string>> = {
   Platform_placements_post: 'org r',
   CurrentToken_show: 'token',
   Tokens_request_OIDC: 'self',
+  Tokens_request_Kms: 'self',
 }
 
 interface Ids {

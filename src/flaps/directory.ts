@@ -43,6 +43,8 @@ export interface Directory {
   ): Promise<string>
   /** For requests of the machine itself, by its socket: a header's value that is good for nothing else. */
   createMachineToken(app: App, machine: string): Promise<string>
+  /** To use the app's secret keys, and for nothing else: a header's value. */
+  createKeyToken(app: App, options: { expiresInS: number }): Promise<string>
   /** Lets whoever has the private key into machines: of that app, or of all apps. */
   issueSshCertificate(input: NewSshCertificate, by: Author): Promise<SshCertificate>
   readonly secrets: AppSecrets

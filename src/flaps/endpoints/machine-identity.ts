@@ -32,6 +32,21 @@ export const machineIdentityEndpoints = [
       return ok(services.identity.sign(tags ? { ...claims, ...tagsOf(claims, tags) } : claims))
     },
   }),
+
+  endpoint({
+    id: 'Tokens_request_Kms',
+    method: 'POST',
+    path: '/v1/tokens/kms',
+    tag: 'Tokens',
+    summary:
+      'A token that may use the secret keys of the app of the machine that asks, for ten minutes.',
+    answers: { 200: Type.String() },
+    access: { on: 'self', feature: 'kms' },
+    limit: 'action',
+    async handle({ app, services }) {
+      return ok(await services.directory.createKeyToken(app, { expiresInS: LIFETIME_S }))
+    },
+  }),
 ]
 
 async function claimsOf(call: Call, audience: string | undefined) {

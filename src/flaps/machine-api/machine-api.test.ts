@@ -55,6 +55,34 @@ test('a machine gets a token that says who it is, and nobody else does', async (
   assert.deepEqual([outside.status, outside.body], [403, { error: 'unauthorized' }])
 })
 
+test('a machine gets a token that uses the secret keys of its app, and does nothing else', async () => {
+  await using world = await FlapsWorld.open()
+  const { id } = await world.newMachine()
+  const key = '/apps/heron/secretkeys/seal'
+  const made = await world.call('POST', `${key}/generate`, { body: { type: 'xaes256gcm' } })
+  assert.equal(made.status, 201)
+  const { status, body: token } = await socketOf(world, id)('POST', '/v1/tokens/kms')
+  assert.equal(status, 200)
+  const plaintext = Buffer.from('hush').toString('base64')
+  const sealed = await world.call('POST', `${key}/encrypt`, { token, body: { plaintext } })
+  assert.equal(sealed.status, 200)
+  const opened = { ciphertext: sealed.body.ciphertext }
+  const { body } = await world.call('POST', `${key}/decrypt`, { token, body: opened })
+  assert.equal(body.plaintext, plaintext)
+  const others = [
+    world.call('DELETE', key, { token }),
+    world.call('GET', '/apps/heron/machines', { token }),
+    world.call('POST', `/apps/heron/machines/${id}/stop`, { token }),
+    world.call('GET', '/apps/tern/secretkeys', { token }),
+    world.call('POST', '/apps/heron/secrets', { token, body: { values: { A: 'b' } } }),
+    world.call('POST', '/tokens/kms'),
+  ]
+  assert.deepEqual(
+    (await Promise.all(others)).map(({ status: refused }) => refused),
+    [403, 403, 403, 403, 403, 403],
+  )
+})
+
 test('AWS gets the claims that were asked for as session tags', async () => {
   await using world = await FlapsWorld.open()
   const ask = socketOf(world, (await world.newMachine()).id)

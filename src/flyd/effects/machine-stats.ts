@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { startDeadline, unlessAborted } from '#base'
 import { type Agent, baselineOf, type Guest, type RuntimeKind } from '#guest'
 import type { Figure } from '#observe'
 import type { GuestSession } from './guest-session.ts'
@@ -108,15 +109,36 @@ const counted = (name: string, value: number, labels?: Figure['labels']): Figure
   type: 'counter',
 })
 
-/** As much of it as is taken; the guest notices that nobody reads on. */
+/** A look at a file in /proc takes milliseconds; one that does not end is given up, and tried once more. */
+const READ_MS_MAX = 1_500
+
 async function readText(agent: Agent, path: string, signal: AbortSignal): Promise<string> {
-  const file: Readable = await agent.getFile(path, { signal })
-  const parts: Buffer[] = []
-  let bytes = 0
-  for await (const part of file as AsyncIterable<Buffer>) {
-    parts.push(part)
-    bytes += part.length
-    if (bytes >= FILE_BYTES_MAX) break
+  try {
+    using deadline = startDeadline(`reading ${path}`, READ_MS_MAX, { signal })
+    return await readOnce(agent, path, deadline.signal)
+  } catch {
+    signal.throwIfAborted()
+    return await readOnce(agent, path, signal)
   }
-  return Buffer.concat(parts).toString()
+}
+
+/** As much of it as is taken; the guest notices that nobody reads on. */
+async function readOnce(agent: Agent, path: string, signal: AbortSignal): Promise<string> {
+  const file: Readable = await agent.getFile(path, { signal })
+  const whole = (async () => {
+    const parts: Buffer[] = []
+    let bytes = 0
+    for await (const part of file as AsyncIterable<Buffer>) {
+      parts.push(part)
+      bytes += part.length
+      if (bytes >= FILE_BYTES_MAX) break
+    }
+    return Buffer.concat(parts).toString()
+  })()
+  try {
+    return await unlessAborted(whole, signal)
+  } catch (error) {
+    file.destroy()
+    throw error
+  }
 }

@@ -283,7 +283,9 @@ export class Agent {
     stream.stdin.end()
     stream.stderr.resume()
     const output = stream.stdout
-    output.once('close', () => this.#send({ type: 'abandoned', id })) // a reader that went away
+    output.once('close', () => {
+      if (!output.readableEnded) this.#send({ type: 'abandoned', id }) // a reader that went away
+    })
     const checked = async function* () {
       yield* output
       checkCopy(await stream.ended, path)
