@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { INPUT_MARGIN, input } from '../net/channel.ts'
-import { BROKEN, PEER_ENDED, READABLE, type Watcher, WRITABLE } from '../net/event-loop.ts'
+import { BROKEN, LEAVING, PEER_ENDED, READABLE, type Watcher, WRITABLE } from '../net/event-loop.ts'
 import { EAGAIN } from '../net/libc.ts'
 import type { Lease } from '../route.ts'
 import type { BackendConnection } from './backend-connection.ts'
@@ -63,6 +63,7 @@ export class StreamTunnel implements Watcher, WebSocketTunnel {
   ready(flags: number): void {
     if (this.#isClosed) return
     this.#engine.loop.letNodeRun()
+    if (flags & LEAVING) this.goAway()
     if (flags === 0 || flags & (READABLE | BROKEN | PEER_ENDED)) this.#isReadable = true
     if (flags & WRITABLE && this.#backend.outbox.isFull && this.#backend.outbox.drain())
       this.#stream.resume()

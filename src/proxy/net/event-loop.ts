@@ -7,6 +7,8 @@ export const READABLE = 0x001
 export const WRITABLE = 0x004
 export const BROKEN = 0x008 | 0x010 // EPOLLERR, EPOLLHUP
 export const PEER_ENDED = 0x2000 // EPOLLRDHUP
+/** None of epoll's: the other end of a stream is about to be ended from without, and says so before. */
+export const LEAVING = 0x1_0000
 const EDGE_TRIGGERED = 0x80000000
 
 const EPOLL_CTL_ADD = 1
@@ -21,7 +23,7 @@ const UV_READABLE = 1
 const DATA_WORD = process.arch === 'x64' ? 1 : 2
 const EVENT_WORDS = process.arch === 'x64' ? 3 : 4
 
-/** Who is told about a file descriptor. `flags`: READABLE, WRITABLE, BROKEN, PEER_ENDED. */
+/** Who is told about a file descriptor. `flags`: READABLE, WRITABLE, BROKEN, PEER_ENDED, LEAVING. */
 export interface Watcher {
   ready(flags: number): void
 }
