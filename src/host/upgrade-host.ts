@@ -19,11 +19,12 @@ export interface UpgradedPart {
 export interface UpgradeOptions {
   readonly began?: (name: string) => void
   readonly ended?: (part: UpgradedPart) => void
-  /** For a part to be ready again. @default 80 s */
+  /** For a part to be ready again. @default 220 s */
   readonly readyMs?: number
 }
 
-const READY_MS = 80_000
+/** Less than the supervisor itself waits. */
+const READY_MS = 220_000
 
 /**
  * Starts the parts of this host (`only`: some, by name) anew, one after another, with the code that is installed now, each when the one before
