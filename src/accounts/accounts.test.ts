@@ -149,6 +149,31 @@ test('releases are numbered for each app, keep what was deployed, and go with th
   assert.deepEqual(accounts.releases('web'), [])
 })
 
+test('a release whose client is not heard of in time reads as interrupted, until it is again', () => {
+  let nowMs = 1_000_000
+  const clock = { ...systemClock, nowMs: () => nowMs }
+  using accounts = furnished(openAccounts({ path: ':memory:', ring: ringOf(firstLine), clock }))
+  const input = { app: 'web', image: 'a', strategy: 'rolling', definition: {} }
+  const { id } = accounts.createRelease(call, input)
+  const tell = (status: 'running' | 'complete', ttlMs?: number) =>
+    accounts.updateRelease(call, { app: 'web', id, status, ttlMs })
+  const after = (ms: number) => {
+    nowMs += ms
+    return accounts.releases('web')[0]?.status
+  }
+  assert.deepEqual([after(3_599_999), after(1)], ['pending', 'interrupted'])
+  assert.equal(tell('running', 180_000).status, 'running')
+  assert.deepEqual([after(179_999), after(1)], ['running', 'interrupted'])
+  assert.match(accounts.releases('web')[0]?.error ?? '', /nothing was heard of its deploy since/)
+  tell('running')
+  assert.deepEqual([after(3_599_999), after(1)], ['running', 'interrupted'], 'as a stock client')
+  tell('complete')
+  assert.deepEqual([after(1e9), accounts.releases('web')[0]?.error], ['complete', ''])
+  for (const ttlMs of [0, -1, Number.NaN, 86_400_001]) {
+    assert.throws(() => tell('running', ttlMs), code('accounts.bad_input'))
+  }
+})
+
 test('a release has the name of the token that made it, for people to read', () => {
   using accounts = furnished(world())
   const input = { app: 'web', image: 'a', strategy: 'rolling', definition: {} }

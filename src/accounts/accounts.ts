@@ -175,7 +175,11 @@ export interface AccountsWrites {
     { app: string; image: string; strategy: string; definition: unknown },
     Release
   >
-  updateRelease: Write<{ app: string; id: string; status: ReleaseStatus; error?: string }, Release>
+  /** `ttlMs`: while it is under way, more is told within so long, or it reads as interrupted. @default an hour */
+  updateRelease: Write<
+    { app: string; id: string; status: ReleaseStatus; error?: string; ttlMs?: number | undefined },
+    Release
+  >
   addIdentityKey: Write<Record<never, never>, IdentityKey>
   /** New tokens are signed with the newest key; those made before stay good until it is retired. */
   addRootKey: Write<{ organization: string }, RootKey>
@@ -336,7 +340,7 @@ export interface Release {
   readonly image: string
   /** The app's configuration, as it was given. */
   readonly definition: unknown
-  /** Why it failed; empty otherwise. */
+  /** Why it failed or was interrupted; empty otherwise. */
   readonly error: string
   readonly createdBy: string
   /** For people to read: the name of the token that it was, while its organisation has it. */

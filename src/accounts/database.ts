@@ -143,6 +143,9 @@ CREATE TABLE network_policies (
   `
 ALTER TABLE organizations ADD COLUMN is_operator INTEGER NOT NULL DEFAULT 0;
 `,
+  `
+ALTER TABLE releases ADD COLUMN until_ms INTEGER; -- by when its client is heard of again, while it is under way
+`,
 ]
 
 /** The database at the newest version. @throws AccountsError accounts.schema_newer */

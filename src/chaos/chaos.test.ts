@@ -44,20 +44,27 @@ test('a write that was acknowledged and is not there is a loss; one of unknown o
   ledger.tell('maybe', '2', 'unknown')
   ledger.tell('refused', '1', 'refused')
   ledger.tell('new', '1', 'unknown')
+  for (const key of ['destroyed', 'back']) {
+    ledger.tell(key, '1', 'acknowledged')
+    ledger.tell(key, undefined, 'acknowledged')
+  }
+  ledger.tell('perhaps destroyed', '1', 'acknowledged')
+  ledger.tell('perhaps destroyed', undefined, 'unknown')
   const there = new Map([
     ['kept', '1'],
     ['old', '1'],
     ['maybe', '2'],
+    ['back', '1'],
   ])
   const losses = ledger.losses((key) => there.get(key))
   assert.deepEqual(
     losses.map((one) => one.split(':')[0]),
-    ['lost', 'old'],
+    ['lost', 'old', 'back'],
   )
   there.set('maybe', '1').set('new', '1').set('refused', '1')
   const again = ledger.losses((key) => there.get(key))
   assert.deepEqual(
     again.map((one) => one.split(':')[0]),
-    ['lost', 'old', 'refused'],
+    ['lost', 'old', 'refused', 'back'],
   )
 })

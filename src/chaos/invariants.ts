@@ -13,6 +13,8 @@ export interface Aftermath {
   readonly client: FlapsClient
   readonly ledger: WriteLedger
   readonly visits: Visits
+  /** What is not right yet, while it may still come right. */
+  readonly tell: (text: string) => void
 }
 
 /** What is not as it was promised, once all is mended and quiet. Destroys the apps at last. */
@@ -20,22 +22,30 @@ export async function brokenPromises(after: Aftermath): Promise<string[]> {
   const broken: string[] = []
   const hosts = after.platform.world.ofKind('host').map(({ name }) => name)
   for (const host of hosts) await after.platform.hostReady(host)
-  broken.push(...(await untilNone('writes', () => lostWrites(after))))
-  broken.push(...(await untilNone('guests', () => strayGuests(after, hosts))))
-  broken.push(...(await untilNone('addresses', () => sharedAddresses(after.client))))
+  broken.push(...(await untilNone('writes', after.tell, () => lostWrites(after))))
+  broken.push(...(await untilNone('guests', after.tell, () => strayGuests(after, hosts))))
+  broken.push(...(await untilNone('addresses', after.tell, () => sharedAddresses(after.client))))
   broken.push(...(await wrongAnswers(after)))
   for (const app of APPS) await after.client.destroyApp(app)
-  broken.push(...(await untilNone('remains', () => remains(after.platform, hosts))))
+  broken.push(...(await untilNone('remains', after.tell, () => remains(after.platform, hosts))))
   return broken
 }
 
 /** What is still wrong after the time that things may take to come right. */
-async function untilNone(what: string, look: () => Promise<string[]>): Promise<string[]> {
+async function untilNone(
+  what: string,
+  tell: (text: string) => void,
+  look: () => Promise<string[]>,
+): Promise<string[]> {
   let found: string[] = []
+  let told = ''
   const isNone = async () => {
     found = await look().catch((error: unknown) => [
       `${what} cannot be looked at: ${String(error)}`,
     ])
+    const text = found.join('; ')
+    if (text !== told) tell(`${what}: ${text === '' ? 'right' : `not yet: ${text}`}`)
+    told = text
     return found.length === 0
   }
   await pollUntil(what, isNone, { deadlineMs: SETTLE_MS, intervalMs: 1_000 }).catch(() => undefined)
@@ -54,7 +64,7 @@ async function lostWrites({ client, ledger }: Aftermath): Promise<string[]> {
   return ledger.losses((key) => {
     const [kind, first = '', id] = key.split(' ')
     if (kind === 'secret') return secrets.has(first) ? 'there' : undefined
-    if (kind === 'machine') return names.has(first) ? 'there' : 'gone'
+    if (kind === 'machine') return names.has(first) ? 'there' : undefined
     return machines.find((one) => one.id === id)?.config?.metadata?.['chaos']
   })
 }

@@ -87,7 +87,7 @@ async function makeMachines({ client, ledger, machines, random, signal }: LoadOp
     ledger.tell(`machine ${name}`, 'there', made)
     if (made !== 'acknowledged' || count % 2 === 0) continue
     const gone = await outcomeOf(() => blue.destroy(id, { force: true }, { deadlineMs: CALL_MS }))
-    ledger.tell(`machine ${name}`, 'gone', gone)
+    ledger.tell(`machine ${name}`, undefined, gone)
   }
 }
 

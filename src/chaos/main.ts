@@ -145,7 +145,7 @@ async function breakAndLook(
   )
   tell(`visits: ${visits.answered} answered, ${visits.failed} failed while things were broken`)
   tell('all is mended; looking')
-  return await brokenPromises({ platform, client, ledger, visits })
+  return await brokenPromises({ platform, client, ledger, visits, tell })
 }
 
 async function deployApps(): Promise<void> {

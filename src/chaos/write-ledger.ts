@@ -2,10 +2,10 @@
 export type Outcome = 'acknowledged' | 'refused' | 'unknown'
 
 interface Register {
-  /** Undefined: nothing was acknowledged yet. */
+  /** Undefined: nothing was acknowledged yet, or last that it is gone. */
   acknowledged: string | undefined
   /** What may have been written without that anybody was told. */
-  readonly possible: Set<string>
+  readonly possible: Set<string | undefined>
 }
 
 /**
@@ -17,7 +17,8 @@ export class WriteLedger {
   acknowledgedCount = 0
   unknownCount = 0
 
-  tell(key: string, value: string, outcome: Outcome): void {
+  /** @param value undefined: the key is to be gone */
+  tell(key: string, value: string | undefined, outcome: Outcome): void {
     const register = this.#registers.get(key) ?? { acknowledged: undefined, possible: new Set() }
     this.#registers.set(key, register)
     if (outcome === 'acknowledged') {
@@ -33,11 +34,11 @@ export class WriteLedger {
   losses(read: (key: string) => string | undefined): string[] {
     return [...this.#registers].flatMap(([key, { acknowledged, possible }]) => {
       const found = read(key)
-      const isGood = found === acknowledged || (found !== undefined && possible.has(found))
+      const isGood = found === acknowledged || possible.has(found)
       if (isGood) return []
       const said =
         acknowledged === undefined
-          ? 'nothing was acknowledged'
+          ? 'nothing was acknowledged, or that it is gone'
           : `'${acknowledged}' was acknowledged`
       return [`${key}: ${said}, and '${found ?? 'nothing'}' is there`]
     })

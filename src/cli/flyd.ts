@@ -57,9 +57,13 @@ function runCommand(version: string): Command {
       const loaded = loadFlydConfig(config)
       const accelerator = await acceleratorFor(loaded.runtime, AbortSignal.timeout(TRIAL_MS_MAX))
       const options = { log, version, ...(accelerator === undefined ? {} : { accelerator }) }
-      await using running = await openFlyd(loaded, options)
-      const fault = await firstOf<unknown>(stop, running.broken, running.moved)
-      if (fault !== undefined) throw fault
+      {
+        await using running = await openFlyd(loaded, options)
+        const fault = await firstOf<unknown>(stop, running.broken, running.moved)
+        if (fault !== undefined) throw fault
+      }
+      // All is let go. Node 26.10 still counts a timer that is no more, and would wait for it until it is killed.
+      process.exit()
     })
     .addHelpText('after', `\nExample:\n  $ godwit flyd run --config flyd.toml`)
 }

@@ -11,11 +11,13 @@ export function hostUpgradeCommand(print: Print): Command {
   )
     .description(
       'Starts the daemons of this host anew, one after another, with the code and the host file that are there now; each ' +
-        'when all others are ready. Machines run on, and the proxy hands its sockets over to its successor. Ends at the ' +
-        'first daemon that does not come up; those after it are left as they are. The supervisor itself is as it was ' +
-        'until `systemctl restart godwit`.',
+        'when all others are ready, and the supervisor in the end. Machines run on, and the proxy hands its sockets over ' +
+        'to its successor. Ends at the first daemon that does not come up; those after it are left as they are.',
     )
-    .option('--part <name...>', 'only these, as `godwit host status` names them')
+    .option(
+      '--part <name...>',
+      'only these, as `godwit host status` names them, and not the supervisor',
+    )
     .option('--json', 'print JSON')
     .action(async ({ config, part: only, json }: HostOptions & { part?: string[] }) => {
       const { upgradeHost } = await import('#host')
@@ -42,7 +44,8 @@ Examples:
 const HOW = {
   restarted: 'is restarted',
   handed_over: 'has handed over',
-  new: 'is new: it starts with the supervisor (systemctl restart godwit)',
+  new: 'is new: it starts with the supervisor',
+  replaced: 'is replaced; all parts run on',
 } as const
 
 const pids = ({ pidBefore, pid }: { pidBefore: number | null; pid: number | null }) =>

@@ -65,6 +65,7 @@ function runCommand(): Command {
     )
     .action(async ({ config }: HostOptions) => {
       const { runHost } = await import('#host')
+      const { GODWIT } = await import('./install.ts')
       const log = createLog({ part: 'host' })
       const stop = new AbortController()
       const stopped = new Promise<void>((resolve) => {
@@ -73,7 +74,10 @@ function runCommand(): Command {
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.once(signal, () => stop.abort(new Error(`ended by ${signal}`)))
       }
-      await using running = await runHost(await hostConfigAt(config), { log })
+      await using running = await runHost(await hostConfigAt(config), {
+        log,
+        replaceProgram: () => process.execve?.(GODWIT, [GODWIT, ...process.argv.slice(2)]),
+      })
       running.supervisor.ready(stop.signal).then(
         () => log.info('all parts are ready'),
         () => undefined, // told to stop before

@@ -16,7 +16,8 @@ interface InstallOptions {
   readonly json?: boolean
 }
 
-const GODWIT = resolve(import.meta.dirname, '../../bin/godwit')
+/** Of this installation. */
+export const GODWIT = resolve(import.meta.dirname, '../../bin/godwit')
 const SYSTEMCTL_MS = 120_000
 const run = promisify(execFile)
 

@@ -423,7 +423,8 @@ export class FlapsClient implements Disposable {
   updateRelease(
     app: string,
     id: string,
-    change: { status: ReleaseStatus; failure?: string },
+    /** `ttl`: seconds within which more is told, while it is under way. */
+    change: { status: ReleaseStatus; failure?: string; ttl?: number },
     call?: Call,
   ): Promise<AppRelease> {
     return this.call('PATCH', `${releasesOf(app)}/${id}`, { ...call, body: change })

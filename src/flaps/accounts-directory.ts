@@ -294,9 +294,9 @@ function releasesOf({ accounts }: AccountsDirectoryOptions): AppReleases {
     list: async ({ name }, { limit }) => accounts.releases(nameOf(accounts, name), limit),
     create: async ({ name }, input, by) =>
       accounts.createRelease(callOf(by), { app: nameOf(accounts, name), ...input }),
-    async update({ name }, id, { status, error }, by) {
+    async update({ name }, id, change, by) {
       try {
-        return accounts.updateRelease(callOf(by), { app: name, id, status, error })
+        return accounts.updateRelease(callOf(by), { app: name, id, ...change })
       } catch (cause) {
         if (errorCode(cause) !== 'accounts.not_found') throw cause
         throw refuse('flaps.not_found', 'not_found: release not found', cause)

@@ -254,7 +254,7 @@ export interface AppReleases {
   update(
     app: App,
     id: string,
-    change: { status: ReleaseStatus; error: string },
+    change: { status: ReleaseStatus; error: string; ttlMs?: number | undefined },
     by: Author,
   ): Promise<Release>
 }

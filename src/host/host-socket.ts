@@ -2,6 +2,7 @@
  * How `godwit host status` and `restart` talk to the supervisor: HTTP on a socket file that only root
  * may open.
  */
+import { randomUUID } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import {
   createServer,
@@ -17,6 +18,7 @@ import {
   GodwitError,
   httpStatusOf,
   type Log,
+  pollUntil,
   startDeadline,
 } from '#base'
 import { HostError } from './errors.ts'
@@ -24,21 +26,35 @@ import type { HostSupervisor, PartStatus } from './host-supervisor.ts'
 import type { DerivedPart } from './parts/derived-part.ts'
 import { preparePart } from './prepare-part.ts'
 
-const CHANGE_MS = 90_000
+/** A server that is very busy is slow: run-host.ts gives a part three minutes to start, and some to end before. */
+const CHANGE_MS = 230_000
 const ANSWER_BYTES_MAX = 1 << 20
+/** Parts may drain so long before the supervisor is replaced. */
+const SETTLE_MS = 60_000
+/** Tells this program from the one before it in the same process. */
+const PROGRAM = randomUUID()
 
-/** Serves the supervisor until disposed. @throws HostError host.running */
+/**
+ * Serves the supervisor until disposed.
+ *
+ * @param replaceProgram gives this process to the program that is installed now, with the parts that are left to it
+ * @throws HostError host.running
+ */
 export async function serveHostSocket(
   supervisor: HostSupervisor,
   path: string,
   log: Log,
+  replaceProgram?: () => void,
 ): Promise<AsyncDisposable> {
   await refuseWhileRunning(path)
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   rmSync(path, { force: true })
   const server = createServer((asked, response) => {
     handle(supervisor, asked).then(
-      (answer) => send(response, 200, answer),
+      (answer) => {
+        const isLast = asked.url === REPLACE && replaceProgram !== undefined
+        send(response, 200, answer, isLast ? replaceProgram : undefined)
+      },
       (error: unknown) => {
         if (!(error instanceof GodwitError)) log.error({ err: error }, 'a request failed')
         send(response, httpStatusOf(error), errorAnswer(error))
@@ -60,6 +76,11 @@ async function handle(supervisor: HostSupervisor, asked: IncomingMessage): Promi
   const body = await bodyOf(asked)
   if (call === 'GET /status') return supervisor.status()
   if (call === 'POST /upgrade') return await upgrade(supervisor, body)
+  if (call === 'GET /program') return { program: PROGRAM }
+  if (call === `POST ${REPLACE}`) {
+    await supervisor.leave(SETTLE_MS)
+    return { program: PROGRAM }
+  }
   const [, verb, part = ''] = /^POST \/(restart|stop|start)\/([A-Za-z0-9-]+)$/.exec(call) ?? []
   using deadline = startDeadline(`${verb} of ${part}`, CHANGE_MS)
   if (verb === 'restart') await supervisor.restart(part, deadline.signal)
@@ -112,6 +133,34 @@ export const upgradePart = (
 ): Promise<UpgradeAnswer> =>
   ask(path, 'POST', '/upgrade', JSON.stringify({ part, readyMs } satisfies UpgradeRequest))
 
+const REPLACE = '/replace'
+
+/**
+ * Gives the supervisor's process to the program that is installed now; the parts run on. Resolves when that one answers.
+ *
+ * @throws HostError host.upgrade_failed, host.away
+ */
+export async function replaceSupervisor(path: string, readyMs = CHANGE_MS): Promise<void> {
+  type Answer = { readonly program: string }
+  const { program: before } = await ask<Answer>(path, 'POST', REPLACE)
+  const isOther = async () => {
+    try {
+      return (await ask<Answer>(path, 'GET', '/program')).program !== before
+    } catch (error) {
+      if (errorCode(error) === 'host.away') return false
+      throw error
+    }
+  }
+  await pollUntil('the new supervisor', isOther, { deadlineMs: readyMs }).catch((cause) => {
+    throw new HostError('host.upgrade_failed', {
+      what: 'the upgrade ended: the new supervisor does not answer; parts and machines run on without one',
+      values: { socket: path },
+      fix: 'its log says why (journalctl -u godwit); then: systemctl restart godwit',
+      cause,
+    })
+  })
+}
+
 interface UpgradeRequest {
   readonly part: DerivedPart
   readonly readyMs: number
@@ -139,9 +188,14 @@ function listen(server: Server, path: string): Promise<void> {
   }).finally(() => process.umask(before))
 }
 
-function send(response: ServerResponse, status: number, answer: unknown): void {
+function send(
+  response: ServerResponse,
+  status: number,
+  answer: unknown,
+  afterwards?: () => void,
+): void {
   response.writeHead(status, { 'content-type': 'application/json' })
-  response.end(JSON.stringify(answer))
+  response.end(JSON.stringify(answer), afterwards)
 }
 
 const errorAnswer = (error: unknown) =>

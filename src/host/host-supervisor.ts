@@ -1,7 +1,16 @@
 import { join } from 'node:path'
-import type { Log } from '#base'
-import { type LifecycleState, type Policy, SupervisedProcess, signalPid, stopAll } from '#supervise'
+import { type Log, pollUntil } from '#base'
+import {
+  endOrphan,
+  type LifecycleState,
+  type Policy,
+  readPidFile,
+  SupervisedProcess,
+  signalPid,
+  stopAll,
+} from '#supervise'
 import { HostError } from './errors.ts'
+import { type LeftPart, leaveParts } from './left-parts.ts'
 import type { Part } from './part.ts'
 import { inStartOrder } from './part-order.ts'
 import { probePart } from './probe-part.ts'
@@ -38,6 +47,7 @@ interface Running {
 }
 
 const STOP_MS = 60_000
+const SETTLED: ReadonlySet<string> = new Set(['ready', 'ended', 'failed'])
 
 /**
  * Keeps a host's parts running. One that ends, or fails its probe, is started anew with backoff and by
@@ -47,6 +57,7 @@ const STOP_MS = 60_000
 export class HostSupervisor {
   readonly #running: readonly Running[]
   readonly #log: Log
+  readonly #runDir: string
   /** Have handed over, and drain. */
   readonly #leaving = new Set<SupervisedProcess>()
   readonly #ended = new AbortController()
@@ -54,6 +65,7 @@ export class HostSupervisor {
   /** @throws HostError host.order_bad */
   constructor({ parts, runDir, logDir, log, policy = {} }: HostSupervisorOptions) {
     this.#log = log
+    this.#runDir = runDir
     this.#running = inStartOrder(parts).map((part) => ({
       part,
       isHeld: true,
@@ -66,7 +78,7 @@ export class HostSupervisor {
         args: part.args,
         env: envOf(part),
         log,
-        pidFile: join(runDir, `${part.name}.pid`),
+        pidFile: this.#pidFileOf(part.name),
         ...(logDir === undefined ? {} : { outputFile: join(logDir, `${part.name}.log`) }),
         policy: {
           ...policy,
@@ -77,15 +89,63 @@ export class HostSupervisor {
     }))
   }
 
-  /** Starts all parts, each when those before it have been ready once. Does not wait for the last. */
-  start(): void {
-    for (const running of this.#running) void this.#startOne(running)
+  #pidFileOf(name: string): string {
+    return join(this.#runDir, `${name}.pid`)
   }
 
-  async #startOne(running: Running): Promise<void> {
+  /**
+   * Starts all parts, each when those before it have been ready once. Does not wait for the last. Those that were
+   * `left` run already and go on; of them, one that this host has no more is ended.
+   */
+  start(left: readonly LeftPart[] = []): void {
+    for (const running of this.#running) {
+      const before = left.find(({ name }) => name === running.part.name)
+      void this.#startOne(running, before)
+    }
+    for (const { name } of left) {
+      if (!this.#running.some(({ part }) => part.name === name)) void this.#endOne(name)
+    }
+  }
+
+  async #endOne(name: string): Promise<void> {
+    try {
+      await endOrphan(this.#pidFileOf(name), this.#ended.signal)
+    } catch (err) {
+      if (!this.#ended.signal.aborted) this.#log.error({ err, part: name }, 'a part was not ended')
+    }
+  }
+
+  /**
+   * Leaves the parts to the program that this process is given to next: `takeLeftParts`. Waits until nothing is being
+   * started or ended and none drains. @throws HostError host.upgrade_failed
+   */
+  async leave(deadlineMs: number): Promise<void> {
+    let busy = ''
+    const isSettled = () => {
+      const moving = this.status().filter(({ state }) => !SETTLED.has(state))
+      busy = [...this.#leaving, ...moving].map(({ name }) => name).join(', ')
+      return busy === '' && this.#running.every(({ replacing }) => replacing === undefined)
+    }
+    await pollUntil('parts to be settled', isSettled, { deadlineMs }).catch((cause) => {
+      throw new HostError('host.upgrade_failed', {
+        what: 'the supervisor goes on as it is: a part is being started or ended',
+        values: { parts: busy },
+        fix: 'look at godwit host status, and try again',
+        cause,
+      })
+    })
+    const left = this.status().map(({ name, state, restarts }) => ({
+      ...{ name, restarts, isStopped: state !== 'ready' },
+    }))
+    leaveParts(this.#runDir, left)
+    this.#log.info('the supervisor is replaced, and its parts run on')
+  }
+
+  async #startOne(running: Running, left?: LeftPart): Promise<void> {
     const { part, process } = running
     const { signal } = this.#ended
     try {
+      if (left !== undefined) return await this.#goOn(running, left)
       for (const name of part.after ?? []) await this.#readyOnce(this.#find(name), signal)
       signal.throwIfAborted()
       await process.start(signal)
@@ -94,6 +154,16 @@ export class HostSupervisor {
     } catch (err) {
       if (!signal.aborted) this.#log.error({ err, part: part.name }, 'a part was not started')
     }
+  }
+
+  async #goOn(running: Running, { restarts, isStopped }: LeftPart): Promise<void> {
+    const { part, process, begun } = running
+    const identity = readPidFile(this.#pidFileOf(part.name))
+    running.startsBefore = restarts
+    running.isHeld = false
+    if (!isStopped && identity !== undefined) process.adopt(identity)
+    else if (!isStopped) await process.start(this.#ended.signal) // it ended a moment ago
+    begun.resolve()
   }
 
   /** Resolves when every part is ready. @throws the signal's reason; SuperviseError */

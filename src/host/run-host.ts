@@ -7,6 +7,7 @@ import { serveHostSocket } from './host-socket.ts'
 import { HostSupervisor } from './host-supervisor.ts'
 import { followMembers } from './join/follow-members.ts'
 import { keepJoined, readJoined, withJoined } from './join/joined-members.ts'
+import { takeLeftParts } from './left-parts.ts'
 import { partsOf } from './parts/all-parts.ts'
 import { AGENT_URL } from './parts/corrosion-part.ts'
 import type { DerivedPart } from './parts/derived-part.ts'
@@ -21,21 +22,24 @@ export interface RunningHost extends AsyncDisposable {
 
 /**
  * Runs a host's parts until disposed. What a supervisor that was killed left of them is ended first, each
- * before its own start. Machines outlive all of it.
+ * before its own start; what the program before this one left in the same process runs on. Machines outlive all of it.
  *
  * @throws HostError host.running; HostError host.order_bad
  */
-export async function runHost(file: HostConfig, { log }: { log: Log }): Promise<RunningHost> {
+export async function runHost(
+  file: HostConfig,
+  { log, replaceProgram }: { readonly log: Log; readonly replaceProgram?: () => void },
+): Promise<RunningHost> {
   const known = readJoined(file)
   const config = withJoined(file, known)
   const parts = partsOf(config)
   const runDir = join(config.run_folder, 'parts')
   const logDir = join(config.folder, 'logs')
   const supervisor = new HostSupervisor({ parts, runDir, logDir, log, policy: POLICY })
-  const socket = await serveHostSocket(supervisor, hostSocketOf(config), log)
+  const socket = await serveHostSocket(supervisor, hostSocketOf(config), log, replaceProgram)
   for (const folder of [runDir, logDir]) mkdirSync(folder, { recursive: true, mode: 0o700 })
   for (const part of parts) preparePart(part)
-  supervisor.start()
+  supervisor.start(takeLeftParts(runDir))
   const ending = new AbortController()
   const following = followMembers({
     ...{ client: new ApiClient({ url: AGENT_URL }), known, clock: systemClock, log },

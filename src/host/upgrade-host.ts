@@ -1,7 +1,7 @@
 import { GodwitError, pollUntil } from '#base'
 import { HostError } from './errors.ts'
 import { type HostConfig, hostSocketOf } from './host-config.ts'
-import { hostStatus, upgradePart } from './host-socket.ts'
+import { hostStatus, replaceSupervisor, upgradePart } from './host-socket.ts'
 import type { PartStatus } from './host-supervisor.ts'
 import { readJoined, withJoined } from './join/joined-members.ts'
 import { inStartOrder } from './part-order.ts'
@@ -10,8 +10,8 @@ import type { DerivedPart } from './parts/derived-part.ts'
 
 export interface UpgradedPart {
   readonly name: string
-  /** `handed_over`: its successor took over its sockets. `new`: it starts with the next start of the supervisor. */
-  readonly how: 'restarted' | 'handed_over' | 'new'
+  /** `handed_over`: its successor took over its sockets. `new`: it starts with the supervisor. `replaced`: that one. */
+  readonly how: 'restarted' | 'handed_over' | 'new' | 'replaced'
   readonly pidBefore: number | null
   readonly pid: number | null
 }
@@ -19,19 +19,21 @@ export interface UpgradedPart {
 export interface UpgradeOptions {
   readonly began?: (name: string) => void
   readonly ended?: (part: UpgradedPart) => void
-  /** For a part to be ready again. @default 80 s */
+  /** For a part to be ready again. @default 220 s */
   readonly readyMs?: number
 }
 
-const READY_MS = 80_000
+/** Less than the supervisor itself waits. */
+const READY_MS = 220_000
 
 /**
  * Starts the parts of this host (`only`: some, by name) anew, one after another, with the code that is installed now, each when the one before
- * it and all others are ready. Machines run on. Ends at the first that does not come up: the rest is as it was.
+ * it and all others are ready; in the end the supervisor, without which parts run on for a moment. Machines run on. Ends at
+ * the first that does not come up: the rest is as it was. With `only` the supervisor is left as it is.
  *
  * @throws HostError host.upgrade_failed, host.away, host.part_unknown
  */
-export function upgradeHost(
+export async function upgradeHost(
   config: HostConfig,
   options: UpgradeOptions & { readonly only?: readonly string[] } = {},
 ): Promise<UpgradedPart[]> {
@@ -39,7 +41,23 @@ export function upgradeHost(
     inStartOrder(partsOf(withJoined(config, readJoined(config)))) as DerivedPart[],
     options.only,
   )
-  return upgradeParts(hostSocketOf(config), parts, options)
+  const socket = hostSocketOf(config)
+  const done = await upgradeParts(socket, parts, options)
+  if (options.only !== undefined) return done
+  return [...done, await upgradeSupervisor(socket, options)]
+}
+
+/** @throws HostError host.upgrade_failed, host.away */
+export async function upgradeSupervisor(
+  socket: string,
+  { began, ended, readyMs = READY_MS }: UpgradeOptions = {},
+): Promise<UpgradedPart> {
+  const done = { name: 'supervisor', how: 'replaced', pidBefore: null, pid: null } as const
+  began?.(done.name)
+  await replaceSupervisor(socket, readyMs)
+  await allReady(socket, 'after the supervisor', readyMs)
+  ended?.(done)
+  return done
 }
 
 /** The same with parts in this order. @throws HostError host.upgrade_failed, host.away */

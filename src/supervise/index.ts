@@ -1,7 +1,7 @@
 /**
  * supervise: processes that are kept running, and processes told apart from others of the same pid.
  * Owns the children it started. Reading order: lifecycle.ts (all decisions, no I/O),
- * supervised-process.ts (its shell), process-identity.ts, pid-file.ts.
+ * supervised-process.ts (its shell), process-identity.ts, pid-file.ts, reap.ts.
  */
 export type { SuperviseErrorCode } from './errors.ts'
 export { SuperviseError } from './errors.ts'

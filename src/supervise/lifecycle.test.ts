@@ -73,8 +73,19 @@ test('one that is retired is left alone, and not started again when it ends', ()
   assert.equal(core.wakeAtMs, Infinity)
 })
 
+test('one that lives already is not spawned, and is kept running like any other', () => {
+  const core = lifecycle()
+  assert.deepEqual(kinds(core.step({ type: 'adopted' }, 0)), ['starting'])
+  assert.deepEqual(kinds(core.step({ type: 'clockTicked' }, 0)), ['probe'])
+  core.step({ type: 'probed', isHealthy: true }, 1)
+  assert.deepEqual(kinds(core.step({ type: 'exited', code: null }, 2)), ['waiting'])
+  assert.deepEqual(kinds(core.step({ type: 'clockTicked' }, core.wakeAtMs)), ['starting', 'spawn'])
+})
+
 test('whatever happens: one child at most, a stop ends, and no wait is beyond the cap', () => {
-  const choices = fc.constantFrom('exit', 'healthy', 'ill', 'tick', 'start', 'stop', 'retire')
+  const choices = fc.constantFrom(
+    ...['exit', 'healthy', 'ill', 'tick', 'start', 'stop', 'retire', 'adopt'],
+  )
   const policies = fc.record({
     restart: fc.constantFrom('always', 'on-failure', 'never'),
     failuresMax: fc.constantFrom(1, 3, Infinity),
@@ -106,7 +117,11 @@ test('whatever happens: one child at most, a stop ends, and no wait is beyond th
         } else if (step === 'start') take(core.step({ type: 'startRequested' }, nowMs))
         else if (step === 'stop') take(core.step({ type: 'stopRequested' }, nowMs))
         else if (step === 'retire') take(core.step({ type: 'retireRequested' }, nowMs))
-        else if (children === 1) {
+        else if (step === 'adopt') {
+          if (core.state !== 'ended') continue
+          children += 1
+          take(core.step({ type: 'adopted' }, nowMs))
+        } else if (children === 1) {
           take(core.step({ type: 'probed', isHealthy: step === 'healthy' }, nowMs))
         }
       }

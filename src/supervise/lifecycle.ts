@@ -36,6 +36,7 @@ export type LifecycleState = 'waiting' | 'starting' | 'ready' | 'ending' | 'ende
 
 export type LifecycleEvent =
   | { readonly type: 'startRequested' }
+  | { readonly type: 'adopted' }
   | { readonly type: 'exited'; readonly code: number | null }
   | { readonly type: 'probed'; readonly isHealthy: boolean }
   | { readonly type: 'stopRequested' }
@@ -50,7 +51,7 @@ export type LifecycleAction =
 
 /**
  * Decides when a process is started, looked at, ended and started anew. No I/O and no clock of its
- * own. At most one child exists at any time: `spawn` comes only when none lives.
+ * own. At most one child exists at any time: `spawn` comes only when none lives. One that lives already is `adopted`.
  *
  * waiting -> starting -> ready -> (exit or ill health) -> waiting -> ... ; failed when given up.
  * A stop leads to ended, by way of ending while a child lives. One that is retired lives on until it ends by itself.
@@ -86,6 +87,8 @@ export class Lifecycle {
     switch (event.type) {
       case 'startRequested':
         return this.#start(nowMs)
+      case 'adopted':
+        return this.#adopted(nowMs)
       case 'exited':
         return this.#exited(event.code, nowMs)
       case 'probed':
@@ -106,13 +109,23 @@ export class Lifecycle {
     return this.#spawn(nowMs)
   }
 
+  #adopted(nowMs: number): LifecycleAction[] {
+    assert(this.#state === 'ended', 'it was started already')
+    this.#isWanted = true
+    return [this.#begin(nowMs)]
+  }
+
   #spawn(nowMs: number): LifecycleAction[] {
+    return [this.#begin(nowMs), { type: 'spawn' }]
+  }
+
+  #begin(nowMs: number): LifecycleAction {
     assert(!this.#hasChild, 'a child lives already')
     this.#hasChild = true
     this.#probeFailures = 0
     this.#probeAtMs = nowMs
     this.#deadlineMs = nowMs + this.#policy.startDeadlineMs
-    return [this.#enter('starting', nowMs), { type: 'spawn' }]
+    return this.#enter('starting', nowMs)
   }
 
   #exited(code: number | null, nowMs: number): LifecycleAction[] {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { type Clock, type Log, type Random, startDeadline, systemClock, systemRandom } from '#base'
 import { SuperviseError } from './errors.ts'
 import {
@@ -12,9 +12,12 @@ import {
 import { LineReader } from './line-reader.ts'
 import { OutputFile } from './output-file.ts'
 import { endOrphan, readPidFile, removePidFile, writePidFile } from './pid-file.ts'
-import { identify, signalPid } from './process-identity.ts'
+import { identify, isAlive, type ProcessIdentity, signalPid } from './process-identity.ts'
+import { reap } from './reap.ts'
 
 const PROBE_DEADLINE_MS = 2_000
+/** How soon the end of an adopted process is seen. */
+const ADOPTED_LOOK_MS = 250
 
 export interface SuperviseOptions {
   /** Names the process in logs and errors. */
@@ -51,7 +54,7 @@ export class SupervisedProcess {
   readonly #lifecycle: Lifecycle
   readonly #watchers = new Set<() => void>()
   readonly #output: OutputFile | undefined
-  #child: ChildProcess | undefined
+  #child: { readonly pid?: number | undefined } | undefined
   #timer: Disposable | undefined
   #probing: AbortController | undefined
   #restarts = 0
@@ -95,6 +98,24 @@ export class SupervisedProcess {
       log.warn({ process: this.name }, 'ended the process that an earlier supervisor left')
     }
     this.#send({ type: 'startRequested' })
+  }
+
+  /**
+   * Keeps a process running that this one's program started before it replaced itself (execve): children stay children.
+   * How it ends is not known then, so that its end counts as a failure.
+   */
+  adopt(identity: ProcessIdentity): void {
+    this.#child = identity
+    this.#send({ type: 'adopted' })
+    this.#watchAdopted(identity)
+  }
+
+  #watchAdopted(identity: ProcessIdentity): void {
+    this.#clock.setTimer(() => {
+      if (isAlive(identity)) return this.#watchAdopted(identity)
+      reap(identity.pid)
+      this.#ended(identity.pid, null, null)
+    }, ADOPTED_LOOK_MS)
   }
 
   /**
@@ -219,16 +240,19 @@ export class SupervisedProcess {
       stream?.on('data', (bytes: Buffer) => reader.push(bytes)).on('end', () => reader.end())
     }
     child.once('error', (err) => log.error({ process: this.name, err }, 'could not be started'))
-    const onEnd = (code: number | null, killedBy: NodeJS.Signals | null) => {
-      if (child.pid !== undefined) signalPid(-child.pid, 'SIGKILL') // what it started goes with it
-      // By now it may name who took over.
-      if (pidFile !== undefined && readPidFile(pidFile)?.pid === child.pid) removePidFile(pidFile)
-      log.info({ process: this.name, code, killedBy }, 'ended')
-      this.#send({ type: 'exited', code })
-    }
     // A command that does not exist never exits: it only fails to start.
-    if (child.pid === undefined) child.once('error', () => onEnd(null, null))
-    else child.once('exit', onEnd)
+    const { pid } = child
+    if (pid === undefined) child.once('error', () => this.#ended(undefined, null, null))
+    else child.once('exit', (code, killedBy) => this.#ended(pid, code, killedBy))
+  }
+
+  #ended(pid: number | undefined, code: number | null, killedBy: NodeJS.Signals | null): void {
+    const { log, pidFile } = this.#options
+    if (pid !== undefined) signalPid(-pid, 'SIGKILL') // what it started goes with it
+    // By now it may name who took over.
+    if (pidFile !== undefined && readPidFile(pidFile)?.pid === pid) removePidFile(pidFile)
+    log.info({ process: this.name, code, killedBy }, 'ended')
+    this.#send({ type: 'exited', code })
   }
 
   #signal(signal: NodeJS.Signals): void {

@@ -9,6 +9,7 @@ import { type Print, printOut } from './connection.ts'
 import { DeployProgress } from './deploy-progress.ts'
 import { isImagePath, pushedImage } from './image-argument.ts'
 import { ApiInputError } from './input-error.ts'
+import { RUNNING, sayItRuns } from './release-word.ts'
 import { waitMs } from './wait-time.ts'
 import { wholeNumber } from './whole-number.ts'
 
@@ -118,7 +119,8 @@ export async function deployRelease(
   const stopping = new AbortController()
   const stop = () => stopping.abort(new Error('interrupted'))
   process.once('SIGINT', stop).once('SIGTERM', stop)
-  await client.updateRelease(app, release.id, { status: 'running' })
+  await client.updateRelease(app, release.id, RUNNING)
+  const saying = sayItRuns(client, app, release.id)
   try {
     const result = await deploy({
       platform: platformOf(session),
@@ -130,9 +132,11 @@ export async function deployRelease(
       signal: stopping.signal,
       ...(await choicesOf(options)),
     })
+    await saying[Symbol.asyncDispose]()
     await client.updateRelease(app, release.id, { status: 'complete' })
     return { ...result, version: release.version, image }
   } catch (error) {
+    await saying[Symbol.asyncDispose]()
     await noteFailure(client, app, release, error, stopping.signal.aborted)
     throw error
   } finally {

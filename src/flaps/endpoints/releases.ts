@@ -112,14 +112,26 @@ export const releaseEndpoints = [
     path: `${path}/:release`,
     tag,
     summary: 'Says how it goes.',
-    body: Type.Object({ status: statusInput, failure: optionalText() }),
+    body: Type.Object({
+      status: statusInput,
+      failure: optionalText(),
+      ttl: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          maximum: 86_400,
+          description:
+            'seconds within which more is told of one under way, or it reads as interrupted; absent: an hour',
+        }),
+      ),
+    }),
     answers: { 200: releaseAnswer },
     access: write,
     limit: 'action',
     example: { body: { status: 'complete' } },
     async handle(call) {
       const { app, body, services, by } = call
-      const change = { status: body.status, error: body.failure ?? '' }
+      const { status, failure: error = '', ttl } = body
+      const change = { status, error, ttlMs: ttl === undefined ? undefined : ttl * 1000 }
       return ok(
         releaseJson(
           await services.directory.releases.update(app, call.param('release'), change, by),
