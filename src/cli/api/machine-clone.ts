@@ -1,12 +1,13 @@
 import { type Command, Option } from 'commander'
 import type { Machine, MachineConfig, MachineMount, Volume } from '#flaps-client'
 import { type AppCommandOptions, type AppSession, appCommand, withApp } from './app-command.ts'
+import { listOf, words } from './changed-config.ts'
 import type { Print } from './connection.ts'
 import { ApiInputError } from './input-error.ts'
 import { machineOf } from './machine-argument.ts'
 import { untilRuns } from './machine-create.ts'
 import { guestOf } from './machine-guest.ts'
-import { listOf, type MachineSettings, withSize, words } from './machine-settings.ts'
+import { type MachineSettings, withSize } from './machine-settings.ts'
 
 interface CloneOptions extends AppCommandOptions, MachineSettings {
   readonly region?: string
