@@ -111,8 +111,8 @@ async function planOf(
   const { region: regions, maxPerRegion, config } = options
   const [all, volumes, release] = await Promise.all([
     machines.list(),
-    client.volumes(app),
-    client.currentRelease(app),
+    client.volumes(app).list(),
+    client.releases(app).current(),
   ])
   const definition = release?.definition as AppConfig | undefined
   return planScale({

@@ -40,6 +40,14 @@ export class ResponseHead {
   /** Fields that the proxy says beside those of `lines`. */
   added: readonly (readonly [name: string, value: string])[] = NO_FIELDS
 
+  /** Its Upgrade field names WebSocket. */
+  get isToWebSocket(): boolean {
+    const { lines, upgradeLine: line } = this
+    return (
+      line >= 0 && isText(lines.bytes, lines.valueStart(line), lines.valueEnd(line), 'websocket')
+    )
+  }
+
   get reason(): string {
     return latin1(this.bytes, this.reasonStart, this.reasonEnd)
   }
