@@ -7,15 +7,15 @@ import { AccountsError } from './errors.ts'
  * no replica and in no backup of the database. A seal's context names table, row and column.
  */
 export class KeyRing extends SealRing {
-  /** @throws AccountsError accounts.key_file_bad */
-  constructor(text: string, random: Random) {
-    super(text, random, refusals)
+  /** @param file where the text stands, if it is to be followed. @throws AccountsError accounts.key_file_bad */
+  constructor(text: string, random: Random, file?: string) {
+    super(text, random, refusals, file)
   }
 }
 
-/** @throws AccountsError accounts.key_file_bad: also when others than its owner may read it. */
+/** Follows the file. @throws AccountsError accounts.key_file_bad: also when others than its owner may read it. */
 export const readKeyRing = (path: string, random: Random): KeyRing =>
-  new KeyRing(readRing(path, refusals, 'make one with: godwit accounts init'), random)
+  new KeyRing(readRing(path, refusals, 'make one with: godwit accounts init'), random, path)
 
 const refusals: SealRefusals = {
   badRing: (what, values, fix) =>

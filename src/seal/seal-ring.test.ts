@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test from 'node:test'
 import { seededRandom } from '#base'
 import { fc } from '#property'
@@ -21,6 +24,26 @@ test('the last line seals, every line opens, and only for the same context', () 
   assert.deepEqual([before.isNewest(sealed), after.isNewest(sealed)], [true, false])
   assert.throws(() => after.open(sealed, 'there'), /tampered: there/)
   assert.throws(() => before.open(after.seal(Buffer.from('x'), 'here'), 'here'), /missing: second/)
+})
+
+test('a ring that follows its file knows a key that another process added, and keeps what it knew while it cannot be read', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'godwit-ring-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'ring')
+  writeFileSync(file, firstLine, { mode: 0o600 })
+  const following = new SealRing(firstLine, seededRandom(3), refusals, file)
+  const old = following.seal(Buffer.from('old'), 'here')
+  appendFileSync(file, 'half a li')
+  assert.equal(following.open(old, 'here').toString(), 'old')
+  writeFileSync(file, `${firstLine}${secondLine}`)
+  const sealed = ringOf(`${firstLine}${secondLine}`).seal(Buffer.from('new'), 'here')
+  assert.equal(following.open(sealed, 'here').toString(), 'new')
+  assert(following.isNewest(following.seal(Buffer.from('x'), 'here')))
+  assert.equal(following.isNewest(old), false)
+  writeFileSync(file, secondLine)
+  assert.throws(() => following.open(old, 'here'), /missing: first/)
+  rmSync(file)
+  assert.equal(following.open(sealed, 'here').toString(), 'new')
 })
 
 test('holders of one ring derive the same, another key or another use something else', () => {

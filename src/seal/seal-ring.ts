@@ -28,24 +28,41 @@ export interface SealRefusals {
  *   14+n+m  16    tag; covers the header and `context`, which names the place that the bytes belong to
  */
 export class SealRing {
-  readonly #keys: ReadonlyMap<string, Uint8Array>
-  readonly #newest: readonly [name: string, key: Uint8Array]
+  #keys: Keys
   readonly #random: Random
   readonly #refusals: SealRefusals
 
-  /** @throws what `refusals.badRing` makes */
-  constructor(text: string, random: Random, refusals: SealRefusals) {
-    const keys = parseRing(text, refusals)
-    const newest = [...keys].at(-1)
-    if (newest === undefined) throw refusals.badRing('the key ring is empty', {})
-    this.#keys = keys
-    this.#newest = newest
+  readonly #file: string | undefined
+  /** Of the file when it was read. */
+  #stamp: string
+
+  /**
+   * @param file where the text stands: read anew when it has changed, so that who seals with a new key needs no restart
+   *   of those that read. While it cannot be read, what was known holds
+   * @throws what `refusals.badRing` makes
+   */
+  constructor(text: string, random: Random, refusals: SealRefusals, file?: string) {
+    this.#keys = keysOf(text, refusals)
     this.#random = random
     this.#refusals = refusals
+    this.#file = file
+    this.#stamp = stampOf(file)
+  }
+
+  #current(): Keys {
+    const stamp = stampOf(this.#file)
+    if (this.#file === undefined || stamp === this.#stamp || stamp === '') return this.#keys
+    try {
+      this.#keys = keysOf(readRing(this.#file, this.#refusals), this.#refusals)
+      this.#stamp = stamp
+    } catch {
+      // Whoever starts with this file is told what is wrong with it; who runs goes on.
+    }
+    return this.#keys
   }
 
   seal(plaintext: Uint8Array, context: string): Buffer {
-    const [name, key] = this.#newest
+    const [name, key] = this.#current().newest
     const header = Buffer.from([VERSION, name.length, ...Buffer.from(name, 'ascii')])
     const nonce = this.#random.bytes(NONCE_BYTES)
     const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES })
@@ -61,7 +78,7 @@ export class SealRing {
     if (sealed[0] !== VERSION || sealed.length < headerBytes + NONCE_BYTES + TAG_BYTES) {
       throw this.#refusals.tampered(context)
     }
-    const key = this.#keys.get(name)
+    const key = this.#current().all.get(name)
     if (key === undefined) throw this.#refusals.keyMissing(name, context)
     const nonce = sealed.subarray(headerBytes, headerBytes + NONCE_BYTES)
     const decipher = createDecipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES })
@@ -77,12 +94,12 @@ export class SealRing {
   }
 
   isNewest(sealed: Uint8Array): boolean {
-    return nameOf(sealed) === this.#newest[0]
+    return nameOf(sealed) === this.#current().newest[0]
   }
 
   /** Bytes that all holders of the ring derive alike (HKDF, RFC 5869) and nobody else can. */
   derive(info: string, length: number): Buffer {
-    return Buffer.from(hkdfSync('sha256', this.#newest[1], Buffer.alloc(0), info, length))
+    return Buffer.from(hkdfSync('sha256', this.#current().newest[1], Buffer.alloc(0), info, length))
   }
 }
 
@@ -118,6 +135,24 @@ export function readRing(path: string, { badRing }: SealRefusals, fix?: string):
     { path, mode: mode.toString(8) },
     `chmod 600 ${path}`,
   )
+}
+
+interface Keys {
+  readonly all: ReadonlyMap<string, Uint8Array>
+  readonly newest: readonly [name: string, key: Uint8Array]
+}
+
+function keysOf(text: string, refusals: SealRefusals): Keys {
+  const all = parseRing(text, refusals)
+  const newest = [...all].at(-1)
+  if (newest === undefined) throw refusals.badRing('the key ring is empty', {})
+  return { all, newest }
+}
+
+/** Another one after each change; empty: there is no such file. */
+function stampOf(file: string | undefined): string {
+  const stat = file === undefined ? undefined : statSync(file, { throwIfNoEntry: false })
+  return stat === undefined ? '' : `${stat.ino} ${stat.mtimeMs} ${stat.size}`
 }
 
 function parseRing(text: string, { badRing }: SealRefusals): Map<string, Uint8Array> {
