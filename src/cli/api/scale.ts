@@ -9,6 +9,7 @@ import { type Print, printOut } from './connection.ts'
 import { platformOf } from './deploy.ts'
 import { DeployProgress } from './deploy-progress.ts'
 import { ApiInputError } from './input-error.ts'
+import { memoryText } from './machine-guest.ts'
 import { sizeText } from './machine-table.ts'
 import { wholeNumber } from './whole-number.ts'
 
@@ -172,7 +173,7 @@ function memoryCommand(print: Print): Command {
 }
 
 const memoryOf = (text: string | undefined) =>
-  text === undefined ? {} : { memory: /^\d+$/.test(text) ? `${text}mb` : text }
+  text === undefined ? {} : { memory: memoryText(text) }
 
 async function resize(
   wanted: { size?: string; memory?: string },

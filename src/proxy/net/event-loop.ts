@@ -1,6 +1,6 @@
-import { dlopen, getCurrentEventLoop } from 'node:ffi'
+import { PollHandle } from '#native'
 import { ProxyError } from '../errors.ts'
-import { close, epollControl, epollCreate, epollWait, harmlessFunction } from './libc.ts'
+import { close, epollControl, epollCreate, epollWait } from './libc.ts'
 import { Memory } from './memory.ts'
 
 export const READABLE = 0x001
@@ -16,8 +16,6 @@ const EPOLL_CTL_DEL = 2
 const EVENTS_MAX = 256
 /** How long our own sockets may keep Node from its turn. */
 const NODE_LATENESS_MS = 2
-const UV_POLL = 8
-const UV_READABLE = 1
 
 // struct epoll_event { uint32 events; uint64 data }, packed on x86-64 only. Source: epoll_event(3type).
 const DATA_WORD = process.arch === 'x64' ? 1 : 2
@@ -46,7 +44,7 @@ export class EventLoop implements Disposable {
   readonly #generations: number[] = []
   #again: Watcher[] = []
   #againSpare: Watcher[] = []
-  readonly #poll: Memory
+  readonly #poll: PollHandle
   #isClosed = false
   #nodeIsDue = false
   /** Milliseconds, monotonic, as of this turn. */
@@ -56,26 +54,15 @@ export class EventLoop implements Disposable {
   /** @param onFault is told what a watcher threw, which is a bug: others go on. */
   constructor(onFault: (error: unknown, watcher: Watcher) => void) {
     this.#onFault = onFault
-    const { functions: uv } = dlopen(null, {
-      uv_handle_size: { return: 'uint64', arguments: ['int32'] },
-      uv_poll_init: { return: 'int32', arguments: ['pointer', 'pointer', 'int32'] },
-      uv_poll_start: { return: 'int32', arguments: ['pointer', 'int32', 'pointer'] },
-      uv_poll_stop: { return: 'int32', arguments: ['pointer'] },
-    })
-    this.#poll = new Memory(Number(uv.uv_handle_size(UV_POLL)))
-    const result =
-      uv.uv_poll_init(getCurrentEventLoop(), this.#poll.at(0), this.#epoll) ||
-      uv.uv_poll_start(this.#poll.at(0), UV_READABLE, harmlessFunction)
-    if (result !== 0)
+    const poll = PollHandle.open(this.#epoll)
+    if (typeof poll === 'number')
       throw new ProxyError('proxy.system', {
         what: 'libuv refuses the epoll descriptor',
-        values: { result },
+        values: { result: poll },
       })
-    this.#stop = () => void uv.uv_poll_stop(this.#poll.at(0))
-    keptForEver.push(this.#poll)
+    this.#poll = poll
     setImmediate(this.#tick).unref()
   }
-  readonly #stop: () => void
   readonly #onFault: (error: unknown, watcher: Watcher) => void
 
   /** Starts to watch; `watcher` is told of each change. */
@@ -192,10 +179,7 @@ export class EventLoop implements Disposable {
   [Symbol.dispose](): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#stop()
+    this.#poll[Symbol.dispose]()
     close(this.#epoll)
   }
 }
-
-/** libuv holds on to a handle's memory until the loop ends. */
-const keptForEver: Memory[] = []
