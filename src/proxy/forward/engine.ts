@@ -1,7 +1,7 @@
 import { type Log, TokenBuckets } from '#base'
 import type { Certificates } from '../certificates.ts'
-import type { EventLoop } from '../net/event-loop.ts'
 import { STAGE_BYTES } from '../http2/frame-writer.ts'
+import type { EventLoop } from '../net/event-loop.ts'
 import { MemoryPool } from '../net/memory.ts'
 import { Stage } from '../net/outbox.ts'
 import type { AccessLog } from '../observe/access-log.ts'

@@ -1,5 +1,4 @@
 import { faultName, faultStatus } from '../http1/fault.ts'
-import { Field } from '../http1/field-name.ts'
 import { parseRequestHead, RequestHead } from '../http1/request-head.ts'
 import { Framing, type ResponseHead } from '../http1/response-head.ts'
 import { cleanTrailer } from '../http1/trailer.ts'
@@ -181,7 +180,6 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
   responseHead(head: ResponseHead): void {
     const isUpgrade = head.status === 101
     if (isUpgrade && !this.#isWebSocket) return
-    if (isUpgrade) dropAccept(head)
     const endStream = head.status >= 200 && head.framing === Framing.none
     this.#hasHead ||= head.status >= 200 || isUpgrade
     this.#touch()
@@ -390,19 +388,3 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
     else channel?.broke()
   }
 }
-
-/** The answer to a key that the client never said. */
-function dropAccept({ lines }: ResponseHead): void {
-  for (let line = 0; line < lines.count; line += 1) {
-    if (lines.fields[line] !== Field.other) continue
-    const length = lines.nameEnd(line) - lines.nameStart(line)
-    if (length !== ACCEPT.length) continue
-    const name = Buffer.prototype.latin1Slice.call(
-      lines.bytes,
-      lines.nameStart(line),
-      lines.nameEnd(line),
-    )
-    if (name.toLowerCase() === ACCEPT) lines.dropped[line] = 1
-  }
-}
-const ACCEPT = 'sec-websocket-accept'

@@ -1,9 +1,9 @@
 import type { Memory, MemoryPool } from '../net/memory.ts'
 import {
   Code,
+  Flag,
   FRAME_BYTES_MAX,
   FRAME_HEADER_BYTES,
-  Flag,
   PREFACE,
   readUint24,
   readUint31,

@@ -1,6 +1,6 @@
 import { HeadWriter } from '../http1/head-writer.ts'
 import type { Memory } from '../net/memory.ts'
-import { FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Flag, Type } from './frame.ts'
+import { Flag, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Type } from './frame.ts'
 
 export const STAGE_BYTES: number = 128 << 10
 /** A head is at most so long; what apps' rules add to it is within it, too. */

@@ -14,6 +14,9 @@ const DATE = Buffer.from('date')
 const CONTENT_LENGTH = Buffer.from('content-length')
 const LOCATION = Buffer.from('location')
 
+/** The client of an extended CONNECT has said no key (RFC 8441, section 5). */
+const ANSWER_TO_KEY: ReadonlyMap<string, true> = new Map([['sec-websocket-accept', true]])
+
 /** For values that are put together. Shared: it holds during a call. */
 const scratch = new HeadWriter(Buffer.alloc(64 << 10))
 
@@ -35,6 +38,7 @@ export function writeResponseFields(
   encoder.begin(out)
   encoder.status(out, isWebSocket ? STATUS_OK : status)
   if (isOurs) dropReplaced(head)
+  if (isWebSocket) dropSet(lines, ANSWER_TO_KEY)
   if (rules.headers.size > 0) dropSet(lines, rules.headers)
   writeLines(encoder, out, lines)
   if (isOurs) {

@@ -1,7 +1,8 @@
 import type { HeadWriter } from '../http1/head-writer.ts'
 import { cleanTrailer } from '../http1/trailer.ts'
 import type { Memory, MemoryPool } from '../net/memory.ts'
-import { Code, Flag, readUint31, readUint32, Setting, Type, WINDOW_MAX } from './frame.ts'
+import type { ConnectionUser } from './connection-user.ts'
+import { Code, Flag, readUint31, Type, WINDOW_MAX } from './frame.ts'
 import { FrameBudget } from './frame-budget.ts'
 import { FrameReader, type FrameSink } from './frame-reader.ts'
 import type { FrameWriter } from './frame-writer.ts'
@@ -12,27 +13,12 @@ import { ReceiveWindow } from './receive-window.ts'
 import { MALFORMED, RequestLines, TOO_LARGE } from './request-lines.ts'
 import { SendWindow } from './send-window.ts'
 import type { ServerStream } from './server-stream.ts'
-import { writeSettings } from './settings.ts'
-
-/** What a connection tells its owner. */
-export interface ConnectionUser {
-  /** A stream object that is not in use. */
-  takeStream(): ServerStream
-  /** It is over, and not in use any more. */
-  closedStream(stream: ServerStream): void
-  /** The peer did too much that costs and brings nothing: no word more. @param code for the counters */
-  abused(code: 'h2-resets' | 'h2-flood'): void
-  /** The key of an HTTP/1.1 upgrade (RFC 6455, section 4.1). */
-  webSocketKey(): string
-}
+import { applySettings, writeSettings } from './settings.ts'
 
 /** Streams that were begun for nothing: reset by the peer, or refused. */
 const RESETS_MAX = 200
 /** Frames that bring nothing: PING, SETTINGS, empty DATA, and what belongs to no stream. */
 const IDLE_FRAMES_MAX = 1000
-
-/** In one frame. */
-const SETTINGS_MAX = 32
 
 /** One for all of the process: what is in it holds during a call. */
 const requestLines = new RequestLines()
@@ -231,27 +217,11 @@ export class ServerConnection implements FrameSink {
     const length = end - start
     if (id !== 0) this.broken(Code.protocolError)
     else if (isAck ? length !== 0 : length % 6 !== 0) this.broken(Code.frameSizeError)
-    else if (length > 6 * SETTINGS_MAX) this.broken(Code.enhanceYourCalm)
     else if (!isAck && this.#idleFrame()) {
       this.#hasSettings = true
-      for (let at = start; at < end && !this.isOver; at += 6)
-        this.#setting(
-          ((bytes[at] as number) << 8) | (bytes[at + 1] as number),
-          readUint32(bytes, at + 2),
-        )
-      if (!this.isOver) this.#out.frame(Type.settings, Flag.ack, 0, bytes, start, start)
-    }
-  }
-
-  #setting(setting: number, value: number): void {
-    if (setting === Setting.headerTableSize) this.encoder.resize(value)
-    else if (setting === Setting.enablePush) {
-      if (value > 1) this.broken(Code.protocolError)
-    } else if (setting === Setting.maxFrameSize) {
-      if (value < 1 << 14 || value >= 1 << 24) this.broken(Code.protocolError)
-    } else if (setting === Setting.initialWindowSize) {
-      if (value > WINDOW_MAX || !this.#send.setInitial(value, this.streams.values()))
-        this.broken(Code.flowControlError)
+      const code = applySettings(bytes, start, end, this.encoder, this.#send, this.streams)
+      if (code !== Code.noError) this.broken(code)
+      else this.#out.frame(Type.settings, Flag.ack, 0, bytes, start, start)
     }
   }
 
@@ -395,18 +365,20 @@ export class ServerConnection implements FrameSink {
   }
 
   #countReset(): void {
-    if (this.#resets.take(this.#nowMs) || this.isOver) return
-    this.isOver = true
-    this.#user.abused('h2-resets')
+    if (!this.#resets.take(this.#nowMs)) this.#abused('h2-resets')
   }
 
   /** @returns false: it was one too many */
   #idleFrame(): boolean {
-    if (this.#idleFrames.take(this.#nowMs)) return true
-    if (this.isOver) return false
+    const isFine = this.#idleFrames.take(this.#nowMs)
+    if (!isFine) this.#abused('h2-flood')
+    return isFine
+  }
+
+  #abused(code: 'h2-resets' | 'h2-flood'): void {
+    if (this.isOver) return
     this.isOver = true
-    this.#user.abused('h2-flood')
-    return false
+    this.#user.abused(code)
   }
 
   get isLeaving(): boolean {
