@@ -40,7 +40,7 @@ export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser 
   readonly #free: Http2Stream[] = []
   /** Have sent data towards machines since it was flushed last. */
   readonly #fed: Http2Stream[] = []
-  readonly #flusher: Watcher = { ready: () => this.#flush() }
+  readonly #flusher = { ready: () => this.#flush(), close: () => this.close() }
   #flushIsDue = false
   #state: State = 'open'
   #isReadable = true

@@ -1,6 +1,6 @@
 import { faultName, faultStatus } from '../http1/fault.ts'
 import { parseRequestHead, RequestHead } from '../http1/request-head.ts'
-import { Framing, type ResponseHead } from '../http1/response-head.ts'
+import type { ResponseHead } from '../http1/response-head.ts'
 import { cleanTrailer } from '../http1/trailer.ts'
 import { Code } from '../http2/frame.ts'
 import type { RequestLines } from '../http2/request-lines.ts'
@@ -180,11 +180,10 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
   responseHead(head: ResponseHead): void {
     const isUpgrade = head.status === 101
     if (isUpgrade && !this.#isWebSocket) return
-    const endStream = head.status >= 200 && head.framing === Framing.none
     this.#hasHead ||= head.status >= 200 || isUpgrade
     this.#touch()
     const { connection } = this.#front
-    connection.fields(this, endStream, (out) =>
+    connection.fields(this, false, (out) =>
       writeResponseFields(connection.encoder, out, head, this.#hop, isUpgrade),
     )
   }

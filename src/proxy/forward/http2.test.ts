@@ -87,12 +87,16 @@ test('a large body goes to its machine whole, and to one that reads slowly, too'
   let received: Buffer[] = []
   await using machine = await startMachine((socket) => {
     let length = 0
+    let headLength = 0
     socket.on('data', (chunk: Buffer) => {
       received.push(chunk)
+      if (length === 0) headLength = chunk.indexOf('\r\n\r\n') + 4
       length += chunk.length
       socket.pause()
       setImmediate(() => socket.resume())
-      if (length >= body.length) socket.write('HTTP/1.1 204 No Content\r\n\r\n')
+      if (length < headLength + body.length) return
+      length = 0
+      socket.write('HTTP/1.1 204 No Content\r\n\r\n')
     })
   })
   await using proxy = withTls(machine.port)
@@ -115,9 +119,11 @@ test('answers without a body end with their head; 1xx go before', async () => {
     '/hints':
       'HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
   }
-  await using machine = await startMachine(
-    answering((head) => answers[head.split(' ')[1] ?? ''] ?? ''),
-  )
+  let connections = 0
+  await using machine = await startMachine((socket) => {
+    connections += 1
+    answering((head) => answers[head.split(' ')[1] ?? ''] ?? '')(socket)
+  })
   await using proxy = withTls(machine.port)
   using client = openClient(proxy.port)
   const ask = async (path: string, method = 'GET') => {
@@ -125,7 +131,12 @@ test('answers without a body end with their head; 1xx go before', async () => {
     const hints: http2.IncomingHttpHeaders[] = []
     stream.on('headers', (head) => hints.push(head))
     const answered = once(stream, 'response')
+    let flags = 0
+    stream.once('response', (_head, said: number) => {
+      flags = said
+    })
     const body = await bytesOf(stream)
+    assert.equal(flags & http2.constants.NGHTTP2_FLAG_END_STREAM, 1, 'nothing follows the head')
     const [head] = (await answered) as [http2.IncomingHttpHeaders]
     return { head, hints, body: String(body) }
   }
@@ -136,6 +147,9 @@ test('answers without a body end with their head; 1xx go before', async () => {
   const { hints, head: final } = await ask('/hints')
   assert.deepEqual([hints[0]?.[':status'], hints[0]?.['link']], [103, '</a.css>'])
   assert.deepEqual([final[':status'], final['content-length']], [200, '0'])
+  assert.equal(connections, 1, "the machine's connection is used again")
+  const [responses] = [...proxy.serving.counters.responses.values()]
+  assert.equal(responses?.byStatus.get(200)?.count, 2)
 })
 
 test('what the answer says is what HTTP/1.1 says: our fields, the rules of the app, many lines of a name', async () => {
@@ -223,6 +237,24 @@ test('a body longer than it said never reaches the machine beyond', async () => 
   await pollUntil('no request', () => proxy.serving.counters.requestsActive === 0, DEADLINE)
   assert.equal(received.slice(received.indexOf('\r\n\r\n') + 4), '')
   socket.destroy()
+})
+
+test('a head that stands still ends its connection, though requests are under way on it', async () => {
+  await using machine = await startMachine((socket) => void socket.resume())
+  await using proxy = withTls(machine.port, { headersReadMs: 300 })
+  const socket = openTls(proxy.port)
+  socket.on('error', () => undefined)
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  socket.resume()
+  await once(socket, 'secureConnect')
+  socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+  socket.write(frame(4, 0, 0))
+  socket.write(frame(1, 5, 1, block(GET)))
+  await pollUntil('the request', () => proxy.serving.counters.requestsActive === 1, DEADLINE)
+  socket.write(frame(1, 5, 3, block(GET)).subarray(0, 12))
+  await closed
+  assert.equal(proxy.serving.counters.faults.get('head-slow'), 1)
+  assert.equal(proxy.serving.counters.requestsActive, 0)
 })
 
 test('a drain: what is under way is answered, and the connection ends', async () => {

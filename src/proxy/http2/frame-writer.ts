@@ -23,9 +23,9 @@ export class FrameWriter {
   readonly #outlet: FrameOutlet
   #memory: Memory | undefined
   readonly #writer = new HeadWriter(NO_BYTES)
-  /** The last DATA frame that is still here: where it starts, and of which stream it is. */
-  #dataAt = -1
-  #dataStream = 0
+  /** The last HEADERS or DATA frame that is still here: where it starts, and of which stream it is. */
+  #lastAt = -1
+  #lastStream = 0
   /** No memory was to be had, or more was written than there was: what follows goes nowhere. */
   isBroken = false
 
@@ -58,7 +58,7 @@ export class FrameWriter {
     const memory = this.#memory
     if (memory === undefined) return
     this.#memory = undefined
-    this.#dataAt = -1
+    this.#lastAt = -1
     const length = this.#writer.at
     this.#writer.bytes = NO_BYTES
     if (length > STAGE_BYTES) this.isBroken = true
@@ -94,18 +94,20 @@ export class FrameWriter {
   data(stream: number, bytes: Uint8Array, start: number, length: number, endStream: boolean): void {
     const out = this.#room(FRAME_HEADER_BYTES + length)
     if (out === undefined) return
-    this.#dataAt = out.at
-    this.#dataStream = stream
+    this.#lastAt = out.at
+    this.#lastStream = stream
     writeHeader(out, length, Type.data, endStream ? Flag.endStream : 0, stream)
     out.copy(bytes, start, start + length)
   }
 
-  /** The stream ends: with its last DATA frame, when that is still here, else with an empty one. HOT. */
+  /** The stream ends: with its last frame, when that is still here, else with an empty one. HOT. */
   endStream(stream: number): void {
-    if (this.#dataAt >= 0 && this.#dataStream === stream)
-      this.#writer.bytes[this.#dataAt + 4] = Flag.endStream
+    const { bytes } = this.#writer
+    const flags = this.#lastAt + 4
+    if (this.#lastAt >= 0 && this.#lastStream === stream)
+      bytes[flags] = (bytes[flags] as number) | Flag.endStream
     else this.data(stream, NO_BYTES, 0, 0, true)
-    this.#dataAt = -1
+    this.#lastAt = -1
   }
 
   /** HEADERS, and CONTINUATION where they are needed, with the block that `write` writes. HOT. */
@@ -113,6 +115,8 @@ export class FrameWriter {
     const out = this.#room(FRAME_HEADER_BYTES + BLOCK_ROOM_BYTES)
     if (out === undefined) return
     const at = out.at
+    this.#lastAt = at
+    this.#lastStream = stream
     out.at += FRAME_HEADER_BYTES
     write(out)
     const end = out.at
