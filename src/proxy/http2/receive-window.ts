@@ -29,10 +29,10 @@ export class ReceiveWindow {
     return this.#left >= 0
   }
 
-  /** The peer may send as much again; it is told of larger pieces only. */
+  /** The peer may send as much again. It is told when that is more than it has left: seldom, and before it stands. */
   give(length: number): void {
     this.#given += length
-    if (this.#given < CONNECTION_WINDOW / 2) return
+    if (this.#given === 0 || this.#given < this.#left) return
     this.#out.short(Type.windowUpdate, 0, 0, this.#given)
     this.#left += this.#given
     this.#given = 0
@@ -40,7 +40,8 @@ export class ReceiveWindow {
 
   giveStream(stream: ServerStream, length: number): void {
     stream.returned += length
-    if (stream.returned < STREAM_WINDOW / 2 || stream.hasPeerEnded) return
+    const { returned, receiveWindow, hasPeerEnded } = stream
+    if (hasPeerEnded || returned === 0 || returned < receiveWindow) return
     this.#out.short(Type.windowUpdate, 0, stream.id, stream.returned)
     stream.receiveWindow += stream.returned
     stream.returned = 0

@@ -303,6 +303,26 @@ test('what was handed on may be sent again', () => {
   assert.equal(server.bodies.get(1)?.length, 4 * CONNECTION_WINDOW)
 })
 
+test('streams whose bodies nobody takes do not stop another', () => {
+  const server = greeted()
+  server.takesBodies = false
+  for (let id = 1; id <= 7; id += 2) {
+    server.say(post(id))
+    for (let sent = 0; sent < STREAM_WINDOW - 1024; sent += 1024) server.say(data(id, 1024))
+  }
+  server.takesBodies = true
+  server.say(post(9))
+  let left = CONNECTION_WINDOW - 4 * (STREAM_WINDOW - 1024)
+  for (let sent = 0; sent < 1 << 20; sent += 1024) {
+    left -= 1024
+    assert(left >= 0, 'the client may send')
+    server.say(data(9, 1024))
+    for (const { type, stream, payload } of server.sent())
+      if (type === Type.windowUpdate && stream === 0) left += payload.readUInt32BE(0)
+  }
+  assert.equal(server.connection.isOver, false)
+})
+
 test('no more is sent than the windows of the client allow, in frames that every client takes', () => {
   const body = Buffer.alloc(200_000, 'r')
   const server = greeted().say(Buffer.concat([get(1), get(3)]))
