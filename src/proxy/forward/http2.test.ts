@@ -10,7 +10,7 @@ import test from 'node:test'
 import { connect } from 'node:tls'
 import { promisify } from 'node:util'
 import { pollUntil } from '#base'
-import { block, frame, GET } from '../http2/connection.fixture.ts'
+import { block, frame, GET, HELLO } from '../http2/connection.fixture.ts'
 import { answering, startMachine, startProxy } from '../proxy.fixture.ts'
 import { certificatesFor, makeCertificate } from '../tls/certificate.fixture.ts'
 import type { ProxyLimits } from './limits.ts'
@@ -227,8 +227,7 @@ test('a body longer than it said never reaches the machine beyond', async () => 
   socket.on('error', () => undefined)
   await once(socket, 'secureConnect')
   const post = [[':method', 'POST'] as const, ...GET.slice(1), ['content-length', '5'] as const]
-  socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-  socket.write(frame(4, 0, 0))
+  socket.write(HELLO)
   socket.write(frame(1, 4, 1, block(post)))
   await pollUntil('the head', () => received.includes('\r\n\r\n'), DEADLINE)
   socket.write(frame(0, 0, 1, Buffer.from('GET /smuggled HTTP/1.1\r\n\r\n')))
@@ -247,8 +246,7 @@ test('a head that stands still ends its connection, though requests are under wa
   const closed = new Promise((resolve) => socket.once('close', resolve))
   socket.resume()
   await once(socket, 'secureConnect')
-  socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-  socket.write(frame(4, 0, 0))
+  socket.write(HELLO)
   socket.write(frame(1, 5, 1, block(GET)))
   await pollUntil('the request', () => proxy.serving.counters.requestsActive === 1, DEADLINE)
   socket.write(frame(1, 5, 3, block(GET)).subarray(0, 12))
