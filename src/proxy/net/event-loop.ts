@@ -44,6 +44,8 @@ export class EventLoop implements Disposable {
   readonly #generations: number[] = []
   #again: Watcher[] = []
   #againSpare: Watcher[] = []
+  readonly #atEnd: Watcher[] = []
+  #isInTurn = false
   readonly #poll: PollHandle
   #isClosed = false
   #nodeIsDue = false
@@ -104,6 +106,12 @@ export class EventLoop implements Disposable {
     this.#again.push(watcher)
   }
 
+  /** Calls `watcher.ready(0)` when all that happened at once was told; outside of a turn at once. */
+  atTurnEnd(watcher: Watcher): void {
+    if (this.#isInTurn) this.#atEnd.push(watcher)
+    else this.#tell(watcher, 0)
+  }
+
   /** Something happened outside our epoll that concerns `watcher`: it is told at once. */
   notify(watcher: Watcher, flags: number): void {
     this.nowMs = performance.now()
@@ -148,6 +156,7 @@ export class EventLoop implements Disposable {
   /** Waits at most `timeoutMs`, tells whoever is concerned. @returns how many events there were. */
   #dispatch(timeoutMs: number): number {
     const count = epollWait(this.#epoll, this.#events.at(0), EVENTS_MAX, timeoutMs)
+    this.#isInTurn = true
     for (let index = 0; index < count; index += 1) {
       const word = index * EVENT_WORDS
       const fd = this.#words[word + DATA_WORD] as number
@@ -157,6 +166,10 @@ export class EventLoop implements Disposable {
     }
     const again = this.#again.length
     if (again > 0) this.#runAgain()
+    for (let index = 0; index < this.#atEnd.length; index += 1)
+      this.#tell(this.#atEnd[index] as Watcher, 0)
+    this.#atEnd.length = 0
+    this.#isInTurn = false
     return Math.max(count, again)
   }
 
