@@ -1,14 +1,15 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { type ActorId, actorIdOf } from '../changes/actor-id.ts'
-import type { Changeset, FullChangeset, TableChanges } from '../changes/changeset.ts'
-import { isWhole } from '../changes/changeset.ts'
+import type { Changeset, TableChanges } from '../changes/changeset.ts'
 import type { Range } from '../changes/range-set.ts'
 import type { ApplyOutcome, Replica } from '../changes/replica.ts'
 import type { SqlValue } from '../changes/sql-value.ts'
 import type { Need, SyncState } from '../changes/sync-state.ts'
 import { CorrosionError } from '../errors.ts'
 import type { MigrationStep } from '../schema/plan-migration.ts'
-import { type ActorVersions, Bookkeeping, type BookkeepingDraft } from './bookkeeping.ts'
+import { type ActorVersions, Bookkeeping } from './bookkeeping.ts'
+import { ChangesetApplier } from './changeset-applier.ts'
+import { serveNeed } from './changeset-server.ts'
 import { EarlyChanges } from './early-changes.ts'
 import { joinParts } from './join-parts.ts'
 import { type LocalVersion, LocalVersions, type TouchedRow } from './local-versions.ts'
@@ -54,8 +55,6 @@ export class Store implements Replica {
   readonly #database: DatabaseSync
   readonly #begin: StatementSync
   readonly #commit: StatementSync
-  readonly #beginChangeset: StatementSync
-  readonly #endChangeset: StatementSync
   readonly #flags: WriterFlags
   readonly #now: () => bigint
   readonly #sites: Sites
@@ -66,6 +65,7 @@ export class Store implements Replica {
   #bookkeeping: Bookkeeping
   #local: LocalVersions
   #remote: RemoteChanges
+  #applier: ChangesetApplier
   #reader: VersionReader
   #compactor: LogCompactor
   /** What `settle` will tell, whoever settled it. */
@@ -80,8 +80,6 @@ export class Store implements Replica {
     this.#database.exec(STORE_SQL)
     this.#begin = this.#database.prepare('BEGIN IMMEDIATE')
     this.#commit = this.#database.prepare('COMMIT')
-    this.#beginChangeset = this.#database.prepare('SAVEPOINT changeset')
-    this.#endChangeset = this.#database.prepare('RELEASE changeset')
     checkFormat(this.#database)
     this.#defineMerge()
     this.#sites = new Sites(this.#database, options.newActorId)
@@ -90,6 +88,7 @@ export class Store implements Replica {
     this.#early = new EarlyChanges(this.#database)
     this.#local = new LocalVersions(this.#database, this.#tableOf, this.#sites.selfOrdinal)
     this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites, this.#early)
+    this.#applier = new ChangesetApplier(this.#database, this.#flags, this.#sites, this.#remote)
     this.#reader = new VersionReader(this.#database, this.#tableOf, this.#early)
     this.#compactor = new LogCompactor(this.#database, this.#tableOf)
     if (this.#local.hasUnsettled) this.#inTransaction(() => this.#settleLocal())
@@ -182,6 +181,7 @@ export class Store implements Replica {
     this.#loadTables()
     this.#local = new LocalVersions(this.#database, this.#tableOf, this.#sites.selfOrdinal)
     this.#remote = new RemoteChanges(this.#database, this.#tables, this.#sites, this.#early)
+    this.#applier = new ChangesetApplier(this.#database, this.#flags, this.#sites, this.#remote)
     this.#reader = new VersionReader(this.#database, this.#tableOf, this.#early)
     this.#compactor = new LogCompactor(this.#database, this.#tableOf)
     this.#bookkeeping.setOwnHead(this.actor, this.#local.head)
@@ -200,7 +200,7 @@ export class Store implements Replica {
       this.#settleLocal()
       const results: ApplyOutcome[] = []
       for (const { changeset, parts } of joinParts(changesets)) {
-        const outcome = this.#applyOne(changeset, draft, touched)
+        const outcome = this.#applier.apply(changeset, draft, touched)
         for (let part = 0; part < parts; part += 1) results.push(outcome)
       }
       this.#local.skipLog()
@@ -235,35 +235,7 @@ export class Store implements Replica {
     const site = this.#sites.known(actor)
     const versions = this.#bookkeeping.of(actor)
     if (site === undefined || versions === undefined) return
-    if (need.kind === 'partial') {
-      const { version, seqs } = need
-      yield* this.#serveVersion(actor, site, versions, version, chunkBytes, seqs)
-      return
-    }
-    yield* this.#serveRange(actor, site, versions, need.versions, chunkBytes)
-  }
-
-  /** Newest first; neighbours of which nothing is left go together. */
-  *#serveRange(
-    actor: ActorId,
-    site: number,
-    versions: ActorVersions,
-    { start, end }: Range,
-    chunkBytes: () => number,
-  ): Generator<Changeset> {
-    let empty: Range | undefined
-    for (let version = Math.min(end, versions.head); version >= start; version -= 1) {
-      for (const changeset of this.#serveVersion(actor, site, versions, version, chunkBytes)) {
-        if (changeset.kind === 'empty' && (empty === undefined || empty.start === version + 1)) {
-          empty = { start: version, end: empty?.end ?? version }
-          continue
-        }
-        if (empty !== undefined) yield { kind: 'empty', actor, versions: empty, ts: null }
-        empty = changeset.kind === 'empty' ? changeset.versions : undefined
-        if (changeset.kind === 'full') yield changeset
-      }
-    }
-    if (empty !== undefined) yield { kind: 'empty', actor, versions: empty, ts: null }
+    yield* serveNeed(this.#reader, { actor, site, versions }, need, chunkBytes)
   }
 
   /** The last seq of a version that is here; undefined when nothing of it is left. */
@@ -302,71 +274,6 @@ export class Store implements Replica {
     this.#database.close()
   }
 
-  #serveVersion(
-    actor: ActorId,
-    site: number,
-    { head, needed, partials }: ActorVersions,
-    version: number,
-    chunkBytes: () => number,
-    seqs?: readonly Range[],
-  ): Iterable<Changeset> {
-    if (version > head || needed.has(version)) return []
-    if (partials.has(version)) return this.#reader.buffered(actor, version, seqs)
-    return this.#reader.whole(actor, site, version, chunkBytes, seqs)
-  }
-
-  /** Applies one changeset, or none of it. */
-  #applyOne(changeset: Changeset, draft: BookkeepingDraft, touched: TouchedRow[]): ApplyOutcome {
-    if (draft.knows(changeset)) return { kind: 'known' }
-    if (changeset.kind === 'empty') {
-      this.#forgetParts(changeset.actor, draft.of(changeset.actor), changeset.versions)
-      draft.markKnown(changeset.actor, changeset.versions)
-      return { kind: 'applied' }
-    }
-    const mark = touched.length
-    this.#beginChangeset.run()
-    this.#flags.isMerging = true
-    try {
-      const kind = this.#applyFull(changeset, draft, touched)
-      this.#endChangeset.run()
-      return { kind }
-    } catch (error) {
-      if (isFatal(error)) throw error
-      this.#database.exec('ROLLBACK TO changeset; RELEASE changeset')
-      touched.length = mark
-      return { kind: 'refused', error: error as Error }
-    } finally {
-      this.#flags.isMerging = false
-    }
-  }
-
-  #applyFull(
-    changeset: FullChangeset,
-    draft: BookkeepingDraft,
-    touched: TouchedRow[],
-  ): 'applied' | 'buffered' {
-    const { actor, version, lastSeq, ts, tables } = changeset
-    const remote: RemoteVersion = { site: this.#sites.ordinalOf(actor), version, lastSeq, ts }
-    if (isWhole(changeset)) {
-      this.#remote.merge(remote, tables, touched)
-      if (draft.of(actor)?.partials.has(version) === true) {
-        this.#remote.forgetBuffered(actor, version)
-      }
-    } else {
-      const known = draft.of(actor)?.partials.get(version)
-      if (known !== undefined && known.lastSeq !== lastSeq) throw lastSeqChanged(changeset)
-      this.#remote.buffer(changeset)
-      const isLast = isCompletedBy(known?.seqs.missing(0, lastSeq) ?? [], changeset)
-      if (!isLast) {
-        draft.markPart(changeset)
-        return 'buffered'
-      }
-      this.#remote.mergeBuffered(actor, remote, touched)
-    }
-    draft.markKnown(actor, { start: version, end: version })
-    return 'applied'
-  }
-
   /** Changes that came before their table or column did. */
   #mergeEarly(): void {
     const touched: TouchedRow[] = []
@@ -383,12 +290,6 @@ export class Store implements Replica {
       this.#local.skipLog()
     })
     for (const row of touched) this.#touched.push(row)
-  }
-
-  #forgetParts(actor: ActorId, versions: ActorVersions | undefined, { start, end }: Range): void {
-    for (const version of versions?.partials.keys() ?? []) {
-      if (version >= start && version <= end) this.#remote.forgetBuffered(actor, version)
-    }
   }
 
   #settleLocal(): void {
@@ -480,30 +381,4 @@ function checkFormat(database: DatabaseSync): void {
     values: { format: value, known: FORMAT },
     fix: 'run the version of godwit that wrote it, or start with an empty database and let it sync',
   })
-}
-
-/** What is missing of a version lies within this part of it. */
-function isCompletedBy(missing: readonly Range[], { seqs, lastSeq }: FullChangeset): boolean {
-  if (missing.length === 0) return seqs.start === 0 && seqs.end >= lastSeq
-  return missing.every(({ start, end }) => start >= seqs.start && end <= seqs.end)
-}
-
-function lastSeqChanged({ actor, version, lastSeq }: FullChangeset): CorrosionError {
-  return new CorrosionError('corrosion.change_unfit', {
-    what: 'the parts of a version disagree on its length',
-    values: { actor, version, lastSeq },
-  })
-}
-
-/** SQLite's primary result codes that speak of the data, not of the disk or of memory. */
-const ERROR = 1
-const TOOBIG = 18
-const CONSTRAINT = 19
-const MISMATCH = 20
-
-function isFatal(error: unknown): boolean {
-  if (error instanceof CorrosionError) return false
-  const code = (error as { errcode?: number }).errcode
-  if (code === undefined) return true
-  return ![ERROR, TOOBIG, CONSTRAINT, MISMATCH].includes(code & 0xff)
 }
