@@ -154,6 +154,8 @@ for (const [image, code, says] of [
     assert.equal(touched.size, 1)
     assert.equal(trial.platform.leased(), 0)
     assert.ok(trial.platform.all().every(({ state }) => state === 'started'))
+    const updates = trial.platform.log.filter((line) => line.startsWith('update'))
+    assert.equal(updates.length, image === 'nowhere' ? 1 : 2, 'what kept its version is let alone')
   })
 }
 

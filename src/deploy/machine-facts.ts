@@ -69,13 +69,26 @@ export function healthOf(machine: Machine): Health {
   }
 }
 
-/** Why its host could not start it, by the newest event that says so. */
+/** Why its host could not start it, or not prepare its new version, by the newest event that says so. */
 export function launchFailure(events: readonly MachineEvent[] = []): string | undefined {
-  for (const { status, request } of events) {
-    const error = status === 'launch_failed' || status === 'failed' ? request?.error : undefined
+  for (const { type, status, request } of events) {
+    if (status === 'replacing') return undefined // what is older is about another version
+    const isFailure = type === 'update' || status === 'launch_failed' || status === 'failed'
+    const error = isFailure ? request?.error : undefined
     if (typeof error === 'string') return error
   }
   return undefined
+}
+
+/**
+ * Its host could not prepare the new version, and the machine went on with the one before. A row may be older than
+ * what was just done: only an event that `before` has not seen counts.
+ */
+export function keptItsVersion(before: Machine, now: Machine): boolean {
+  const newest = now.events?.[0]
+  if (newest === undefined || newest.timestamp === before.events?.[0]?.timestamp) return false
+  const hasFailed = newest.type === 'update' && typeof newest.request?.error === 'string'
+  return hasFailed && now.instance_id === before.instance_id && now.state === before.state
 }
 
 export interface Crash {

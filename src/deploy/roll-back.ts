@@ -1,13 +1,13 @@
 import { inParallel } from '#base'
 import { type Before, updateMachine } from './change-machine.ts'
 import type { DeployContext } from './deploy-context.ts'
-import { groupOf } from './machine-facts.ts'
+import { groupOf, keptItsVersion } from './machine-facts.ts'
 import { say } from './watch-machine.ts'
 
 const AT_ONCE = 8
 
 /**
- * Gives machines the configuration back that they had. Gives those for which that failed; each is told
+ * Gives machines the configuration back that they had; what never left it is not touched. Gives those for which that failed; each is told
  * of.
  */
 export async function rollBack(
@@ -19,8 +19,10 @@ export async function rollBack(
   await inParallel(changed, AT_ONCE, async (before) => {
     const { machine, config } = before
     try {
+      const now = await context.machines.get(machine.id)
       const update = { group: groupOf(machine), machine, config }
-      await updateMachine(context, update, { isWatched: true, mustRun: true })
+      if (!keptItsVersion(machine, now))
+        await updateMachine(context, update, { isWatched: true, mustRun: true })
       say(context, machine, 'rolled_back')
     } catch (error) {
       failed.push(before)

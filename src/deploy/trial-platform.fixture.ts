@@ -27,6 +27,8 @@ interface Trial {
   lease?: { nonce: string; untilMs: number }
 }
 
+const NO_IMAGE = { error: 'the registry has no such image' }
+
 const refused = (code: ConstructorParameters<typeof ApiError>[0], what: string) =>
   new ApiError(code, { what })
 
@@ -36,6 +38,8 @@ export class TrialPlatform implements Platform {
   readonly #behaviour: Readonly<Record<string, Behaviour>>
   readonly #trials = new Map<string, Trial>()
   readonly #volumes: Volume[] = []
+  /** Versions that machines did not get. */
+  readonly #reverted = new Set<string>()
   /** What was asked, in order. */
   readonly log: string[] = []
   readonly assigned: string[] = []
@@ -74,6 +78,7 @@ export class TrialPlatform implements Platform {
       this.#act('update', id)
       this.#checkLease(trial, call?.nonce)
       const rests = trial.machine.state === 'stopped' || skip === true
+      if (this.#outcome(config) === 'no such image') return this.#revert(trial)
       trial.config = config
       this.#set(trial, { config, instance_id: `v${this.#next()}` })
       this.#event(trial, 'replacing', { type: 'update', status: 'replacing', source: 'user' })
@@ -106,7 +111,8 @@ export class TrialPlatform implements Platform {
       this.#set(this.#of(id), { cordoned: isCordoned })
       this.#count()
     },
-    wait: async (id, { states, timeoutMs }, call) => {
+    wait: async (id, { states, timeoutMs, version = '' }, call) => {
+      if (this.#reverted.has(version)) throw refused('api.conflict', 'aborted: replaced')
       const endMs = this.clock.monotonicMs() + timeoutMs
       while (!states.includes(this.#of(id).machine.state)) {
         if (this.clock.monotonicMs() >= endMs) throw refused('api.not_reached', 'deadline_exceeded')
@@ -164,18 +170,27 @@ export class TrialPlatform implements Platform {
     this.#of(id).lease = { nonce: 'other', untilMs: this.clock.nowMs() + forMs }
   }
 
+  #outcome({ image = '' }: MachineConfig) {
+    return this.#behaviour[image]?.outcome ?? 'healthy'
+  }
+
+  /** Its host cannot prepare the new version, and the machine goes on with the old one. */
+  #revert(trial: Trial): Machine {
+    const { state } = trial.machine
+    const version = `v${this.#next()}`
+    this.#reverted.add(version)
+    this.#event(trial, state, { type: 'update', status: 'replacing', source: 'user' })
+    this.#event(trial, state, { type: 'update', status: state, source: 'flyd', request: NO_IMAGE })
+    return { ...trial.machine, instance_id: version }
+  }
+
   #launch(trial: Trial): void {
     this.#event(trial, 'starting', { type: 'start', status: 'starting', source: 'user' })
-    const { outcome = 'healthy' } = this.#behaviour[trial.config.image ?? ''] ?? {}
+    const outcome = this.#outcome(trial.config)
     if (outcome === 'never starts') return
     if (outcome === 'no such image') {
-      const request = { error: 'the registry has no such image' }
-      this.#event(trial, 'failed', {
-        type: 'start',
-        status: 'failed',
-        source: 'flyd',
-        request,
-      })
+      const failed = { type: 'start', status: 'failed', source: 'flyd', request: NO_IMAGE }
+      this.#event(trial, 'failed', failed)
       return
     }
     this.clock.setTimer(() => {

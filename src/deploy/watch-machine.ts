@@ -74,7 +74,7 @@ async function notStarted(
   if (why !== undefined) {
     return new DeployError('deploy.not_started', {
       what: 'a machine could not be started',
-      values: { machine: id, state: now?.state, why },
+      values: { machine: id, why },
       fix: /registry|image|manifest/i.test(why)
         ? "look at the image's name, and whether the hosts reach its registry"
         : `look at \`godwit machine status ${id}\``,

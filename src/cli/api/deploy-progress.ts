@@ -106,6 +106,6 @@ function textOf(event: Exclude<DeployEvent, { kind: 'machine' }>): string {
     case 'warning':
       return `warning: ${event.text}`
     case 'rolling_back':
-      return `going back on ${event.machines} machines`
+      return `going back on ${event.machines === 1 ? 'one machine' : `${event.machines} machines`}`
   }
 }
