@@ -12,6 +12,7 @@ export const layers: readonly (readonly string[])[] = [
   ['guest', 'image', 'volume', 'net6'],
   ['corrosion', 'macaroon', 'market'],
   ['sim', 'supervise', 'bird', 'flaps-client', 'seal', 'ssh'],
+  ['native'],
   ['base'],
   ['property'],
 ]

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { World } from '#planet'
-import { eventually } from './planet-world.ts'
+import { eventually, signalSpawned } from './planet-world.ts'
 
 const PROGRAM = resolve(import.meta.dirname, '../src/proxy/certificates/acme-process.fixture.ts')
 const PORT = 14_000
@@ -38,7 +38,7 @@ export class PlanetAuthority {
     const options = ['--disable-warning=ExperimentalWarning', PROGRAM, ipv4, String(PORT), target]
     const child = world.node(node).spawn(process.execPath, options)
     child.stderr?.on('data', (text) => process.stderr.write(text))
-    t.after(() => child.kill('SIGKILL'))
+    t.after(() => signalSpawned(child))
     await eventually(
       'the authority',
       () => authority.state().catch(() => undefined),

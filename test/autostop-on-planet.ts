@@ -1,8 +1,10 @@
-/** Machines that the proxies of a planet stop of their own accord, and what wakes them. */
+/** Machines that the proxies of a planet stop and suspend of their own accord, and what wakes them. */
 import assert from 'node:assert/strict'
+import type { TestContext } from 'node:test'
+import type { World } from '#planet'
 import type { TopView } from '#proxy'
-import { eventually } from './planet-world.ts'
-import { IMAGE, type Platform } from './platform-on-planet.ts'
+import { eventually, signalSpawned } from './planet-world.ts'
+import { APP_DOMAIN, IMAGE, type Platform, SHARED_V4 } from './platform-on-planet.ts'
 
 const LONG_MS = 90_000
 const GATEWAY = 'ams-1'
@@ -10,7 +12,23 @@ const GATEWAY = 'ams-1'
 /** Of the hosts' files: a scenario cannot wait five minutes for each pass. */
 export const QUICK_AUTOSTOP = { period_s: 2, up_s: 0, settle_s: 1 }
 
+const WEB_SOCKET_PORT = 8081
+/** Beside a machine, in its network: takes every upgrade. */
+const WEB_SOCKET_SERVER = `require('http').createServer((_, answer) => answer.end('awake'))
+  .on('upgrade', (_, socket) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n')
+    socket.on('error', () => {}).on('end', () => socket.end()).resume()
+  }).listen(${WEB_SOCKET_PORT}, '0.0.0.0')`
+/** Opens a WebSocket to one machine; prints what it gets. */
+const WEB_SOCKET_CLIENT = `const [to, host, id] = process.argv.slice(1)
+const socket = require('net').connect(80, to, () => socket.write('GET / HTTP/1.1\\r\\nHost: ' + host +
+  '\\r\\nfly-force-instance-id: ' + id + '\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n'))
+socket.on('data', (bytes) => console.log(bytes.toString('hex'))).on('end', () => console.log('end')).on('error', () => console.log('broken'))`
+const SWITCHING = new RegExp(Buffer.from('HTTP/1.1 101 ').toString('hex'))
+const GOING_AWAY = /880203e9/
+
 export interface AutostopStage {
+  readonly world: World
   readonly platform: Platform
   /** What a machine runs to serve on port 80, with `/cgi-bin/slow`. */
   readonly server: string
@@ -63,6 +81,13 @@ class Apps {
   async becomes(app: string, id: string, state: string): Promise<void> {
     const path = `/apps/${app}/machines/${id}/wait?state=${state}&timeout=60`
     await this.#stage.platform.must(200, GATEWAY, 'GET', path)
+  }
+
+  /** Of its first process: another when it was started anew, the same when it went on. */
+  async bornAt(app: string, id: string): Promise<string> {
+    const body = { command: ['cut', '-d', ' ', '-f22', '/proc/1/stat'] }
+    const path = `/apps/${app}/machines/${id}/exec`
+    return (await this.#stage.platform.must(200, GATEWAY, 'POST', path, body)).stdout.trim()
   }
 
   async touch(app: string, id: string): Promise<void> {
@@ -124,4 +149,59 @@ export async function stopsTheNeedless(stage: AutostopStage): Promise<void> {
 
   await known('midge', 0)
   assert.equal(await ask('nrt-client', 'midge'), 'ams 200', 'it is woken')
+}
+
+/** `auto_stop_machines = "suspend"`: whoever has a WebSocket to it hears that it goes, wherever; a request resumes it. */
+export async function suspendsTheNeedless(t: TestContext, stage: AutostopStage): Promise<void> {
+  const { world, ask, known } = stage
+  const apps = new Apps(stage)
+  const service = { autostop: 'suspend', internal_port: WEB_SOCKET_PORT }
+  await apps.make('owl')
+  const open = (client: string, id: string) => {
+    const words = ['-e', WEB_SOCKET_CLIENT, SHARED_V4, `owl.${APP_DOMAIN}`, id]
+    const child = world.node(client).spawn(process.execPath, words)
+    t.after(() => signalSpawned(child))
+    let heard = ''
+    child.stdout?.setEncoding('utf8').on('data', (text) => {
+      heard += text
+    })
+    child.stderr?.on('data', (text) => process.stderr.write(text))
+    const hears = (what: RegExp) =>
+      eventually(
+        `${what}`,
+        () => heard,
+        (text) => what.test(text),
+        LONG_MS,
+      )
+    return { hears, end: () => signalSpawned(child) }
+  }
+  const place = async () => {
+    const id = await apps.place('owl', 'ams', service)
+    const netns = `--net=/run/netns/godwit-machine-${id}`
+    const words = [netns, process.execPath, '-e', WEB_SOCKET_SERVER]
+    const child = world.node(GATEWAY).spawn('nsenter', words)
+    t.after(() => signalSpawned(child))
+    return id
+  }
+  const kept = await place()
+  const idle = [open('ams-client', kept), open('ams-client', kept)]
+  for (const socket of idle) await socket.hears(SWITCHING)
+  const bornAt = await apps.bornAt('owl', kept)
+  const needless = await place()
+  /** On a machine that is busy with others the path between two hosts may break, and whoever was on it comes again. */
+  const isToldThatItGoes = async () => {
+    const socket = open('nrt-client', needless)
+    return GOING_AWAY.test(await socket.hears(new RegExp(`${GOING_AWAY.source}|end|broken`)))
+  }
+  await eventually('goodbye', isToldThatItGoes, (isTold) => isTold, LONG_MS)
+  await apps.becomes('owl', needless, 'suspended')
+  assert.equal(await apps.state('owl', kept), 'started', 'an idle WebSocket is a load')
+
+  for (const socket of idle) socket.end()
+  await apps.becomes('owl', kept, 'suspended')
+  await known('owl', 0)
+  const toIt = ['-H', `fly-force-instance-id: ${kept}`]
+  assert.equal(await ask('nrt-client', 'owl', '/', toIt), 'awake 200')
+  await open('ams-client', kept).hears(SWITCHING) // else it may be suspended again
+  assert.equal(await apps.bornAt('owl', kept), bornAt, 'it went on where it was')
 }

@@ -57,6 +57,29 @@ export class BackhaulWatch {
   }
 }
 
+const EDGES = 'edges_watch'
+
+/** @returns which hosts got UDP to a port from a node, since this was called */
+export async function watchEdges(
+  world: World,
+  hosts: readonly string[],
+  port: number,
+): Promise<(node: string) => Promise<string[]>> {
+  const table = `table inet ${EDGES} {
+    set clients { type ipv4_addr; flags dynamic; size 1024; }
+    chain in { type filter hook input priority -10; udp dport ${port} add @clients { ip saddr }; }
+  }`
+  for (const host of hosts) {
+    await world.node(host).run('sh', ['-ec', 'echo "$1" | nft -f -', 'sh', table])
+  }
+  return async (node) => {
+    const { ipv4 } = world.node(node).plan
+    const words = ['-j', 'list', 'set', 'inet', EDGES, 'clients']
+    const said = await Promise.all(hosts.map((host) => world.node(host).run('nft', words)))
+    return hosts.filter((_, index) => said[index]?.includes(`"${ipv4}"`))
+  }
+}
+
 const CUT = 'mesh_cut'
 
 /** Between these two hosts WireGuard's packets are lost, and no others. */

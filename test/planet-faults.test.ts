@@ -10,6 +10,12 @@ const ping = (from: { run: (command: string, args: string[]) => Promise<string> 
     () => false,
   )
 
+/** A process that stands still, as a suspended machine's do. Without cgroup2 such a one dies only when it may run again. */
+const SUSPENDED = `cd /sys/fs/cgroup; [ -e cgroup.controllers ] || cd freezer
+mkdir still; cd still
+sleep 1000 >/dev/null 2>&1 & echo $! >cgroup.procs
+if [ -e cgroup.freeze ]; then echo 1 >cgroup.freeze; else echo FROZEN >freezer.state; fi`
+
 test('links', async (t) => {
   const world = await testPlanet(t, 'links', { latency: false, bgp_hold_s: 3 })
   const ams = world.node('ams-client')
@@ -122,6 +128,7 @@ test('hosts', async (t) => {
 
   await t.test('a killed host loses processes and mounts and keeps its disk', async () => {
     await world.start('ams-1', 'sleeper', ['sh', '-c', 'sleep 1000 & sleep 1000'])
+    await host.run('sh', ['-ec', SUSPENDED])
     await host.run('mount', ['-t', 'tmpfs', 'scratch', '/mnt'])
     const sleeper = world.commands('ams-1')[0]
     assert(sleeper !== undefined)

@@ -7,9 +7,9 @@ import { changePart, hostStatus } from '#host'
 import { BOX_TOPOLOGY, loadTopology } from '#planet'
 import type { TopView } from '#proxy'
 import { PlanetAuthority } from './acme-on-planet.ts'
-import { QUICK_AUTOSTOP, stopsTheNeedless } from './autostop-on-planet.ts'
-import { BackhaulWatch, cutMesh, healMesh } from './backhaul-watch.ts'
-import { eventually, Prober, testPlanet } from './planet-world.ts'
+import { QUICK_AUTOSTOP, stopsTheNeedless, suspendsTheNeedless } from './autostop-on-planet.ts'
+import { BackhaulWatch, cutMesh, healMesh, watchEdges } from './backhaul-watch.ts'
+import { eventually, Prober, signalSpawned, testPlanet } from './planet-world.ts'
 import {
   APP_DOMAIN,
   DEDICATED_V4,
@@ -231,17 +231,18 @@ test('connections of the world reach machines, on a planet', async (t) => {
     const url = `http://${SHARED_V4}/`
     const prober = new Prober(t, world, 'ams-client', [url], load)
     // Each at an edge whose own machine answers: a host that is starved of CPU counts as out of reach to others.
+    const edgesOf = await watchEdges(world, HOSTS, UDP_PORT)
     const talks = ['ams-client', 'gru-client'].map((client) => {
       const words = ['-e', UDP_TALK, ip, String(UDP_PORT)]
       const child = world.node(client).spawn(process.execPath, words)
-      t.after(() => child.kill('SIGKILL'))
+      t.after(() => signalSpawned(child))
       let printed = ''
       child.stdout?.setEncoding('utf8').on('data', (text: string) => {
         printed += text
       })
       const over = once(child, 'close').then(() => JSON.parse(printed))
       over.catch(() => undefined) // the test has failed before
-      return { child, over }
+      return { client, child, over }
     })
     const answered = () =>
       eventually(
@@ -268,14 +269,15 @@ test('connections of the world reach machines, on a planet', async (t) => {
     const failed = prober.records.filter(({ error }) => error !== undefined)
     t.diagnostic(`${failed.length} of ${prober.records.length} requests failed`)
     assert.deepEqual(failed, [])
-    for (const { child, over } of talks) {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM')
+    for (const { client, child, over } of talks) {
+      signalSpawned(child, 'SIGTERM')
       const { sent, lost, said } = await over
       t.diagnostic(`${lost.length} of ${sent} datagrams were not answered`)
       assert.deepEqual(lost, [])
-      // Routes of the planet may lead to another edge meanwhile: datagram-flows.test.ts has who stays with whom.
-      const ends = new Set((said as string[]).map((one) => one.split(' ').at(-1)))
-      assert.equal(ends.size, 1, `one port of the client: ${said}`)
+      // On a machine that is busy with others a route may lead to another edge meanwhile, which chooses for itself.
+      const edges = await edgesOf(client)
+      t.diagnostic(`${client}: by ${edges} to ${said}`)
+      assert(said.length <= edges.length, `a machine, and one port of the client: ${said}`)
     }
   }
 
@@ -318,7 +320,7 @@ test('connections of the world reach machines, on a planet', async (t) => {
           ['perl', '-e', UDP_SEGMENTS, address],
         ]) {
           const child = world.node(host).spawn('nsenter', [netns, ...words])
-          t.after(() => child.kill('SIGKILL'))
+          t.after(() => signalSpawned(child))
         }
       }
       await known('wren', 2)
@@ -462,9 +464,12 @@ test('connections of the world reach machines, on a planet', async (t) => {
     },
   )
 
-  const stage = { platform, server: SERVER, ask, known }
+  const stage = { world, platform, server: SERVER, ask, known }
   await t.test('machines that nobody needs are stopped, and woken by a request', () =>
     stopsTheNeedless(stage),
+  )
+  await t.test('a machine that is suspended says goodbye first, and goes on where it was', (t) =>
+    suspendsTheNeedless(t, stage),
   )
 
   await t.test(
@@ -588,11 +593,14 @@ test('connections of the world reach machines, on a planet', async (t) => {
     assert((await watch.seen()).clear > 0, 'and it would have been seen')
   })
 
-  await t.test('without corrosion, flyd and NATS everything that runs is served', async () => {
+  await t.test('without corrosion, flyd, NATS and other hosts what runs is served', async () => {
     const slow = ask('nrt-client', 'heron', '/cgi-bin/slow')
     await Promise.all(HOSTS.map((host) => platform.killParts(host, 'flyd', 'corrosion')))
     await platform.stopNats()
     for (const client of ALL_CLIENTS) assert.match(await ask(client, 'heron'), /^(iad|nrt) 200$/)
+    await answers('nrt-client', 'heron', 'nrt 200') // by its own edge, which is announced
+    for (const host of HOSTS) if (host !== 'nrt-1') await world.kill(host)
+    assert.equal(await ask('nrt-client', 'heron'), 'nrt 200')
     assert.equal(await ask('nrt-client', 'heron', '/cgi-bin/go'), '200')
     assert.equal(await slow, 'nrt slow 200')
   })

@@ -114,9 +114,14 @@ export class Prober {
   }
 
   stop(): void {
-    const { pid, exitCode } = this.#child
-    if (pid !== undefined && exitCode === null && this.#child.signalCode === null) {
-      process.kill(-pid, 'SIGTERM')
-    }
+    signalSpawned(this.#child, 'SIGTERM')
   }
+}
+
+/** Tells what a node spawned. Its child process alone is `nsenter`, whose death ends nothing. */
+export function signalSpawned(
+  { pid, exitCode, signalCode }: ChildProcess,
+  signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL',
+): void {
+  if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, signal)
 }

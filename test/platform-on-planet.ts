@@ -232,7 +232,7 @@ export class Platform {
       '\n%{http_code}',
       url,
     ]
-    const printed = await this.world.node('ams-client').run('curl', all)
+    const printed = await this.world.node('ams-client').run('curl', all, { deadlineMs: READY_MS })
     const end = printed.trimEnd().lastIndexOf('\n')
     const text = printed.slice(0, end)
     return { status: Number(printed.slice(end)), json: text === '' ? undefined : JSON.parse(text) }

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
-import type { Accounts, AppSecrets } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
+import type { AppSecrets } from './app-secret.ts'
 import { requireApp } from './apps.ts'
 import { badInput } from './errors.ts'
 import type { Store } from './store.ts'

@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import { type Clock, errorCode } from '#base'
-import type { AuditEntry, AuditQuery, Call } from './accounts.ts'
+import type { AuditEntry, AuditQuery } from './audit-entry.ts'
+import type { Call } from './call.ts'
 import { inTransaction } from './database.ts'
 
 const LIMIT = 100

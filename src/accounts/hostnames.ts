@@ -1,6 +1,7 @@
-import type { Accounts, CustomCertificate, HostnameRecord } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
 import { requireApp } from './apps.ts'
 import { AccountsError, badInput, notFound } from './errors.ts'
+import type { CustomCertificate, HostnameRecord } from './hostname.ts'
 import type { Store } from './store.ts'
 
 /** Names of at least two labels, the first of them perhaps `*`. Source: RFC 1123, section 2.1; RFC 6125, 6.4.3. */

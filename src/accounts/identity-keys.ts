@@ -1,6 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto'
-import type { Accounts, IdentityKey } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
 import { notFound } from './errors.ts'
+import type { IdentityKey } from './signing-key.ts'
 import type { Store } from './store.ts'
 
 const DAY_MS = 86_400_000

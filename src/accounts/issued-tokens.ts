@@ -6,12 +6,13 @@ import {
   printMacaroon,
   tokenUuid,
 } from '#macaroon'
-import type { Accounts, IssuedToken, NewToken } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
 import { requireApp } from './apps.ts'
 import { badInput } from './errors.ts'
 import { requireOrganization } from './organizations.ts'
 import { signingKey } from './root-keys.ts'
 import type { Store } from './store.ts'
+import type { IssuedToken, NewToken } from './token.ts'
 import { caveatsFor, keyUseCaveats, TOKEN_PROFILES, type TokenProfile } from './token-profile.ts'
 
 const EXPIRES_IN_S_MAX = 100 * 365 * 86_400

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { seededRandom } from '#base'
 import { newKeyLine } from '#seal'
-import type { NewJoinToken } from './accounts.ts'
+import type { NewJoinToken } from './join-token.ts'
 import { KeyRing } from './key-ring.ts'
 import { openAccounts } from './open-accounts.ts'
 

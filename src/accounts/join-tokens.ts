@@ -1,7 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { SQLOutputValue } from 'node:sqlite'
-import type { Accounts, JoinToken } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
 import { AccountsError, badInput, notFound } from './errors.ts'
+import type { JoinToken } from './join-token.ts'
 import type { Store } from './store.ts'
 
 type Reads = 'joinTokens' | 'joinToken'

@@ -1,29 +1,10 @@
 import { hash } from 'node:crypto'
 import type { SQLOutputValue } from 'node:sqlite'
-import type { Accounts, AccountsWrites, Call } from './accounts.ts'
+import type { Accounts, AccountsWrites } from './accounts.ts'
 import { inTransaction } from './database.ts'
 import { AccountsError, notFound } from './errors.ts'
+import type { Login, Logins } from './login.ts'
 import type { Store } from './store.ts'
-
-/**
- * People who log in with a client: it begins and shows a code, somebody who knows them confirms it, it asks with its
- * secret and gets tokens, once.
- */
-export interface Logins {
-  /** @throws AccountsError accounts.logins_full */
-  beginLogin(input: { name: string }): { readonly secret: string; readonly code: string }
-  /** A header's value with a token of each of their organisations; undefined: not confirmed, or over. */
-  redeemLogin(call: Call, secret: string): string | undefined
-}
-
-export interface Login {
-  /** `XXXX-XXXX` */
-  readonly code: string
-  /** As the client says. */
-  readonly name: string
-  readonly isConfirmed: boolean
-  readonly untilMs: number
-}
 
 const SECRET_BYTES = 24
 const CODE_CHARS = 8

@@ -1,5 +1,5 @@
-import type { MachineNameClaims } from './accounts.ts'
 import { inTransaction } from './database.ts'
+import type { MachineNameClaims } from './machine-name.ts'
 import type { Store } from './store.ts'
 
 /** One transaction each, so that of any number of processes with this database one is first. */

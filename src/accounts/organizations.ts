@@ -1,7 +1,8 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import { parseOrgSlug } from '#base'
-import type { Accounts, Member, Organization } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
 import { AccountsError, badInput, notFound } from './errors.ts'
+import type { Member, Organization } from './organization.ts'
 import { revokeLoginsOf, revokeTokensOfOrganization } from './revocations.ts'
 import type { Store } from './store.ts'
 

@@ -1,8 +1,9 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import { ulidGenerator } from '#base'
-import type { Accounts, Release, ReleaseStatus } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
 import { requireApp } from './apps.ts'
 import { badInput, notFound } from './errors.ts'
+import type { Release, ReleaseStatus } from './release.ts'
 import type { Store } from './store.ts'
 
 const LIMIT = 25

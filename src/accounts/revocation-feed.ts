@@ -1,6 +1,6 @@
 import type { Clock } from '#base'
 import { type Nonce, type Revocations, tokenUuid } from '#macaroon'
-import type { Revocation } from './accounts.ts'
+import type { Revocation } from './token.ts'
 
 /** Where revocations come from: `Accounts` itself, or a replica of its table. */
 export interface RevocationSource {

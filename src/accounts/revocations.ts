@@ -1,6 +1,7 @@
-import type { Accounts, Revocation } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
 import { badInput } from './errors.ts'
 import type { Store } from './store.ts'
+import type { Revocation } from './token.ts'
 
 const PAGE = 10_000
 

@@ -1,10 +1,11 @@
-import type { Accounts, RootKey } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
 import { digestContext, secretContext } from './app-secrets.ts'
 import { AccountsError, notFound } from './errors.ts'
 import { certificateContext } from './hostnames.ts'
 import { identityContext } from './identity-keys.ts'
 import { requireOrganization } from './organizations.ts'
 import { secretKeyContext } from './secret-keys/secret-keys.ts'
+import type { RootKey } from './signing-key.ts'
 import { sshContext } from './ssh-authorities.ts'
 import type { Store } from './store.ts'
 

@@ -1,8 +1,10 @@
 import { Ed25519Key, issueCertificate, parsePublicLine } from '#ssh'
-import type { Accounts, Call, NewSshCertificate } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
 import { requireApp } from './apps.ts'
+import type { Call } from './call.ts'
 import { badInput } from './errors.ts'
 import { requireOrganization } from './organizations.ts'
+import type { NewSshCertificate } from './ssh-certificate.ts'
 import type { Store } from './store.ts'
 
 const SEED_BYTES = 32

@@ -1,9 +1,10 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { Accounts, WireGuardPeer } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
 import { networkOf, taken } from './apps.ts'
 import { badInput, notFound } from './errors.ts'
 import { requireOrganization } from './organizations.ts'
 import type { Store } from './store.ts'
+import type { WireGuardPeer } from './wireguard-peer.ts'
 
 /** As DNS takes it: the name is one label of `<name>._peer.internal`. */
 const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/

@@ -60,7 +60,7 @@ async function machinesOf(client: FlapsClient): Promise<Map<string, readonly Mac
 async function lostWrites({ client, ledger }: Aftermath): Promise<string[]> {
   const machines = [...(await machinesOf(client)).values()].flat()
   const names = new Set(machines.map(({ name }) => name))
-  const secrets = new Set((await client.secrets('red')).map(({ name }) => name))
+  const secrets = new Set((await client.secrets('red').list()).map(({ name }) => name))
   return ledger.losses((key) => {
     const [kind, first = '', id] = key.split(' ')
     if (kind === 'secret') return secrets.has(first) ? 'there' : undefined

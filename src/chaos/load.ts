@@ -63,7 +63,7 @@ async function writeSecrets({ client, ledger, signal }: LoadOptions): Promise<vo
   for (let count = 1; await pause(WRITE_EVERY_MS, signal); count += 1) {
     const name = `S${count}`
     const outcome = await outcomeOf(async () => {
-      await client.setSecrets('red', { [name]: 'x' }, { deadlineMs: CALL_MS })
+      await client.secrets('red').set({ [name]: 'x' }, { deadlineMs: CALL_MS })
     })
     ledger.tell(`secret ${name}`, 'there', outcome)
   }

@@ -1,44 +1,12 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import test, { type TestContext } from 'node:test'
+import { runAgainst } from './api/api-server.fixture.ts'
 import { orgsCommand } from './orgs.ts'
 
 const birds = { slug: 'birds', name: 'Birds', internal_numeric_id: 101, operators: false }
 
-/** Runs the command against an API that answers from a table. */
-async function run(t: TestContext, answers: Readonly<Record<string, unknown>>, ...words: string[]) {
-  const asked: string[] = []
-  const server = createServer((request, response) => {
-    let body = ''
-    request.on('data', (piece) => {
-      body += piece
-    })
-    request.on('end', () => {
-      const call = `${request.method} ${request.url}`
-      asked.push(`${call} ${body}`.trim())
-      const answer = answers[call]
-      response.writeHead(answer === undefined ? 412 : 200)
-      const refusal = { error: 'failed_precondition: the organisation has 1 apps' }
-      response.end(JSON.stringify(answer ?? refusal))
-    })
-  }).listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  t.after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const { port } = server.address() as AddressInfo
-  let printed = ''
-  const command = orgsCommand((text) => {
-    printed += text
-  })
-  const where = ['--api', `http://127.0.0.1:${port}`, '--access-token', 'x']
-  const failure = await command
-    .parseAsync([...words, ...where], { from: 'user' })
-    .then(() => undefined, String)
-  return { asked, printed, failure }
-}
+const run = (t: TestContext, answers: Readonly<Record<string, unknown>>, ...words: string[]) =>
+  runAgainst(t, orgsCommand, words, answers)
 
 test('organisations are listed, shown, made and removed through the API', async (t) => {
   const list = await run(t, { 'GET /v1/orgs': { organizations: [birds] } }, 'list')
@@ -59,7 +27,15 @@ test('organisations are listed, shown, made and removed through the API', async 
 })
 
 test('one that has apps is not removed, and the command says why', async (t) => {
-  const { failure, printed } = await run(t, {}, 'delete', 'birds', '--yes')
-  assert.match(failure ?? '', /has 1 apps/)
+  let printed = ''
+  const make = () =>
+    orgsCommand((text) => {
+      printed += text
+    })
+  const error = 'failed_precondition: the organisation has 1 apps'
+  const removal = runAgainst(t, make, ['delete', 'birds', '--yes'], {
+    'DELETE /v1/orgs/birds': { error },
+  })
+  await assert.rejects(removal, /has 1 apps/)
   assert.equal(printed, '')
 })

@@ -157,7 +157,7 @@ async function appSeen(profile: Profile) {
   using client = await openClient(profile)
   const isMade = (await client.apps(ORGANIZATION)).some(({ name }) => name === APP)
   if (!isMade) return { isMade, image: undefined, there: new Set<string>() }
-  const release = await client.latestRelease(APP)
+  const release = await client.releases(APP).latest()
   const machines = await client.machines(APP).list()
   return {
     isMade,

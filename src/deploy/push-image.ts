@@ -46,7 +46,7 @@ export async function pushImage(
     }
     const manifest = await store.read(image.digest)
     if (manifest === undefined) throw new Error('a held blob is gone')
-    return (await client.createImage(app, manifest, { signal })).image
+    return (await client.images(app).create(manifest, { signal })).image
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -61,19 +61,19 @@ async function pushBlob(
 ): Promise<void> {
   const file = await open(path)
   try {
-    let { have, complete } = await client.imageBlob(app, digest, { signal })
+    let { have, complete } = await client.images(app).blob(digest, { signal })
     for (let conflicts = 0; !complete; ) {
       tell(have)
       const piece = Buffer.alloc(Math.min(PIECE_BYTES, size - have))
       await file.read(piece, 0, piece.length, have)
       try {
         const place = { digest, size, offset: have }
-        ;({ have, complete } = await client.uploadImagePiece(app, place, piece, { signal }))
+        ;({ have, complete } = await client.images(app).uploadPiece(place, piece, { signal }))
       } catch (error) {
         // An answer that was lost, or somebody else who sends the same: what the server has is what counts.
         conflicts += 1
         if (errorCode(error) !== 'api.conflict' || conflicts > CONFLICTS_MAX) throw error
-        ;({ have, complete } = await client.imageBlob(app, digest, { signal }))
+        ;({ have, complete } = await client.images(app).blob(digest, { signal }))
       }
     }
     tell(size)

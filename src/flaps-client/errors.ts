@@ -1,5 +1,4 @@
 import { GodwitError } from '#base'
-import { nextStepOf } from './next-step.ts'
 
 export type ApiErrorCode = keyof typeof ApiError.catalogue
 
@@ -47,6 +46,7 @@ const codes: Readonly<Record<number, ApiErrorCode>> = {
   503: 'api.unavailable',
 }
 
+/** Of a server that says nothing of it: what is known here by the status alone. */
 const fixes: Partial<Record<ApiErrorCode, string>> = {
   'api.unauthenticated': 'give a token of this platform with --access-token or GODWIT_TOKEN',
   'api.forbidden': 'use a token that allows this; `godwit tokens inspect` shows what one allows',
@@ -72,7 +72,7 @@ export interface Refusal {
 export function errorOfAnswer(refusal: Refusal): ApiError {
   const { status, method, path, text, label, requestId } = refusal
   const code = codes[status] ?? (status < 500 ? 'api.refused' : 'api.failed')
-  const fix = refusal.fix ?? nextStepOf({ code, path, text, label }) ?? fixes[code]
+  const fix = refusal.fix ?? fixes[code]
   return new ApiError(code, {
     what: text,
     values: {

@@ -8,24 +8,20 @@ import {
   systemClock,
   systemRandom,
 } from '#base'
-import type {
-  App,
-  AppRelease,
-  Certificate,
-  IpAssignment,
-  KeptImage,
-  LogLine,
-  NetworkPolicy,
-  NewWireGuardPeer,
-  Region,
-  ReleaseStatus,
-  Secret,
-  Volume,
-  WireGuardPeer,
-} from './answers.ts'
-import { ApiError, errorOfAnswer } from './errors.ts'
-import { Exchange, type Received } from './exchange.ts'
+import { AddressesClient } from './addresses-client.ts'
+import type { App, LogLine, Region } from './answers.ts'
+import { type Call, type Caller, pathOf } from './call.ts'
+import { CertificatesClient } from './certificates-client.ts'
+import { ApiError } from './errors.ts'
+import { Exchange } from './exchange.ts'
+import { ImagesClient } from './images-client.ts'
 import { MachinesClient } from './machines-client.ts'
+import { NetworkPoliciesClient } from './network-policies-client.ts'
+import { readAnswer } from './read-answer.ts'
+import { ReleasesClient } from './releases-client.ts'
+import { SecretsClient } from './secrets-client.ts'
+import { VolumesClient } from './volumes-client.ts'
+import { WireguardPeersClient } from './wireguard-peers-client.ts'
 
 export interface FlapsClientOptions {
   /** Of the API, such as `https://api.example.com`. */
@@ -39,20 +35,6 @@ export interface FlapsClientOptions {
   readonly random?: Random
 }
 
-export interface Call {
-  readonly query?: Readonly<
-    Record<string, string | number | boolean | readonly string[] | undefined>
-  >
-  readonly body?: unknown
-  /** Sent as they are, in place of `body`. */
-  readonly bytes?: Buffer
-  /** Of the machine's lease. */
-  readonly nonce?: string | undefined
-  /** For the call with all its tries. @default 60,000 */
-  readonly deadlineMs?: number
-  readonly signal?: AbortSignal | undefined
-}
-
 export interface NewSshCertificate {
   /** `ssh-ed25519 AAAA...` */
   readonly public_key: string
@@ -62,22 +44,10 @@ export interface NewSshCertificate {
   readonly valid_hours?: number
 }
 
-export interface BlobProgress {
-  /** Bytes from the beginning on. */
-  readonly have: number
-  readonly complete: boolean
-}
-
-const imagesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/images`
-
-const policiesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/network_policies`
-const peersOf = (org: string) => `/v1/orgs/${encodeURIComponent(org)}/wireguard_peers`
-
 const DEADLINE_MS = 60_000
 const CONNECT_MS = 30_000
 /** Of streams to machines, in the `Upgrade` header. */
 const STREAM_PROTOCOL = 'godwit-tcp'
-const CERTIFICATES_MAX = 500
 const BACKOFF = { baseMs: 200, capMs: 3_000 } as const
 
 /**
@@ -86,7 +56,7 @@ const BACKOFF = { baseMs: 200, capMs: 3_000 } as const
  *
  * Every method throws ApiError: errors.ts names the codes.
  */
-export class FlapsClient implements Disposable {
+export class FlapsClient implements Caller, Disposable {
   readonly url: URL
   readonly #exchange: Exchange
   readonly #headers: Readonly<Record<string, string>>
@@ -113,10 +83,21 @@ export class FlapsClient implements Disposable {
     this.#random = random
   }
 
-  /** The machines of an app. */
-  machines(app: string): MachinesClient {
-    return new MachinesClient(this, app)
-  }
+  // ---- what an app or an organisation has, by its kind
+
+  machines = (app: string) => new MachinesClient(this, pathOf('apps', app, 'machines'))
+  volumes = (app: string) => new VolumesClient(this, pathOf('apps', app, 'volumes'))
+  addresses = (app: string) => new AddressesClient(this, pathOf('apps', app, 'ip_assignments'))
+  certificates = (app: string) => new CertificatesClient(this, pathOf('apps', app, 'certificates'))
+  images = (app: string) => new ImagesClient(this, pathOf('apps', app, 'images'))
+  releases = (app: string) => new ReleasesClient(this, pathOf('apps', app, 'releases'))
+  secrets = (app: string) => new SecretsClient(this, pathOf('apps', app, 'secrets'))
+  networkPolicies = (app: string) =>
+    new NetworkPoliciesClient(this, pathOf('apps', app, 'network_policies'))
+  wireguardPeers = (org: string) =>
+    new WireguardPeersClient(this, pathOf('orgs', org, 'wireguard_peers'))
+
+  // ---- calls
 
   /** @throws ApiError */
   async call<T>(method: string, path: string, call: Call = {}): Promise<T> {
@@ -138,7 +119,7 @@ export class FlapsClient implements Disposable {
     }
     try {
       return await retry(
-        async (tried) => answerOf<T>(method, path, await this.#exchange.send(sent, tried)),
+        async (tried) => readAnswer<T>(method, path, await this.#exchange.send(sent, tried)),
         {
           operation: `${method} ${path}`,
           ...BACKOFF,
@@ -171,7 +152,7 @@ export class FlapsClient implements Disposable {
     const sent = { method: 'GET', url, headers: this.#headers, body: undefined }
     const answer = await this.#exchange.upgrade(sent, STREAM_PROTOCOL, deadline.signal)
     if (!('status' in answer)) return answer
-    answerOf('GET', path, answer)
+    readAnswer('GET', path, answer)
     throw new ApiError('api.answer_bad', { what: 'the server gives no streams' })
   }
 
@@ -184,41 +165,6 @@ export class FlapsClient implements Disposable {
     const owner =
       'app' in of ? `apps/${encodeURIComponent(of.app)}` : `orgs/${encodeURIComponent(of.org)}`
     return this.call('POST', `/v1/${owner}/ssh_certificates`, { ...call, body: input })
-  }
-
-  /** How much of a blob this app has brought. @param digest `sha256:...` */
-  imageBlob(app: string, digest: string, call?: Call): Promise<BlobProgress> {
-    return this.call('GET', `${imagesOf(app)}/blobs/${digest}`, call)
-  }
-
-  /** Brings the next piece of a blob. @throws ApiError api.conflict: it is not the next one */
-  uploadImagePiece(
-    app: string,
-    { digest, size, offset }: { digest: string; size: number; offset: number },
-    bytes: Buffer,
-    call?: Call,
-  ): Promise<BlobProgress> {
-    const options = { ...call, bytes, query: { offset, size } }
-    return this.call('POST', `${imagesOf(app)}/blobs/${digest}`, options)
-  }
-
-  /** Makes the blobs that were brought an image: its manifest. @returns how machines name it */
-  createImage(
-    app: string,
-    manifest: Buffer,
-    call?: Call,
-  ): Promise<{ digest: string; image: string }> {
-    return this.call('POST', imagesOf(app), { ...call, bytes: manifest })
-  }
-
-  /** Those that the gateway that answers has; the newest first. */
-  async images(app: string, call?: Call): Promise<readonly KeptImage[]> {
-    return (await this.call<{ images: KeptImage[] }>('GET', imagesOf(app), call)).images
-  }
-
-  /** @throws ApiError: a machine or the current release uses it */
-  async deleteImage(app: string, digest: string, call?: Call): Promise<void> {
-    await this.call('DELETE', `${imagesOf(app)}/${digest}`, call)
   }
 
   app(name: string, call?: Call): Promise<App> {
@@ -240,148 +186,6 @@ export class FlapsClient implements Disposable {
     await this.call('DELETE', `/v1/apps/${encodeURIComponent(name)}`, { ...call, query })
   }
 
-  volumes(app: string, call?: Call): Promise<readonly Volume[]> {
-    return this.call('GET', `/v1/apps/${encodeURIComponent(app)}/volumes`, call)
-  }
-
-  createVolume(app: string, volume: NewVolume, call?: Call): Promise<Volume> {
-    return this.call('POST', `/v1/apps/${encodeURIComponent(app)}/volumes`, {
-      ...call,
-      body: volume,
-    })
-  }
-
-  async destroyVolume(app: string, id: string, call?: Call): Promise<void> {
-    await this.call('DELETE', `/v1/apps/${encodeURIComponent(app)}/volumes/${id}`, call)
-  }
-
-  extendVolume(
-    app: string,
-    id: string,
-    sizeGb: number,
-    call?: Call,
-  ): Promise<{ volume: Volume; needs_restart: boolean }> {
-    const path = `/v1/apps/${encodeURIComponent(app)}/volumes/${id}/extend`
-    return this.call('PUT', path, { ...call, body: { size_gb: sizeGb } })
-  }
-
-  async ips(app: string, call?: Call): Promise<readonly IpAssignment[]> {
-    const path = `/v1/apps/${encodeURIComponent(app)}/ip_assignments`
-    return (await this.call<{ ips: IpAssignment[] }>('GET', path, call)).ips
-  }
-
-  assignIp(
-    app: string,
-    wanted: IpKind | (IpPlace & { readonly type: IpKind }),
-    call?: Call,
-  ): Promise<IpAssignment> {
-    const path = `/v1/apps/${encodeURIComponent(app)}/ip_assignments`
-    const body = typeof wanted === 'string' ? { type: wanted } : wanted
-    return this.call('POST', path, { ...call, body })
-  }
-
-  async releaseIp(app: string, address: string, call?: Call): Promise<void> {
-    const path = `/v1/apps/${encodeURIComponent(app)}/ip_assignments/${encodeURIComponent(address)}`
-    await this.call('DELETE', path, call)
-  }
-
-  networkPolicies(app: string, call?: Call): Promise<readonly NetworkPolicy[]> {
-    return this.call('GET', policiesOf(app), call)
-  }
-
-  /** A new one, or with an id in place of that one. */
-  putNetworkPolicy(
-    app: string,
-    policy: Pick<NetworkPolicy, 'name' | 'selector' | 'rules'> & { id?: string },
-    call?: Call,
-  ): Promise<NetworkPolicy> {
-    return this.call('POST', policiesOf(app), { ...call, body: policy })
-  }
-
-  async removeNetworkPolicy(app: string, id: string, call?: Call): Promise<void> {
-    await this.call('DELETE', `${policiesOf(app)}/${encodeURIComponent(id)}`, call)
-  }
-
-  async wireguardPeers(org: string, call?: Call): Promise<readonly WireGuardPeer[]> {
-    return (await this.call<{ peers: WireGuardPeer[] }>('GET', peersOf(org), call)).peers
-  }
-
-  /** Lets the device with this public key into a network of the organisation. */
-  addWireguardPeer(
-    org: string,
-    peer: { name: string; pubkey: string; region?: string; network?: string },
-    call?: Call,
-  ): Promise<NewWireGuardPeer> {
-    return this.call('POST', peersOf(org), { ...call, body: peer })
-  }
-
-  async removeWireguardPeer(org: string, name: string, call?: Call): Promise<void> {
-    await this.call('DELETE', `${peersOf(org)}/${encodeURIComponent(name)}`, call)
-  }
-
-  async certificates(app: string, call?: Call): Promise<readonly Certificate[]> {
-    const query = { limit: CERTIFICATES_MAX }
-    const answer = await this.call<{ certificates: Certificate[] }>('GET', certificatesOf(app), {
-      ...call,
-      query,
-    })
-    return answer.certificates
-  }
-
-  /** Asks for a certificate for a host name of the app's own. */
-  addCertificate(app: string, hostname: string, call?: Call): Promise<Certificate> {
-    return this.call('POST', `${certificatesOf(app)}/acme`, { ...call, body: { hostname } })
-  }
-
-  /** With what DNS says now. */
-  checkCertificate(app: string, hostname: string, call?: Call): Promise<Certificate> {
-    const path = `${certificatesOf(app)}/${encodeURIComponent(hostname)}/check`
-    return this.call('POST', path, call)
-  }
-
-  /** Brings a certificate. */
-  importCertificate(
-    app: string,
-    hostname: string,
-    { fullchain, privateKey }: { readonly fullchain: string; readonly privateKey: string },
-    call?: Call,
-  ): Promise<Certificate> {
-    const body = { hostname, fullchain, private_key: privateKey }
-    return this.call('POST', `${certificatesOf(app)}/custom`, { ...call, body })
-  }
-
-  /** The name stays. @param kind `custom`: what somebody brought; `acme`: what the platform gets */
-  removeOneCertificate(
-    app: string,
-    hostname: string,
-    kind: 'custom' | 'acme',
-    call?: Call,
-  ): Promise<Certificate> {
-    const path = `${certificatesOf(app)}/${encodeURIComponent(hostname)}/${kind}`
-    return this.call('DELETE', path, call)
-  }
-
-  async removeCertificate(app: string, hostname: string, call?: Call): Promise<void> {
-    const path = `${certificatesOf(app)}/${encodeURIComponent(hostname)}`
-    await this.call('DELETE', path, call)
-  }
-
-  async secrets(app: string, call?: Call): Promise<readonly Secret[]> {
-    const path = `/v1/apps/${encodeURIComponent(app)}/secrets`
-    return (await this.call<{ secrets: Secret[] }>('GET', path, call)).secrets
-  }
-
-  /** Null removes a secret. Gives the version that machines need to have all of it. */
-  async setSecrets(
-    app: string,
-    values: Readonly<Record<string, string | null>>,
-    call?: Call,
-  ): Promise<number> {
-    const path = `/v1/apps/${encodeURIComponent(app)}/secrets`
-    return (await this.call<{ version: number }>('POST', path, { ...call, body: { values } }))
-      .version
-  }
-
   /** A page of the log, oldest first. @param filter `nextToken` empty: the last lines */
   async logs(
     app: string,
@@ -398,36 +202,6 @@ export class FlapsClient implements Disposable {
       provider: more?.Event?.Provider ?? '',
     }))
     return { lines, next: meta.next_token }
-  }
-
-  async releases(app: string, limit: number, call?: Call): Promise<readonly AppRelease[]> {
-    const query = { limit }
-    const path = releasesOf(app)
-    return (await this.call<{ releases: AppRelease[] }>('GET', path, { ...call, query })).releases
-  }
-
-  /** The newest that is complete, with its definition. */
-  currentRelease = (app: string, call?: Call) => this.#release(app, 'current', call)
-
-  /** The newest, whatever became of it, with its definition. */
-  latestRelease = (app: string, call?: Call) => this.#release(app, 'latest', call)
-
-  createRelease(
-    app: string,
-    release: { image: string; strategy: string; definition: unknown },
-    call?: Call,
-  ): Promise<AppRelease> {
-    return this.call('POST', releasesOf(app), { ...call, body: release })
-  }
-
-  updateRelease(
-    app: string,
-    id: string,
-    /** `ttl`: seconds within which more is told, while it is under way. */
-    change: { status: ReleaseStatus; failure?: string; ttl?: number },
-    call?: Call,
-  ): Promise<AppRelease> {
-    return this.call('PATCH', `${releasesOf(app)}/${id}`, { ...call, body: change })
   }
 
   /** Slugs of those that the caller's tokens are for. */
@@ -449,15 +223,6 @@ export class FlapsClient implements Disposable {
     return (await this.call<{ regions: Region[] }>('GET', '/v1/platform/regions', call)).regions
   }
 
-  async #release(app: string, which: string, call?: Call): Promise<AppRelease | undefined> {
-    try {
-      return await this.call<AppRelease>('GET', `${releasesOf(app)}/${which}`, call)
-    } catch (error) {
-      if (error instanceof ApiError && error.code === 'api.not_found') return undefined
-      throw error
-    }
-  }
-
   [Symbol.dispose](): void {
     this.#exchange[Symbol.dispose]()
   }
@@ -475,33 +240,6 @@ interface LogsAnswer {
     }
   }[]
   readonly meta: { readonly next_token: string }
-}
-
-const certificatesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/certificates`
-
-const releasesOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}/releases`
-
-/** Where a private address leads: the network of that name, of that organisation. */
-export interface IpPlace {
-  readonly region?: string
-  readonly network?: string
-  readonly org_slug?: string
-}
-
-export type IpKind = 'v4' | 'v6' | 'shared_v4' | 'private_v6'
-
-export interface NewVolume {
-  readonly name: string
-  readonly region: string
-  readonly size_gb: number
-  readonly snapshot_retention?: number
-  readonly auto_backup_enabled?: boolean
-  /** Filled from it. */
-  readonly snapshot_id?: string
-  /** Filled from this volume as it is now. */
-  readonly source_volume_id?: string
-  /** The size of the machine that will have it: then its host has room for that, too. */
-  readonly compute?: Readonly<Record<string, unknown>>
 }
 
 function parseUrl(text: string): URL {
@@ -532,53 +270,9 @@ function mayRepeat(method: string, error: unknown): boolean {
 
 const isRefused = (error: ApiError) => error.values['why'] === 'ECONNREFUSED'
 
-function answerOf<T>(method: string, path: string, { status, headers, body }: Received): T {
-  const text = body.toString()
-  const json = parseJson(text)
-  if (status >= 200 && status < 300) {
-    if (json === undefined && text !== '') throw answerBad(method, path, status, text)
-    return json as T
-  }
-  const {
-    error,
-    status: label,
-    fix,
-  } = (typeof json === 'object' && json !== null ? json : {}) as {
-    error?: unknown
-    status?: unknown
-    fix?: unknown
-  }
-  throw errorOfAnswer({
-    status,
-    method,
-    path,
-    text: typeof error === 'string' ? error : text.slice(0, TEXT_CHARS_MAX) || `HTTP ${status}`,
-    label: typeof label === 'string' ? label : undefined,
-    requestId: headers['fly-request-id']?.toString(),
-    fix: typeof fix === 'string' ? fix : undefined,
-  })
-}
-
 const timedOut = (method: string, path: string, deadlineMs: number) =>
   new ApiError('api.timed_out', {
     what: 'the API did not answer in time',
     values: { call: `${method} ${path}`, deadlineMs },
     fix: 'look whether it happened, then try again',
   })
-
-const TEXT_CHARS_MAX = 300
-
-const answerBad = (method: string, path: string, status: number, text: string) =>
-  new ApiError('api.answer_bad', {
-    what: 'what answered is no Machines API',
-    values: { call: `${method} ${path}`, status, begins: text.slice(0, 60) },
-    fix: 'look at the address of the API (--api or GODWIT_API)',
-  })
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined // told apart by the caller
-  }
-}

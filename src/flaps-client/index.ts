@@ -1,8 +1,9 @@
 /**
  * flaps-client: the Machines API as a client uses it. Owns nothing but connections.
- * Reading order: answers.ts (what comes back), flaps-client.ts, machines-client.ts, volumes-client.ts,
- * errors.ts.
+ * Reading order: answers.ts (what comes back), flaps-client.ts, machines-client.ts and those beside it
+ * (a file a kind of things), errors.ts.
  */
+export type { IpKind, IpPlace } from './addresses-client.ts'
 export type {
   App,
   AppRelease,
@@ -26,13 +27,13 @@ export type {
   Volume,
   WireGuardPeer,
 } from './answers.ts'
+export type { Call } from './call.ts'
 export type { ApiErrorCode } from './errors.ts'
 export { ApiError } from './errors.ts'
-export type { Call, FlapsClientOptions, IpKind, IpPlace, NewVolume } from './flaps-client.ts'
+export type { FlapsClientOptions } from './flaps-client.ts'
 export { FlapsClient } from './flaps-client.ts'
-export type { LaunchInput, UpdateInput } from './machines-client.ts'
-export { MachinesClient } from './machines-client.ts'
+export type { LaunchInput, MachinesClient, UpdateInput } from './machines-client.ts'
 export type { Profile } from './profile.ts'
 export { profileFile, readProfile, removeProfile, writeProfile } from './profile.ts'
-export type { Snapshot, VolumeSettings } from './volumes-client.ts'
-export { VolumesClient } from './volumes-client.ts'
+export type { ReleasesClient } from './releases-client.ts'
+export type { NewVolume, Snapshot, VolumeSettings, VolumesClient } from './volumes-client.ts'

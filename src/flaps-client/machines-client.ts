@@ -1,6 +1,7 @@
 import type { ExecResult, Lease, Machine, MachineConfig, MachineEvent } from './answers.ts'
+import type { Call } from './call.ts'
 import { ApiError } from './errors.ts'
-import type { Call, FlapsClient } from './flaps-client.ts'
+import { ResourceClient } from './resource-client.ts'
 
 export interface LaunchInput {
   readonly config: MachineConfig
@@ -25,33 +26,25 @@ const WAIT_S_MAX = 60
 const ANSWER_MS = 10_000
 
 /** The machines of one app. */
-export class MachinesClient {
-  readonly #client: FlapsClient
-  readonly #path: string
-
-  constructor(client: FlapsClient, app: string) {
-    this.#client = client
-    this.#path = `/v1/apps/${encodeURIComponent(app)}/machines`
-  }
-
+export class MachinesClient extends ResourceClient {
   list(call?: Call): Promise<readonly Machine[]> {
-    return this.#client.call('GET', this.#path, call)
+    return this.caller.call('GET', this.path, call)
   }
 
   get(id: string, call?: Call): Promise<Machine> {
-    return this.#client.call('GET', this.#of(id), call)
+    return this.caller.call('GET', this.of(id), call)
   }
 
   create(input: LaunchInput, call?: Call): Promise<Machine> {
-    return this.#client.call('POST', this.#path, { ...call, body: input })
+    return this.caller.call('POST', this.path, { ...call, body: input })
   }
 
   update(id: string, input: UpdateInput, call?: Call): Promise<Machine> {
-    return this.#client.call('POST', this.#of(id), { ...call, body: input })
+    return this.caller.call('POST', this.of(id), { ...call, body: input })
   }
 
   async start(id: string, call?: Call): Promise<{ previous_state: string }> {
-    return await this.#client.call('POST', `${this.#of(id)}/start`, call)
+    return await this.caller.call('POST', `${this.of(id)}/start`, call)
   }
 
   /** @param options `signal` as `SIGTERM`; `timeout` in seconds. Absent: as the machine's configuration says. */
@@ -60,11 +53,11 @@ export class MachinesClient {
     options: { signal?: string; timeout?: number } = {},
     call?: Call,
   ): Promise<void> {
-    await this.#client.call('POST', `${this.#of(id)}/stop`, { ...call, body: options })
+    await this.caller.call('POST', `${this.of(id)}/stop`, { ...call, body: options })
   }
 
   async suspend(id: string, call?: Call): Promise<void> {
-    await this.#client.call('POST', `${this.#of(id)}/suspend`, call)
+    await this.caller.call('POST', `${this.of(id)}/suspend`, call)
   }
 
   async restart(
@@ -72,17 +65,17 @@ export class MachinesClient {
     options: { force_stop?: boolean; timeout?: string; signal?: string } = {},
     call?: Call,
   ): Promise<void> {
-    await this.#client.call('POST', `${this.#of(id)}/restart`, { ...call, query: options })
+    await this.caller.call('POST', `${this.of(id)}/restart`, { ...call, query: options })
   }
 
   async signal(id: string, signal: string, call?: Call): Promise<void> {
-    await this.#client.call('POST', `${this.#of(id)}/signal`, { ...call, body: { signal } })
+    await this.caller.call('POST', `${this.of(id)}/signal`, { ...call, body: { signal } })
   }
 
   /** A machine that is gone is no error. */
   async destroy(id: string, options: { force?: boolean } = {}, call?: Call): Promise<void> {
     try {
-      await this.#client.call('DELETE', this.#of(id), { ...call, query: options })
+      await this.caller.call('DELETE', this.of(id), { ...call, query: options })
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== 'api.not_found') throw error
     }
@@ -90,7 +83,7 @@ export class MachinesClient {
 
   async setCordoned(id: string, isCordoned: boolean, call?: Call): Promise<void> {
     const verb = isCordoned ? 'cordon' : 'uncordon'
-    await this.#client.call('POST', `${this.#of(id)}/${verb}`, call)
+    await this.caller.call('POST', `${this.of(id)}/${verb}`, call)
   }
 
   /**
@@ -104,7 +97,7 @@ export class MachinesClient {
     call?: Call,
   ): Promise<void> {
     const { states, version, timeoutMs } = options
-    const { clock } = this.#client
+    const { clock } = this.caller
     const endMs = clock.monotonicMs() + timeoutMs
     for (;;) {
       const leftMs = endMs - clock.monotonicMs()
@@ -112,7 +105,7 @@ export class MachinesClient {
       try {
         const query = { state: states, timeout, ...(version === undefined ? {} : { version }) }
         const deadlineMs = timeout * 1000 + ANSWER_MS
-        return await this.#client.call('GET', `${this.#of(id)}/wait`, {
+        return await this.caller.call('GET', `${this.of(id)}/wait`, {
           ...call,
           query,
           deadlineMs,
@@ -127,7 +120,7 @@ export class MachinesClient {
   /** With the nonce of the lease, prolongs it. @throws ApiError api.conflict: somebody else holds it */
   async lease(id: string, ttlS: number, call?: Call): Promise<Lease> {
     const query = { ttl: ttlS }
-    const answer = await this.#client.call<{ data: Lease }>('POST', `${this.#of(id)}/lease`, {
+    const answer = await this.caller.call<{ data: Lease }>('POST', `${this.of(id)}/lease`, {
       ...call,
       query,
     })
@@ -137,7 +130,7 @@ export class MachinesClient {
   /** Undefined: nobody holds one. */
   async currentLease(id: string, call?: Call): Promise<Lease | undefined> {
     try {
-      return (await this.#client.call<{ data: Lease }>('GET', `${this.#of(id)}/lease`, call)).data
+      return (await this.caller.call<{ data: Lease }>('GET', `${this.of(id)}/lease`, call)).data
     } catch (error) {
       if (error instanceof ApiError && error.code === 'api.not_found') return undefined
       throw error
@@ -147,7 +140,7 @@ export class MachinesClient {
   /** A lease that has run out, or whose machine is gone, is no error. */
   async release(id: string, nonce: string, call?: Call): Promise<void> {
     try {
-      await this.#client.call('DELETE', `${this.#of(id)}/lease`, { ...call, nonce })
+      await this.caller.call('DELETE', `${this.of(id)}/lease`, { ...call, nonce })
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== 'api.not_found') throw error
     }
@@ -161,23 +154,19 @@ export class MachinesClient {
     const { command, stdin, timeoutS = 30 } = options
     const body = { command, timeout: timeoutS, ...(stdin === undefined ? {} : { stdin }) }
     const deadlineMs = timeoutS * 1000 + ANSWER_MS
-    return this.#client.call('POST', `${this.#of(id)}/exec`, { ...call, body, deadlineMs })
+    return this.caller.call('POST', `${this.of(id)}/exec`, { ...call, body, deadlineMs })
   }
 
   processes(id: string, call?: Call): Promise<readonly Record<string, unknown>[]> {
-    return this.#client.call('GET', `${this.#of(id)}/ps`, call)
+    return this.caller.call('GET', `${this.of(id)}/ps`, call)
   }
 
   events(id: string, limit: number, call?: Call): Promise<readonly MachineEvent[]> {
-    return this.#client.call('GET', `${this.#of(id)}/events`, { ...call, query: { limit } })
+    return this.caller.call('GET', `${this.of(id)}/events`, { ...call, query: { limit } })
   }
 
   async setMetadata(id: string, key: string, value: string, call?: Call): Promise<void> {
-    const path = `${this.#of(id)}/metadata/${encodeURIComponent(key)}`
-    await this.#client.call('POST', path, { ...call, body: { value } })
-  }
-
-  #of(id: string): string {
-    return `${this.#path}/${encodeURIComponent(id)}`
+    const path = `${this.of(id)}/metadata/${encodeURIComponent(key)}`
+    await this.caller.call('POST', path, { ...call, body: { value } })
   }
 }

@@ -1,6 +1,7 @@
 import { errorCode, GodwitError } from '#base'
 import { FlydError } from '#flyd'
 import { FlapsError } from './errors.ts'
+import { type Named, nextStepOf } from './next-step.ts'
 
 /** What a call answers. `body` undefined: none. A text is sent as it is, all else as JSON. */
 export interface Answer {
@@ -35,19 +36,24 @@ const classes: Readonly<Record<number, string>> = {
   429: 'resource_exhausted',
 }
 
-/** What an error of any part looks like to a client; undefined: nobody threw it on purpose. */
-export function answerOfError(error: unknown): Answer | undefined {
-  if (error instanceof FlapsError || error instanceof FlydError) return answerOfRefusal(error)
-  if (error instanceof GodwitError) return answerOfPart(error)
+/**
+ * What an error of any part looks like to a client; undefined: nobody threw it on purpose.
+ *
+ * @param named by the path of the call
+ */
+export function answerOfError(error: unknown, named: Named = {}): Answer | undefined {
+  if (error instanceof FlapsError || error instanceof FlydError)
+    return answerOfRefusal(error, named)
+  if (error instanceof GodwitError) return answerOfPart(error, named)
   return answerOfFramework(error)
 }
 
-function answerOfRefusal(refusal: FlapsError | FlydError): Answer {
+function answerOfRefusal(refusal: FlapsError | FlydError, named: Named): Answer {
   const { traits, what, values } = refusal
   const body: ErrorBody = {
     error: what,
     ...('label' in traits ? { status: String(traits.label) } : {}),
-    ...(refusal instanceof FlapsError && refusal.fix !== undefined ? { fix: refusal.fix } : {}),
+    ...withFix(refusal.fix ?? nextStepOf(refusal, named)),
   }
   const { retryAfterS } = values
   return {
@@ -57,13 +63,19 @@ function answerOfRefusal(refusal: FlapsError | FlydError): Answer {
   }
 }
 
+const withFix = (fix: string | undefined) => (fix === undefined ? {} : { fix })
+
 /**
  * A failure of another part is logged whole and told as nothing: its text is for operators. It tells
  * nobody that nothing was done either, so it is never 502 or 503.
  */
-function answerOfPart({ code, traits, message }: GodwitError): Answer {
+function answerOfPart(failure: GodwitError, named: Named): Answer {
+  const { code, traits, message } = failure
   const isLate = code === 'base.deadline_exceeded' || code === 'base.cancelled'
-  if (isLate) return { status: 408, body: { error: `deadline_exceeded: ${message}` } }
+  if (isLate) {
+    const error = `deadline_exceeded: ${message}`
+    return { status: 408, body: { error, ...withFix(nextStepOf(failure, named)) } }
+  }
   if (traits.status >= 500) return internalError
   const error = `${classes[traits.status] ?? 'invalid_argument'}: ${message}`
   return { status: traits.status, body: { error } }

@@ -49,19 +49,20 @@ export const refuse = (code: FlapsErrorCode, what: string, cause?: unknown): Fla
 export const refuseWithFix = (code: FlapsErrorCode, what: string, fix: string): FlapsError =>
   new FlapsError(code, { what, fix })
 
-const MACHINES_SHOWN = '`godwit machine list` shows the machines of an app'
-
-export const machineNotFound = () =>
-  refuseWithFix('flaps.not_found', 'not_found: machine not found', MACHINES_SHOWN)
+export const machineNotFound = () => refuse('flaps.not_found', 'not_found: machine not found')
 
 export const machineIdBad = (shown: string) =>
-  refuseWithFix('flaps.argument_bad', `invalid machine ID, '${shown}'`, MACHINES_SHOWN)
+  refuseWithFix(
+    'flaps.argument_bad',
+    `invalid machine ID, '${shown}'`,
+    '`godwit machine list` shows the machines of an app',
+  )
 
 export const appNotFound = (name: string) =>
   refuseWithFix(
     'flaps.not_found',
     `Could not find App "${name}"`,
-    '`godwit apps list` shows the apps; `godwit apps create` makes one',
+    'look at the name (--app, FLY_APP, fly.toml); `godwit apps list` shows the apps, `godwit apps create` makes one',
   )
 
 export const noAddressFree = (kind: string) =>

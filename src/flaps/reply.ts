@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Log } from '#base'
 import { type Answer, answerOfError, internalError } from './answer.ts'
+import type { Named } from './next-step.ts'
 
 /** A text is sent as it is, all else as JSON. */
 export function send(reply: FastifyReply, { status, body, headers = {} }: Answer): FastifyReply {
@@ -19,7 +20,7 @@ export function sendError(
   log: Log,
 ): FastifyReply {
   reply.header('fly-request-id', request.id)
-  const answer = answerOfError(error)
+  const answer = answerOfError(error, request.params as Named)
   if (answer !== undefined && answer.status < 500) return send(reply, answer)
   log.error({ err: error, requestId: request.id, path: request.routeOptions.url }, 'call failed')
   return send(reply, answer ?? internalError)

@@ -8,6 +8,7 @@ import { callerOf, ownerOf } from './caller.ts'
 import { connectQuery, machineConnect, STREAM_PROTOCOL } from './endpoints/machine-connect.ts'
 import { refuse } from './errors.ts'
 import { admit } from './gate.ts'
+import type { Named } from './next-step.ts'
 import { readQuery } from './query-string.ts'
 import { requestIds } from './request-id.ts'
 import type { Around } from './route.ts'
@@ -48,6 +49,7 @@ class StreamCall {
   #owner: string | undefined
   #orgSlug: string | undefined
   #appName: string | undefined
+  #named: Named = {}
 
   constructor(request: IncomingMessage, socket: Duplex, around: Around, requestId: string) {
     this.#request = request
@@ -71,7 +73,7 @@ class StreamCall {
       this.#socket.write(`HTTP/1.1 101 Switching Protocols\r\n${fields}\r\n`)
       joinDuplex(this.#socket, stream)
     } catch (error) {
-      const answer = answerOfError(error) ?? internalError
+      const answer = answerOfError(error, this.#named) ?? internalError
       status = answer.status
       if (status >= 500) log.error({ err: error, requestId: this.#requestId }, 'a stream failed')
       this.#refuse(status, JSON.stringify(answer.body))
@@ -98,6 +100,7 @@ class StreamCall {
     const raw = Object.fromEntries(url.searchParams)
     const query = readQuery(connectQuery, raw) as { port: number }
     const params = { app, machine } // names and ids have no letters that would be escaped
+    this.#named = params
     const admitted = await admit(
       machineConnect,
       { params, query, body: {}, signal },

@@ -4,15 +4,12 @@
  * speak.
  * Reading order: guest-spec.ts, runtime.ts (what a runtime promises; contract.ts shows it), guest-folder.ts,
  * guest-state.ts and end-guest.ts (what all runtimes do alike), runc/,
- * qemu/ (command-line.ts, launch.ts, qemu-guest.ts, qemu-runtime.ts), template/, then agent/frame.ts, agent/record.ts, agent/session.ts (the core), agent/agent.ts.
+ * qemu/ (command-line.ts, launch.ts, qemu-guest.ts, qemu-runtime.ts), template/, then agent/frame.ts, agent/record.ts, agent/session.ts (the core),
+ * agent/agent-link.ts (its shell), agent/agent.ts (what a machine can be asked).
  */
-export type {
-  AgentCall,
-  FileOptions,
-  GuestProcess,
-  StopOptions,
-} from './agent/agent.ts'
+export type { FileOptions, GuestProcess, StopOptions } from './agent/agent.ts'
 export { Agent, connectAgent } from './agent/agent.ts'
+export type { AgentCall } from './agent/agent-link.ts'
 export type { Ending, EntrypointState, GuestStats, Welcome } from './agent/answers.ts'
 export { exitCodeOf } from './agent/answers.ts'
 export { AgentError } from './agent/errors.ts'

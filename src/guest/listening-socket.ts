@@ -4,18 +4,17 @@
  * Source: unix(7).
  */
 
-import { dlopen, getRawPointer, toArrayBuffer } from 'node:ffi'
+import { getRawPointer } from 'node:ffi'
 import { closeSync } from 'node:fs'
 import { getSystemErrorName } from 'node:util'
+import { errno, openLibc } from '#native'
 import { GuestError } from './errors.ts'
 
-const { functions: libc } = dlopen('libc.so.6', {
-  __errno_location: { return: 'pointer', arguments: [] },
+const { functions: libc } = openLibc({
   socket: { return: 'int32', arguments: ['int32', 'int32', 'int32'] },
   bind: { return: 'int32', arguments: ['int32', 'pointer', 'uint32'] },
   listen: { return: 'int32', arguments: ['int32', 'int32'] },
 })
-const errnoCell = new Int32Array(toArrayBuffer(libc.__errno_location(), 4, false))
 
 const AF_UNIX = 1
 const SOCK_STREAM = 1
@@ -40,23 +39,23 @@ export function listenAt(path: string): ListeningSocket {
   new DataView(address).setUint16(0, AF_UNIX, true)
   new Uint8Array(address).set(name, FAMILY_BYTES)
   const descriptor = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
-  if (descriptor < 0) throw unable('no socket can be made', path, errnoCell[0])
+  if (descriptor < 0) throw unable('no socket can be made', path, errno())
   if (libc.bind(descriptor, getRawPointer(address), address.byteLength) < 0) {
-    const errno = errnoCell[0]
+    const why = errno()
     closeSync(descriptor)
-    throw unable('the socket cannot have its name', path, errno)
+    throw unable('the socket cannot have its name', path, why)
   }
   if (libc.listen(descriptor, BACKLOG) < 0) {
-    const errno = errnoCell[0]
+    const why = errno()
     closeSync(descriptor)
-    throw unable('the socket cannot listen', path, errno)
+    throw unable('the socket cannot listen', path, why)
   }
   return { descriptor, [Symbol.dispose]: () => closeSync(descriptor) }
 }
 
-function unable(what: string, path: string, errno?: number): GuestError {
+function unable(what: string, path: string, why?: number): GuestError {
   return new GuestError('guest.host_unable', {
     what,
-    values: { path, ...(errno === undefined ? {} : { errno: getSystemErrorName(-errno) }) },
+    values: { path, ...(why === undefined ? {} : { errno: getSystemErrorName(-why) }) },
   })
 }

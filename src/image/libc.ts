@@ -3,16 +3,15 @@
  * later). No JavaScript runs between a call and the reading of its errno. Arguments lie in
  * ArrayBuffers, whose memory never moves; a small typed array's may.
  */
-import { dlopen, getRawPointer, toArrayBuffer } from 'node:ffi'
+import { getRawPointer } from 'node:ffi'
 import { getSystemErrorName } from 'node:util'
+import { errno, openLibc } from '#native'
 import { ImageError } from './errors.ts'
 
-const { functions: libc } = dlopen('libc.so.6', {
-  __errno_location: { return: 'pointer', arguments: [] },
+const { functions: libc } = openLibc({
   mknod: { return: 'int32', arguments: ['pointer', 'uint32', 'uint64'] },
   lsetxattr: { return: 'int32', arguments: ['pointer', 'pointer', 'pointer', 'uint64', 'int32'] },
 })
-const errnoCell = new Int32Array(toArrayBuffer(libc.__errno_location(), 4, false))
 
 function nativeBytes(bytes: Uint8Array): ArrayBuffer {
   const memory = new ArrayBuffer(bytes.length + 1) // one more: text ends with a zero
@@ -22,8 +21,8 @@ function nativeBytes(bytes: Uint8Array): ArrayBuffer {
 
 const check = (call: string, result: number, path: string) => {
   if (result >= 0) return
-  const errno = getSystemErrorName(-(errnoCell[0] ?? 0))
-  throw new ImageError('image.system', { what: `${call} failed`, values: { path, errno } })
+  const why = getSystemErrorName(-errno())
+  throw new ImageError('image.system', { what: `${call} failed`, values: { path, errno: why } })
 }
 
 /** @param mode with the file's type in it. @throws ImageError image.system */

@@ -14,7 +14,7 @@ const REMOVE_MS = 10_000
 const CPUSET_FILES = ['cpuset.cpus', 'cpuset.mems'] as const
 
 /** Of a node, below the root of each tree. */
-export const groupOf = (planet: string, node: string): string => `${PARENT}/${planet}/${node}`
+export const groupOf = (planet: string, node: string): string => join(PARENT, planet, node)
 
 /** Makes a node's group in every tree; those that are there stay. */
 export function makeGroups(planet: string, node: string): void {
@@ -30,10 +30,15 @@ export function makeGroups(planet: string, node: string): void {
   }
 }
 
-/** Takes a planet's groups away, once no process is in them. What was suspended dies only when it may run again. */
+/** What was suspended in a node, or in all of a planet, may run again: with version 1 it does not die before. */
+export function thawGroups(planet: string, node = ''): void {
+  for (const root of trees()) thawTree(join(root, groupOf(planet, node)))
+}
+
+/** Takes a planet's groups away, once no process is in them. */
 export async function removeGroups(planet: string, signal?: AbortSignal): Promise<void> {
   const remove = () => {
-    for (const root of trees()) thawTree(join(root, PARENT, planet))
+    thawGroups(planet)
     return trees().every((root) => removeTree(join(root, PARENT, planet)))
   }
   await pollUntil(`the end of the control groups of planet ${planet}`, remove, {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { pollUntil } from '#base'
 import { BirdControl, renderBirdConfig } from '#bird'
 import { identify, isAlive, type ProcessIdentity, signalProcess } from '#supervise'
-import { groupOf, makeGroups } from './control-groups.ts'
+import { groupOf, makeGroups, thawGroups } from './control-groups.ts'
 import { PlanetError } from './errors.ts'
 import { nodeDiskFolder, nodeRunFolder, readJson, writeJson } from './folders.ts'
 import type { NodePlan, WorldPlan } from './plan.ts'
@@ -111,7 +111,11 @@ export class PlanetNode {
     const init = this.#init()
     if (init === undefined) return
     signalProcess(init, 'SIGKILL')
-    await pollUntil(`the end of ${this.name}`, () => !isAlive(init), {
+    const isGone = () => {
+      thawGroups(this.#world.name, this.name) // machines that are suspended: else they outlive the power cut
+      return !isAlive(init)
+    }
+    await pollUntil(`the end of ${this.name}`, isGone, {
       deadlineMs: DEATH_DEADLINE_MS,
       signal,
     })

@@ -3,22 +3,24 @@
  * runs between a call and the reading of its errno. Memory that the kernel writes to is an ArrayBuffer,
  * which never moves; a small typed array's may.
  */
-import { dlopen, getRawPointer, toArrayBuffer } from 'node:ffi'
+import { getRawPointer } from 'node:ffi'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
+import { errno, openLibc } from '#native'
 import { VolumeError } from './errors.ts'
 
-const { functions: libc } = dlopen('libc.so.6', {
-  __errno_location: { return: 'pointer', arguments: [] },
+const { functions: libc } = openLibc({
   flock: { return: 'int32', arguments: ['int32', 'int32'] },
   lseek: { return: 'int64', arguments: ['int32', 'int64', 'int32'] },
   ioctl: { return: 'int32', arguments: ['int32', 'uint64', 'pointer'] },
 })
-const errnoCell = new Int32Array(toArrayBuffer(libc.__errno_location(), 4, false))
 
 function systemError(call: string, values: Record<string, unknown>): VolumeError {
-  const errno = getSystemErrorName(-(errnoCell[0] ?? 0))
-  return new VolumeError('volume.system', { what: `${call} failed`, values: { ...values, errno } })
+  const why = getSystemErrorName(-errno())
+  return new VolumeError('volume.system', {
+    what: `${call} failed`,
+    values: { ...values, errno: why },
+  })
 }
 
 const LOCK_EX = 2
@@ -27,7 +29,7 @@ const LOCK_NB = 4
 /** Locks the open file for this descriptor, which the kernel undoes when it is closed. @returns false: another has it */
 export function tryLock(fd: number): boolean {
   if (libc.flock(fd, LOCK_EX | LOCK_NB) === 0) return true
-  if (errnoCell[0] === constants.errno.EWOULDBLOCK) return false
+  if (errno() === constants.errno.EWOULDBLOCK) return false
   throw systemError('flock', { fd })
 }
 
@@ -37,7 +39,7 @@ const SEEK_DATA = 3
 export function nextData(fd: number, at: number): number | undefined {
   const found = libc.lseek(fd, BigInt(at), SEEK_DATA)
   if (found >= 0n) return Number(found)
-  if (errnoCell[0] === constants.errno.ENXIO) return undefined
+  if (errno() === constants.errno.ENXIO) return undefined
   throw systemError('lseek', { fd, at })
 }
 

@@ -1,4 +1,5 @@
-import type { Accounts, SecretKey } from '../accounts.ts'
+import type { Accounts } from '../accounts.ts'
+import type { SecretKey } from '../app-secret.ts'
 import { requireApp } from '../apps.ts'
 import { badInput, notFound } from '../errors.ts'
 import type { Store } from '../store.ts'

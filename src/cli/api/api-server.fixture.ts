@@ -22,7 +22,10 @@ export const MACHINE = {
   host_status: 'ok',
 }
 
-/** Runs a command against a server that answers every path from a table, and gives what it asked. */
+/**
+ * Runs a command against a server that answers calls from a table, by what they begin with, and gives what it asked.
+ * An answer that has an `error` is a refusal: 412.
+ */
 export async function runAgainst(
   t: TestContext,
   make: (print: (text: string) => void) => Command,
@@ -39,8 +42,10 @@ export async function runAgainst(
       const call = `${request.method} ${request.url}`
       asked.push(body === '' ? call : `${call} ${body}`)
       const found = Object.entries(answers).find(([prefix]) => call.startsWith(prefix))
-      response.writeHead(found === undefined ? 404 : 200)
-      response.end(JSON.stringify(found?.[1] ?? { error: 'not_found: x' }))
+      const answer = found?.[1] ?? { error: 'not_found: x' }
+      const isRefusal = typeof answer === 'object' && 'error' in answer
+      response.writeHead(found === undefined ? 404 : isRefusal ? 412 : 200)
+      response.end(JSON.stringify(answer))
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

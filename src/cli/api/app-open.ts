@@ -29,10 +29,10 @@ export function openCommand(
 
 /** @throws ApiInputError cli.failed: nothing leads to it */
 async function baseOf({ client, app }: AppSession): Promise<string> {
-  const certificates = await client.certificates(app)
+  const certificates = await client.certificates(app).list()
   const named = certificates.find(({ status, configured }) => configured ?? status === 'active')
   if (named !== undefined && !named.hostname.includes('*')) return `https://${named.hostname}`
-  const ips = await client.ips(app)
+  const ips = await client.addresses(app).list()
   const own = ips.find(({ ip, shared }) => !shared && !/^f[cd]/i.test(ip))
   if (own !== undefined) return `http://${own.ip.includes(':') ? `[${own.ip}]` : own.ip}`
   throw new ApiInputError('cli.failed', {

@@ -21,8 +21,8 @@ export function statusCommand(print: Print = printOut): Command {
           const [facts, all, releases, ips] = await Promise.all([
             client.app(app),
             machines.list(),
-            client.releases(app, 1),
-            client.ips(app),
+            client.releases(app).list(1),
+            client.addresses(app).list(),
           ])
           const [release] = releases
           if (options.json) {
@@ -53,7 +53,7 @@ export function releasesCommand(print: Print = printOut): Command {
     .option('--limit <count>', 'the newest ones', wholeNumber, 25)
     .action((options: AppCommandOptions & { limit: number }) =>
       withApp(options, async ({ client, app }) => {
-        const releases = await client.releases(app, options.limit)
+        const releases = await client.releases(app).list(options.limit)
         if (options.json) return print(`${JSON.stringify(releases)}\n`)
         if (releases.length === 0) return print(`${app} was never deployed\nnext: godwit deploy\n`)
         print(

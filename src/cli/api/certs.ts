@@ -17,7 +17,7 @@ export function certsCommand(print: Print = printOut): Command {
         .alias('ls')
         .action((options: AppCommandOptions) =>
           withApp(options, async ({ client, app }) => {
-            const all = await client.certificates(app)
+            const all = await client.certificates(app).list()
             if (options.json) return print(`${JSON.stringify(all)}\n`)
             if (all.length === 0) {
               return print(`${app} has no host names of its own\nnext: godwit certs add NAME\n`)
@@ -35,7 +35,7 @@ export function certsCommand(print: Print = printOut): Command {
       oneName('add', 'serve the app under a host name, with a certificate that is got for it', {
         aliases: ['create'],
         print,
-        act: ({ client, app }, name) => client.addCertificate(app, name),
+        act: ({ client, app }, name) => client.certificates(app).add(name),
       }),
     )
     .addCommand(
@@ -49,7 +49,7 @@ export function certsCommand(print: Print = printOut): Command {
           withApp(options, async ({ client, app }) => {
             const fullchain = readPem(options.fullchain)
             const privateKey = readPem(options.privateKey)
-            const made = await client.importCertificate(app, name, { fullchain, privateKey })
+            const made = await client.certificates(app).import(name, { fullchain, privateKey })
             print(options.json ? `${JSON.stringify(made)}\n` : describe(made))
           }),
         ),
@@ -58,7 +58,7 @@ export function certsCommand(print: Print = printOut): Command {
       oneName('check', 'look at a host name: its DNS now, its certificates', {
         aliases: ['show'],
         print,
-        act: ({ client, app }, name) => client.checkCertificate(app, name),
+        act: ({ client, app }, name) => client.certificates(app).check(name),
       }),
     )
     .addCommand(
@@ -84,14 +84,14 @@ export function certsCommand(print: Print = printOut): Command {
             await confirmed(what, options.yes === true)
             if (only !== undefined) {
               const left = await Promise.all(
-                names.map((name) => client.removeOneCertificate(app, name, only)),
+                names.map((name) => client.certificates(app).removeOne(name, only)),
               )
               return print(
                 options.json ? `${JSON.stringify(left)}\n` : left.map(describe).join('\n'),
               )
             }
             for (const name of names) {
-              await client.removeCertificate(app, name)
+              await client.certificates(app).remove(name)
               if (!options.json) print(`${name} is removed\n`)
             }
             if (options.json) print(`${JSON.stringify(names)}\n`)

@@ -18,7 +18,7 @@ export async function releaseConfig(
   try {
     const app = await appName(options)
     using client = await connect(options)
-    const release = await client.currentRelease(app)
+    const release = await client.releases(app).current()
     if (release !== undefined) {
       return { app, version: release.version, config: release.definition as AppConfig }
     }

@@ -55,7 +55,7 @@ export function consoleCommand(): Command {
 }
 
 async function openIn(session: AppSession, options: Options): Promise<void> {
-  const release = await session.client.currentRelease(session.app)
+  const release = await session.client.releases(session.app).current()
   const config = release?.definition as AppConfig | undefined
   const line = options.command ?? config?.console_command
   const choices = {

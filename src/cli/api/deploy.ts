@@ -119,8 +119,9 @@ export async function deployRelease(
   const stopping = new AbortController()
   const stop = () => stopping.abort(new Error('interrupted'))
   process.once('SIGINT', stop).once('SIGTERM', stop)
-  await client.updateRelease(app, release.id, RUNNING)
-  const saying = sayItRuns(client, app, release.id)
+  const releases = client.releases(app)
+  await releases.update(release.id, RUNNING)
+  const saying = sayItRuns(releases, release.id)
   try {
     const result = await deploy({
       platform: platformOf(session),
@@ -133,7 +134,7 @@ export async function deployRelease(
       ...(await choicesOf(options)),
     })
     await saying[Symbol.asyncDispose]()
-    await client.updateRelease(app, release.id, { status: 'complete' })
+    await releases.update(release.id, { status: 'complete' })
     return { ...result, version: release.version, image }
   } catch (error) {
     await saying[Symbol.asyncDispose]()
@@ -156,7 +157,7 @@ async function noteFailure(
   const failure = error instanceof Error ? error.message : String(error)
   const status = isInterrupted ? ('interrupted' as const) : ('failed' as const)
   try {
-    await client.updateRelease(app, id, { status, failure })
+    await client.releases(app).update(id, { status, failure })
   } catch (unnoted) {
     const why = unnoted instanceof Error ? unnoted.message : String(unnoted)
     process.stderr.write(`warning: the release is not noted as ${status}: ${why}\n`)
@@ -168,13 +169,13 @@ async function releaseFor(
   { client, app }: AppSession,
   { config, image, options }: ReleaseJob,
 ): Promise<Release> {
-  const latest = await client.latestRelease(app)
+  const latest = await client.releases(app).latest()
   if (latest !== undefined && isSame(latest, image, config)) {
     process.stderr.write(`going on with v${latest.version}, which was interrupted\n`)
     return latest
   }
   const strategy = options.strategy ?? config.deploy?.strategy ?? 'rolling'
-  return await client.createRelease(app, { image, strategy, definition: config })
+  return await client.releases(app).create({ image, strategy, definition: config })
 }
 
 const isSame = (latest: AppRelease, image: string, config: AppConfig) =>
@@ -187,7 +188,7 @@ async function configOf({ client, app }: AppSession, options: DeployCommandOptio
   const { checkDocument, deployable, findConfig, namedConfig, problemText, readAppConfig } =
     await import('#app-config')
   const file = options.config === undefined ? findConfig('.') : namedConfig(options.config)
-  const current = file === undefined ? await client.currentRelease(app) : undefined
+  const current = file === undefined ? await client.releases(app).current() : undefined
   if (file === undefined && current === undefined) {
     throw new ApiInputError('cli.no_app', {
       what: 'there is no fly.toml here, and nothing was deployed before',
@@ -251,11 +252,11 @@ async function imageOf(
 export function platformOf({ client, app, machines }: AppSession): Platform {
   return {
     machines,
-    volumes: () => client.volumes(app),
+    volumes: () => client.volumes(app).list(),
     createVolume: ({ name, region, sizeGb }) =>
-      client.createVolume(app, { name, region, size_gb: sizeGb }),
-    ips: () => client.ips(app),
-    assignIp: (kind) => client.assignIp(app, kind),
+      client.volumes(app).create({ name, region, size_gb: sizeGb }),
+    ips: () => client.addresses(app).list(),
+    assignIp: (kind) => client.addresses(app).assign(kind),
     nearestRegion: () => client.nearestRegion(),
   }
 }

@@ -16,7 +16,7 @@ export function imagesCommand(print: Print = printOut): Command {
         .alias('ls')
         .action((options: AppCommandOptions) =>
           withApp(options, async ({ client, app }) => {
-            const images = await client.images(app)
+            const images = await client.images(app).list()
             if (options.json) return print(`${JSON.stringify(images)}\n`)
             if (images.length === 0) return print(`the gateway has no images of ${app}\n`)
             print(imageTable(images))
@@ -34,13 +34,13 @@ export function imagesCommand(print: Print = printOut): Command {
         .option('-y, --yes', 'do not ask')
         .action((digests: string[], options: AppCommandOptions & DeleteOptions) =>
           withApp(options, async ({ client, app }) => {
-            const going = chosen(await client.images(app), digests, options)
+            const going = chosen(await client.images(app).list(), digests, options)
             if (going.length > 0) {
               const names = going.map(({ digest }) => short(digest)).join(', ')
               await confirmed(`delete ${names} of ${app}?`, options.yes === true)
             }
             for (const { digest } of going) {
-              await client.deleteImage(app, digest)
+              await client.images(app).remove(digest)
               if (!options.json) print(`${digest} is deleted\n`)
             }
             if (options.json) print(`${JSON.stringify(going.map(({ digest }) => digest))}\n`)

@@ -13,7 +13,7 @@ export function ipsCommand(print: Print = printOut): Command {
       appCommand('list', 'show the addresses of an app', ['ips list -a web']).action(
         (options: AppCommandOptions) =>
           withApp(options, async ({ client, app }) => {
-            const ips = await client.ips(app)
+            const ips = await client.addresses(app).list()
             if (options.json) return print(`${JSON.stringify(ips)}\n`)
             if (ips.length === 0) return print(`${app} has no addresses\n`)
             const rows = ips.map(({ ip, shared, region, created_at: created }) => [
@@ -53,7 +53,7 @@ export function ipsCommand(print: Print = printOut): Command {
         .action((addresses: string[], options: AppCommandOptions) =>
           withApp(options, async ({ client, app }) => {
             for (const address of addresses) {
-              await client.releaseIp(app, address)
+              await client.addresses(app).release(address)
               if (!options.json) print(`${address} is released\n`)
             }
             if (options.json) print(`${JSON.stringify(addresses)}\n`)
@@ -80,7 +80,7 @@ const allocate = (
     .action((options: AllocateOptions) =>
       withApp(options, async ({ client, app }) => {
         const { network, org } = options
-        const given = await client.assignIp(app, {
+        const given = await client.addresses(app).assign({
           type: kindOf(options),
           ...(network === undefined ? {} : { network }),
           ...(org === undefined ? {} : { org_slug: org }),
@@ -94,10 +94,13 @@ const allocateBoth = (print: Print): Command =>
     'ips allocate -a web',
   ]).action((options: AppCommandOptions) =>
     withApp(options, async ({ client, app }) => {
-      const have = (await client.ips(app)).map(({ ip }) => ip).filter((ip) => !isPrivate(ip))
+      const have = (await client.addresses(app).list())
+        .map(({ ip }) => ip)
+        .filter((ip) => !isPrivate(ip))
       const given = []
-      if (!have.some((ip) => ip.includes(':'))) given.push(await client.assignIp(app, 'v6'))
-      if (!have.some((ip) => ip.includes('.'))) given.push(await client.assignIp(app, 'shared_v4'))
+      if (!have.some((ip) => ip.includes(':'))) given.push(await client.addresses(app).assign('v6'))
+      if (!have.some((ip) => ip.includes('.')))
+        given.push(await client.addresses(app).assign('shared_v4'))
       if (options.json) return print(`${JSON.stringify(given)}\n`)
       if (given.length === 0) return print(`${app} has both already: ${have.join(' ')}\n`)
       print(given.map(({ ip }) => `${ip}\n`).join(''))

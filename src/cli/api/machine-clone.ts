@@ -1,12 +1,13 @@
 import { type Command, Option } from 'commander'
 import type { Machine, MachineConfig, MachineMount, Volume } from '#flaps-client'
 import { type AppCommandOptions, type AppSession, appCommand, withApp } from './app-command.ts'
+import { listOf, words } from './changed-config.ts'
 import type { Print } from './connection.ts'
 import { ApiInputError } from './input-error.ts'
 import { machineOf } from './machine-argument.ts'
 import { untilRuns } from './machine-create.ts'
 import { guestOf } from './machine-guest.ts'
-import { listOf, type MachineSettings, withSize, words } from './machine-settings.ts'
+import { type MachineSettings, withSize } from './machine-settings.ts'
 
 interface CloneOptions extends AppCommandOptions, MachineSettings {
   readonly region?: string
@@ -92,7 +93,7 @@ async function clone(
 /** It was made for a machine that there is not. */
 async function takeBack({ client, app }: AppSession, { id }: Volume): Promise<void> {
   try {
-    await client.destroyVolume(app, id)
+    await client.volumes(app).destroy(id)
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     process.stderr.write(
@@ -153,7 +154,7 @@ async function mountsOf(
     })
   }
   const { client, app } = session
-  const volumes = await client.volumes(app)
+  const volumes = await client.volumes(app).list()
   const old = volumes.find(({ id }) => id === mount.volume)
   if (old === undefined) {
     throw new ApiInputError('cli.failed', {
@@ -163,7 +164,7 @@ async function mountsOf(
     })
   }
   const snapshot = await snapshotOf(session, old, fromSnapshot)
-  const made = await client.createVolume(app, {
+  const made = await client.volumes(app).create({
     ...{ name: old.name, region, size_gb: old.size_gb },
     ...(guest === undefined ? {} : { compute: guest }),
     ...(snapshot === undefined ? {} : { snapshot_id: snapshot }),
@@ -179,8 +180,7 @@ async function snapshotOf(
   wanted: string | undefined,
 ): Promise<string | undefined> {
   if (wanted !== 'last') return wanted
-  const { VolumesClient } = await import('#flaps-client')
-  const all = await new VolumesClient(client, app).snapshots(id)
+  const all = await client.volumes(app).snapshots(id)
   const taken = all.filter(({ status }) => status === 'created')
   const newest = taken.sort((a, b) => (a.created_at < b.created_at ? 1 : -1))[0]
   if (newest !== undefined) return newest.id

@@ -1,11 +1,12 @@
 import type { Command } from 'commander'
 import type { LaunchInput, Machine, MachineConfig } from '#flaps-client'
 import { type AppCommandOptions, type AppSession, appCommand, withApp } from './app-command.ts'
+import { changedConfig } from './changed-config.ts'
 import type { Print } from './connection.ts'
 import { DeployProgress } from './deploy-progress.ts'
 import { imageForMachine } from './image-argument.ts'
 import { ApiInputError } from './input-error.ts'
-import { changedConfig, type MachineSettings, withSettings } from './machine-settings.ts'
+import { type MachineSettings, withSettings } from './machine-settings.ts'
 import { waitMs } from './wait-time.ts'
 
 interface CreateOptions extends AppCommandOptions, MachineSettings {

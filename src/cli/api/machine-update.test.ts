@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { MACHINE, machinesOf, runAgainst } from './api-server.fixture.ts'
+import { changedConfig } from './changed-config.ts'
 import { differences, differenceText } from './config-difference.ts'
 import { machineCommand } from './index.ts'
-import { changedConfig, type MachineSettings } from './machine-settings.ts'
+import type { MachineSettings } from './machine-settings.ts'
 
 const NOTHING: MachineSettings = {
   ...{ env: {}, metadata: {}, port: [], kernelArg: [] },

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { Machine, MachineConfig } from '#flaps-client'
 import { type AppCommandOptions, type AppSession, appCommand, withApp } from './app-command.ts'
+import { changedConfig } from './changed-config.ts'
 import { differences, differenceText } from './config-difference.ts'
 import { confirmed } from './confirm.ts'
 import type { Print } from './connection.ts'
@@ -8,7 +9,7 @@ import { DeployProgress } from './deploy-progress.ts'
 import { imageForMachine } from './image-argument.ts'
 import { ApiInputError } from './input-error.ts'
 import { machineOf } from './machine-argument.ts'
-import { changedConfig, type MachineSettings, withSettings } from './machine-settings.ts'
+import { type MachineSettings, withSettings } from './machine-settings.ts'
 import { waitMs } from './wait-time.ts'
 
 interface UpdateOptions extends AppCommandOptions, MachineSettings {

@@ -17,7 +17,7 @@ export function networkPoliciesCommand(print: Print = printOut): Command {
         .alias('ls')
         .action((options: AppCommandOptions) =>
           withApp(options, async ({ client, app }) => {
-            const policies = await client.networkPolicies(app)
+            const policies = await client.networkPolicies(app).list()
             if (options.json) return print(`${JSON.stringify(policies)}\n`)
             if (policies.length === 0) return print(`${app} has no network policies\n`)
             print(
@@ -51,9 +51,11 @@ export function networkPoliciesCommand(print: Print = printOut): Command {
         .action((name: string, options: AppCommandOptions & SetOptions) =>
           withApp(options, async ({ client, app }) => {
             const content = { name, selector: selectorOf(options), rules: rulesOf(options) }
-            const former = (await client.networkPolicies(app)).find((one) => one.name === name)
+            const former = (await client.networkPolicies(app).list()).find(
+              (one) => one.name === name,
+            )
             const id = former === undefined ? {} : { id: former.id }
-            const put = await client.putNetworkPolicy(app, { ...content, ...id })
+            const put = await client.networkPolicies(app).put({ ...content, ...id })
             if (options.json) return print(`${JSON.stringify(put)}\n`)
             print(`${name} is ${former === undefined ? 'made' : 'changed'}; ${NEXT}`)
           }),
@@ -70,7 +72,7 @@ export function networkPoliciesCommand(print: Print = printOut): Command {
           withApp(options, async (session) => {
             const ids = await idsOf(session, names)
             await confirmed(`open what ${names.join(', ')} closed?`, options.yes === true)
-            for (const id of ids) await session.client.removeNetworkPolicy(session.app, id)
+            for (const id of ids) await session.client.networkPolicies(session.app).remove(id)
             if (options.json) return print(`${JSON.stringify(ids)}\n`)
             print(`${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} deleted; ${NEXT}`)
           }),
@@ -139,7 +141,7 @@ function rulesOf({ ingress, egress }: SetOptions): NetworkPolicyRule[] {
 
 /** @throws ApiInputError cli.bad_value: the app has none of that name */
 async function idsOf({ client, app }: AppSession, names: readonly string[]): Promise<string[]> {
-  const policies = await client.networkPolicies(app)
+  const policies = await client.networkPolicies(app).list()
   return names.map((name) => {
     const found = policies.find((one) => one.name === name || one.id === name)
     if (found !== undefined) return found.id

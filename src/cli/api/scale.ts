@@ -9,6 +9,7 @@ import { type Print, printOut } from './connection.ts'
 import { platformOf } from './deploy.ts'
 import { DeployProgress } from './deploy-progress.ts'
 import { ApiInputError } from './input-error.ts'
+import { memoryText } from './machine-guest.ts'
 import { sizeText } from './machine-table.ts'
 import { wholeNumber } from './whole-number.ts'
 
@@ -111,8 +112,8 @@ async function planOf(
   const { region: regions, maxPerRegion, config } = options
   const [all, volumes, release] = await Promise.all([
     machines.list(),
-    client.volumes(app),
-    client.currentRelease(app),
+    client.volumes(app).list(),
+    client.releases(app).current(),
   ])
   const definition = release?.definition as AppConfig | undefined
   return planScale({
@@ -172,7 +173,7 @@ function memoryCommand(print: Print): Command {
 }
 
 const memoryOf = (text: string | undefined) =>
-  text === undefined ? {} : { memory: /^\d+$/.test(text) ? `${text}mb` : text }
+  text === undefined ? {} : { memory: memoryText(text) }
 
 async function resize(
   wanted: { size?: string; memory?: string },

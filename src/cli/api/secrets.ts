@@ -21,7 +21,7 @@ export function secretsCommand(print: Print = printOut): Command {
         'secrets list -a web',
       ]).action((options: AppCommandOptions) =>
         withApp(options, async ({ client, app }) => {
-          const secrets = await client.secrets(app)
+          const secrets = await client.secrets(app).list()
           if (options.json) return print(`${JSON.stringify(secrets)}\n`)
           if (secrets.length === 0) return print(`${app} has no secrets\n`)
           const rows = secrets.map(({ name, digest, updated_at: updated = '' }) => [
@@ -84,7 +84,7 @@ async function change(
   print: Print,
 ): Promise<void> {
   const { client, app, machines } = session
-  const version = await client.setSecrets(app, values)
+  const version = await client.secrets(app).set(values)
   const count = Object.keys(values).length
   if (options.stage || (await machines.list()).length === 0) {
     const text = `${count} changed; machines get them with their next version\nnext: godwit secrets deploy -a ${app}\n`
@@ -100,7 +100,7 @@ async function restart(
   print: Print,
 ): Promise<void> {
   const { client, app } = session
-  const release = await client.currentRelease(app)
+  const release = await client.releases(app).current()
   if (release === undefined) {
     throw new ApiInputError('cli.failed', {
       what: 'nothing was deployed that could be restarted',

@@ -19,17 +19,14 @@ export const volumeCommands = (print: Print): Command[] => [
     .addCommand(snapshotCreateCommand(print)),
 ]
 
-async function volumesOf({ client, app }: AppSession): Promise<VolumesClient> {
-  const { VolumesClient } = await import('#flaps-client')
-  return new VolumesClient(client, app)
-}
+const volumesOf = ({ client, app }: AppSession): VolumesClient => client.volumes(app)
 
 function showCommand(print: Print): Command {
   return appCommand('show', 'show one volume', ['volumes show vol_123 -a web'])
     .argument('<id>')
     .action((id: string, options: AppCommandOptions) =>
       withApp(options, async (session) => {
-        const volume = await (await volumesOf(session)).get(id)
+        const volume = await volumesOf(session).get(id)
         print(options.json ? `${JSON.stringify(volume)}\n` : facts(volume))
       }),
     )
@@ -73,7 +70,7 @@ function updateCommand(print: Print): Command {
       withApp(options, async (session) => {
         const { snapshotRetention: days, scheduledSnapshots: daily } = options
         if (days === undefined && daily === undefined) throw nothingNamed()
-        const volume = await (await volumesOf(session)).update(id, {
+        const volume = await volumesOf(session).update(id, {
           ...(days === undefined ? {} : { snapshot_retention: days }),
           ...(daily === undefined ? {} : { auto_backup_enabled: flagOf(daily) }),
         })
@@ -112,8 +109,8 @@ function forkCommand(print: Print): Command {
     .option('-s, --size <gb>', "at least the volume's", wholeNumber)
     .action((id: string, options: ForkOptions) =>
       withApp(options, async (session) => {
-        const old = await (await volumesOf(session)).get(id)
-        const made = await session.client.createVolume(session.app, {
+        const old = await volumesOf(session).get(id)
+        const made = await volumesOf(session).create({
           ...{ name: options.name ?? old.name, region: old.region },
           ...{ size_gb: options.size ?? old.size_gb, source_volume_id: old.id },
         })
@@ -130,7 +127,7 @@ function snapshotListCommand(print: Print): Command {
     .argument('<id>', 'of the volume')
     .action((id: string, options: AppCommandOptions) =>
       withApp(options, async (session) => {
-        const all = await (await volumesOf(session)).snapshots(id)
+        const all = await volumesOf(session).snapshots(id)
         if (options.json) return print(`${JSON.stringify(all)}\n`)
         if (all.length > 0) return print(snapshotTable(all))
         print(`${id} has no snapshots\nnext: godwit volumes snapshots create ${id}\n`)
@@ -157,7 +154,7 @@ function snapshotCreateCommand(print: Print): Command {
     .argument('<id>', 'of the volume')
     .action((id: string, options: AppCommandOptions) =>
       withApp(options, async (session) => {
-        await (await volumesOf(session)).createSnapshot(id)
+        await volumesOf(session).createSnapshot(id)
         if (options.json) return print(`${JSON.stringify({ volume: id })}\n`)
         print(`a snapshot of ${id} is being taken\nnext: godwit volumes snapshots list ${id}\n`)
       }),

@@ -17,7 +17,7 @@ export function volumesCommand(print: Print = printOut): Command {
       appCommand('list', 'show the volumes of an app', ['volumes list -a web']).action(
         (options: AppCommandOptions) =>
           withApp(options, async ({ client, app }) => {
-            const volumes = await client.volumes(app)
+            const volumes = await client.volumes(app).list()
             if (options.json) return print(`${JSON.stringify(volumes)}\n`)
             print(volumes.length === 0 ? `${app} has no volumes\n` : volumeTable(volumes))
           }),
@@ -41,7 +41,7 @@ export function volumesCommand(print: Print = printOut): Command {
           ) =>
             withApp(options, async ({ client, app }) => {
               const { region, size, snapshotRetention: days } = options
-              const volume = await client.createVolume(app, {
+              const volume = await client.volumes(app).create({
                 ...{ name, region, size_gb: size },
                 ...(days === undefined ? {} : { snapshot_retention: days }),
               })
@@ -55,7 +55,7 @@ export function volumesCommand(print: Print = printOut): Command {
         .requiredOption('-s, --size <gb>', 'to how much', wholeNumber)
         .action((id: string, options: AppCommandOptions & { size: number }) =>
           withApp(options, async ({ client, app }) => {
-            const answer = await client.extendVolume(app, id, options.size)
+            const answer = await client.volumes(app).extend(id, options.size)
             if (options.json) return print(`${JSON.stringify(answer)}\n`)
             print(`${id} has ${answer.volume.size_gb} GB\n`)
             if (answer.needs_restart) print('its machine sees that after a restart\n')
@@ -76,7 +76,7 @@ export function volumesCommand(print: Print = printOut): Command {
               options.yes === true,
             )
             for (const id of ids) {
-              await client.destroyVolume(app, id)
+              await client.volumes(app).destroy(id)
               if (!options.json) print(`${id} is destroyed\n`)
             }
             if (options.json) print(`${JSON.stringify(ids)}\n`)

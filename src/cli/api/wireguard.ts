@@ -60,7 +60,7 @@ const createCommand = (print: Print) =>
       const key = generateMeshKey()
       const { network } = options
       using client = await connect(options)
-      const made = await client.addWireguardPeer(org, {
+      const made = await client.wireguardPeers(org).add({
         name: name ?? generatedName(ulidGenerator({ clock: systemClock, random: systemRandom })()),
         pubkey: key.publicKey,
         ...(region === undefined ? {} : { region }),
@@ -71,7 +71,7 @@ const createCommand = (print: Print) =>
         try {
           writeFileSync(file, config, { mode: 0o600, flag: 'wx' })
         } catch (cause) {
-          await client.removeWireguardPeer(org, made.name)
+          await client.wireguardPeers(org).remove(made.name)
           throw notWritten(file, cause)
         }
       }
@@ -88,7 +88,7 @@ const listCommand = (print: Print) =>
   subcommand('list', 'show the peers of an organisation', ['list birds']).action(
     async (org: string, options: Options) => {
       using client = await connect(options)
-      const peers = await client.wireguardPeers(org)
+      const peers = await client.wireguardPeers(org).list()
       if (options.json) return print(`${JSON.stringify(peers)}\n`)
       if (peers.length === 0) return print(`${org} has no peers\n`)
       const rows = peers.map(({ name, region, network, peerip, last_handshake: heard }) => [
@@ -107,7 +107,7 @@ const statusCommand = (print: Print) =>
     .argument('<name>', 'of the peer')
     .action(async (org: string, name: string, options: Options) => {
       using client = await connect(options)
-      const peer = (await client.wireguardPeers(org)).find((one) => one.name === name)
+      const peer = (await client.wireguardPeers(org).list()).find((one) => one.name === name)
       if (peer === undefined) {
         throw new ApiInputError('cli.bad_value', {
           what: 'the organisation has no such peer',
@@ -137,7 +137,7 @@ const removeCommand = (print: Print) =>
     .argument('<name>', 'of the peer')
     .action(async (org: string, name: string, options: Options) => {
       using client = await connect(options)
-      await client.removeWireguardPeer(org, name)
+      await client.wireguardPeers(org).remove(name)
       print(options.json ? `${JSON.stringify({ name })}\n` : `${name} is removed\n`)
     })
 

@@ -1,6 +1,7 @@
 import type { Clock, Log, Random } from '#base'
 import type { Identity, Rumour } from '../membership/member.ts'
-import { Swim, type SwimEvent } from '../membership/swim.ts'
+import { Swim } from '../membership/swim.ts'
+import type { SwimEvent } from '../membership/swim-event.ts'
 import { DEFAULT_SWIM_OPTIONS, type SwimOptions } from '../membership/swim-options.ts'
 import type { Transport } from '../transport/transport.ts'
 import { decodeSwim, encodeSwim } from '../wire/swim-datagram.ts'

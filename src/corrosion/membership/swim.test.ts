@@ -8,7 +8,8 @@ import { type Health, type Identity, type Rumour, supersedes } from './member.ts
 import { ProbeRound } from './probe-round.ts'
 import { RumourMill } from './rumour-mill.ts'
 import { scenario } from './swim.sim.ts'
-import { Swim, type SwimAction } from './swim.ts'
+import { Swim } from './swim.ts'
+import type { SwimAction } from './swim-event.ts'
 import type { SwimMessage } from './swim-message.ts'
 import { DEFAULT_SWIM_OPTIONS } from './swim-options.ts'
 

@@ -1,35 +1,12 @@
 import assert from 'node:assert/strict'
 import type { Random } from '#base'
-import { DrawSet } from './draw-set.ts'
 import { type Identity, type Rumour, supersedes } from './member.ts'
+import { MemberTable } from './member-table.ts'
 import { ProbeRound, shuffled } from './probe-round.ts'
 import { RumourMill } from './rumour-mill.ts'
+import type { SwimAction, SwimEvent } from './swim-event.ts'
 import { RUMOURS_MAX, type SwimMessage } from './swim-message.ts'
 import { checkSwimOptions, type SwimOptions } from './swim-options.ts'
-
-export type SwimEvent =
-  /** Begin: ask these addresses for members. Also later, to join again. */
-  | { readonly type: 'joinRequested'; readonly addresses: readonly string[] }
-  | { readonly type: 'received'; readonly message: SwimMessage }
-  | { readonly type: 'clockTicked' }
-  /** Tell others that we go, so that nobody has to suspect us. */
-  | { readonly type: 'leaveRequested' }
-
-export type SwimAction =
-  | { readonly type: 'send'; readonly to: string; readonly message: SwimMessage }
-  | { readonly type: 'memberUp'; readonly identity: Identity }
-  | { readonly type: 'memberSuspected'; readonly identity: Identity }
-  | { readonly type: 'memberDown'; readonly identity: Identity }
-  /** Others held us for down: we go on under a newer identity, which the shell keeps. */
-  | { readonly type: 'identityRenewed'; readonly identity: Identity }
-
-interface Member {
-  rumour: Rumour
-  /** Infinity unless it is a suspect: when it is down. */
-  downAtMs: number
-  /** Infinity unless it is down: when it is forgotten. */
-  forgetAtMs: number
-}
 
 /** A probe of our own that is under way. One at a time. */
 interface Probe {
@@ -68,10 +45,7 @@ export class Swim {
   readonly #options: SwimOptions
   readonly #random: Random
   readonly #clusterId: number
-  readonly #members = new Map<string, Member>()
-  readonly #suspects = new Set<string>()
-  readonly #up = new DrawSet()
-  readonly #down = new DrawSet()
+  readonly #members = new MemberTable()
   readonly #relays = new Map<number, Relay>()
   readonly #mill = new RumourMill()
   readonly #round: ProbeRound
@@ -127,31 +101,28 @@ export class Swim {
   /** When the shell must send `clockTicked` at the latest. */
   get wakeAtMs(): number {
     let wakeAtMs = Math.min(this.#probeAtMs, this.#gossipAtMs, this.#announceAtMs)
-    if (this.#down.size > 0) wakeAtMs = Math.min(wakeAtMs, this.#reviveAtMs)
+    if (this.#members.down.size > 0) wakeAtMs = Math.min(wakeAtMs, this.#reviveAtMs)
     if (this.#probe !== undefined) {
       wakeAtMs = Math.min(
         wakeAtMs,
         this.#probe.isIndirect ? this.#probe.endsAtMs : this.#probe.indirectAtMs,
       )
     }
-    for (const id of this.#suspects) {
-      wakeAtMs = Math.min(wakeAtMs, this.#members.get(id)?.downAtMs ?? Infinity)
-    }
-    return wakeAtMs
+    return Math.min(wakeAtMs, this.#members.nextDownAtMs)
   }
 
   /** What is known of every other node, down ones included: to be kept over a restart. */
   snapshot(): Rumour[] {
-    return [...this.#members.values()].map(({ rumour }) => rumour)
+    return this.#members.rumours()
   }
 
   /** Members that are not down. */
   get upCount(): number {
-    return this.#up.size
+    return this.#members.up.size
   }
 
   healthOf(id: string): Rumour['health'] | undefined {
-    return this.#members.get(id)?.rumour.health
+    return this.#members.rumourOf(id)?.health
   }
 
   step(event: SwimEvent, nowMs: number): SwimAction[] {
@@ -205,7 +176,7 @@ export class Swim {
 
   /** A suspect of our own comes first: it gets every chance to answer. */
   #nextTarget(): Identity | undefined {
-    for (const id of this.#suspects) {
+    for (const id of this.#members.suspects) {
       const member = this.#members.get(id)
       if (member !== undefined && this.#probe?.target.id !== id && this.#random.next() < 0.5) {
         return member.rumour.identity
@@ -213,23 +184,9 @@ export class Swim {
     }
     this.#isRingTurn = !this.#isRingTurn
     const id = this.#isRingTurn
-      ? this.#successor()
-      : this.#round.next(this.#up, (candidate) => this.#up.has(candidate))
-    return id === undefined ? undefined : this.#members.get(id)?.rumour.identity
-  }
-
-  /**
-   * The member whose id follows ours, around the end. Every second probe goes to it, so that each
-   * member has one node that surely looks at it within two periods; chance alone leaves a tail.
-   */
-  #successor(): string | undefined {
-    let next: string | undefined
-    let lowest: string | undefined
-    for (const id of this.#up) {
-      if (lowest === undefined || id < lowest) lowest = id
-      if (id > this.#self.id && (next === undefined || id < next)) next = id
-    }
-    return next ?? lowest
+      ? this.#members.successorOf(this.#self.id)
+      : this.#round.next(this.#members.up, (candidate) => this.#members.up.has(candidate))
+    return id === undefined ? undefined : this.#members.rumourOf(id)?.identity
   }
 
   #advanceProbe(): void {
@@ -261,7 +218,7 @@ export class Swim {
   }
 
   #expireSuspects(): void {
-    for (const id of this.#suspects) {
+    for (const id of this.#members.suspects) {
       const member = this.#members.get(id)
       if (member === undefined || member.downAtMs > this.#nowMs) continue
       this.#learn({ ...member.rumour, health: 'down' })
@@ -273,7 +230,7 @@ export class Swim {
   #receive(message: SwimMessage): void {
     if (message.clusterId !== this.#clusterId || message.from.id === this.#self.id) return
     const { from, incarnation } = message
-    const known = this.#members.get(from.id)?.rumour
+    const known = this.#members.rumourOf(from.id)
     const sizeBefore = this.#members.size
     const isHeldDown = known?.health === 'down' && known.identity.renewedAt >= from.renewedAt
     // That it speaks is news of its own making: it lives, at least in this incarnation.
@@ -336,7 +293,7 @@ export class Swim {
       this.#hearOfSelf(rumour)
       return
     }
-    const known = this.#members.get(rumour.identity.id)?.rumour
+    const known = this.#members.rumourOf(rumour.identity.id)
     if (known !== undefined && !supersedes(rumour, known)) return
     if (known === undefined && rumour.health === 'down') {
       this.#remember(rumour) // so that older news cannot raise it
@@ -359,12 +316,11 @@ export class Swim {
 
   /** Takes news over, tells the shell, and passes it on. */
   #learn(rumour: Rumour, downAtMs = Infinity): void {
-    const before = this.#members.get(rumour.identity.id)?.rumour
-    const member = this.#remember(rumour)
+    const before = this.#members.rumourOf(rumour.identity.id)
+    this.#remember(rumour)
     const { identity, health } = rumour
     if (health === 'suspect') {
-      member.downAtMs = downAtMs
-      this.#suspects.add(identity.id)
+      this.#members.suspect(identity.id, downAtMs)
       this.#actions.push({ type: 'memberSuspected', identity })
     } else if (health === 'down') this.#actions.push({ type: 'memberDown', identity })
     else if (before === undefined || before.identity.renewedAt !== identity.renewedAt) {
@@ -376,18 +332,8 @@ export class Swim {
     }
   }
 
-  #remember(rumour: Rumour): Member {
-    const { id } = rumour.identity
-    const isDown = rumour.health === 'down'
-    const forgetAtMs = isDown ? this.#nowMs + this.#options.rememberDownMs : Infinity
-    const member: Member = { rumour, downAtMs: Infinity, forgetAtMs }
-    this.#members.set(id, member)
-    this.#suspects.delete(id)
-    this.#up.delete(id)
-    this.#down.delete(id)
-    if (isDown) this.#down.add(id)
-    else this.#up.add(id)
-    return member
+  #remember(rumour: Rumour): void {
+    this.#members.remember(rumour, this.#nowMs + this.#options.rememberDownMs)
   }
 
   // --- spreading
@@ -411,9 +357,9 @@ export class Swim {
     if (isJoining) this.#barrenFeedsLeft -= 1
     this.#announceAtMs = this.#nowMs + (isJoining ? joinPeriodMs : announcePeriodMs)
     if (this.#hasLeft) return
-    this.#forgetDown()
+    this.#members.forgetDown(this.#nowMs)
     for (const { address } of this.#pick(1)) this.#send(address, { kind: 'announce' })
-    for (const id of this.#down.draw(1, this.#random)) this.#askDown(id)
+    for (const id of this.#members.down.draw(1, this.#random)) this.#askDown(id)
   }
 
   /** A down one may be back, and hold us for down as well: it hears from us now and then. */
@@ -421,30 +367,21 @@ export class Swim {
     const { revivePeriodMs, reviveForMs, rememberDownMs } = this.#options
     this.#reviveAtMs = this.#nowMs + revivePeriodMs
     if (this.#hasLeft) return
-    for (const id of this.#down.draw(1, this.#random)) {
+    for (const id of this.#members.down.draw(1, this.#random)) {
       const downSinceMs = (this.#members.get(id)?.forgetAtMs ?? 0) - rememberDownMs
       if (this.#nowMs - downSinceMs <= reviveForMs) this.#askDown(id)
     }
   }
 
   #askDown(id: string): void {
-    const address = this.#members.get(id)?.rumour.identity.address
+    const address = this.#members.rumourOf(id)?.identity.address
     if (address !== undefined) this.#send(address, { kind: 'announce' }, id)
   }
 
-  #forgetDown(): void {
-    for (const id of [...this.#down]) {
-      if ((this.#members.get(id)?.forgetAtMs ?? 0) > this.#nowMs) continue
-      this.#down.delete(id)
-      this.#members.delete(id)
-    }
-  }
-
   #feed(to: Identity): void {
-    const rumours = shuffled(
-      [...this.#members.values()].map(({ rumour }) => rumour),
-      this.#random,
-    ).filter(({ identity, health }) => identity.id !== to.id && health !== 'suspect')
+    const rumours = shuffled(this.#members.rumours(), this.#random).filter(
+      ({ identity, health }) => identity.id !== to.id && health !== 'suspect',
+    )
     for (let datagram = 0; datagram < FEED_DATAGRAMS; datagram += 1) {
       const part = rumours.slice(datagram * RUMOURS_MAX, (datagram + 1) * RUMOURS_MAX)
       if (part.length === 0 && datagram > 0) break
@@ -460,17 +397,14 @@ export class Swim {
     }
   }
 
-  /** Up to `count` members that are up, at random, without `except`. */
   #pick(count: number, except?: string): Identity[] {
-    return this.#up
-      .draw(count, this.#random, except)
-      .flatMap((id) => this.#members.get(id)?.rumour.identity ?? [])
+    return this.#members.pick(count, this.#random, except)
   }
 
   /** Sends with rumours; what is bad news of `about`, the receiver, goes first of all. */
   #send(to: string, body: Body, about?: string): void {
     const tellsMax = Math.ceil(this.#options.tellsPerDecade * Math.log10(this.#members.size + 10))
-    const own = about === undefined ? undefined : this.#members.get(about)?.rumour
+    const own = about === undefined ? undefined : this.#members.rumourOf(about)
     const rumours = this.#mill.take(RUMOURS_MAX, tellsMax)
     if (own !== undefined && own.health !== 'alive' && !rumours.includes(own)) {
       this.#sendWith(to, body, [own, ...rumours.slice(0, RUMOURS_MAX - 1)])

@@ -1,4 +1,5 @@
 import { getSystemErrorName } from 'node:util'
+import { NativeMemory } from '#native'
 import { DnsError } from '../errors.ts'
 import type { Endpoint } from '../upstream/exchange.ts'
 import {
@@ -11,7 +12,6 @@ import {
   EINTR,
   ENOBUFS,
   getsockname,
-  NativeMemory,
   recvmmsg,
   sendmmsg,
   setReceiveBuffer,

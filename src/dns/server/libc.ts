@@ -3,11 +3,10 @@
  * without. Every call answers like the kernel: 0 or more, or the negated errno. No JavaScript runs between a call and
  * the reading of its errno.
  */
-import { dlopen, getRawPointer, toArrayBuffer } from 'node:ffi'
 import { constants } from 'node:os'
+import { answer, NativeMemory, openLibc } from '#native'
 
-const { functions: libc } = dlopen('libc.so.6', {
-  __errno_location: { return: 'pointer', arguments: [] },
+const { functions: libc } = openLibc({
   socket: { return: 'int32', arguments: ['int32', 'int32', 'int32'] },
   bind: { return: 'int32', arguments: ['int32', 'pointer', 'uint32'] },
   getsockname: { return: 'int32', arguments: ['int32', 'pointer', 'pointer'] },
@@ -16,25 +15,6 @@ const { functions: libc } = dlopen('libc.so.6', {
   sendmmsg: { return: 'int32', arguments: ['int32', 'pointer', 'uint32', 'int32'] },
   close: { return: 'int32', arguments: ['int32'] },
 })
-
-/** This thread's errno, which the C library keeps at one place. */
-const errnoCell = new Int32Array(toArrayBuffer(libc.__errno_location(), 4, false))
-const answer = (result: number): number => (result >= 0 ? result : -(errnoCell[0] as number))
-
-/** Zeroed bytes that JavaScript and the kernel both know: the memory of an ArrayBuffer never moves. */
-export class NativeMemory {
-  readonly bytes: Buffer
-  readonly words: Uint32Array
-  readonly address: bigint
-
-  /** @param size a multiple of 4 */
-  constructor(size: number) {
-    const buffer = new ArrayBuffer(size)
-    this.bytes = Buffer.from(buffer)
-    this.words = new Uint32Array(buffer)
-    this.address = getRawPointer(buffer)
-  }
-}
 
 export const datagramSocket = (family: number): number =>
   answer(libc.socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))
@@ -55,16 +35,12 @@ export function setReceiveBuffer(fd: number, bytes: number): number {
 export const close = (fd: number): number => answer(libc.close(fd))
 
 /** How many datagrams came, at most `count`. HOT. */
-export function recvmmsg(fd: number, headers: bigint, count: number): number {
-  const result = libc.recvmmsg(fd, headers, count, MSG_DONTWAIT, 0n)
-  return result >= 0 ? result : -(errnoCell[0] as number)
-}
+export const recvmmsg = (fd: number, headers: bigint, count: number): number =>
+  answer(libc.recvmmsg(fd, headers, count, MSG_DONTWAIT, 0n))
 
 /** How many of `count` datagrams went before one was refused; why, when it was the first. HOT. */
-export function sendmmsg(fd: number, headers: bigint, count: number): number {
-  const result = libc.sendmmsg(fd, headers, count, MSG_DONTWAIT)
-  return result >= 0 ? result : -(errnoCell[0] as number)
-}
+export const sendmmsg = (fd: number, headers: bigint, count: number): number =>
+  answer(libc.sendmmsg(fd, headers, count, MSG_DONTWAIT))
 
 export const AF_INET = 2
 export const AF_INET6 = 10

@@ -1,7 +1,8 @@
 import { isIPv6 } from 'node:net'
+import { NativeMemory } from '#native'
 import { ipv6Bytes, ipv6Text } from '../directory/six-pn.ts'
 import type { Endpoint } from '../upstream/exchange.ts'
-import { AF_INET, AF_INET6, NativeMemory } from './libc.ts'
+import { AF_INET, AF_INET6 } from './libc.ts'
 
 /** `struct sockaddr_in` and `sockaddr_in6`: family, port (big-endian) and, from there on, the address. */
 export const SOCKADDR_BYTES = { [AF_INET]: 16, [AF_INET6]: 28 } as const

@@ -4,11 +4,16 @@
  *
  *   silent ── healthy for HOLD_MS ──▶ announced ── drain ──▶ draining ── after drainMs ──▶ drained
  *      ▲                                 │                       │                            │
- *      └── FAILURES_MAX checks failed ───┴───────────────────────┘          undrain ──▶ silent
+ *      └──── dead, or slow for long ─────┴───────────────────────┘          undrain ──▶ silent
  */
 
-/** Two, so that one lost packet does not move a continent's traffic. */
-export const FAILURES_MAX = 2
+/** `dead`: nobody is there, or it says that it is not well. `slow`: no answer came in time. */
+export type CheckOutcome = 'well' | 'dead' | 'slow'
+
+/** Two, so that a proxy that is just being replaced does not move a continent's traffic. */
+export const DEAD_MAX = 2
+/** A host that is busy answers late: to withdraw it at once would hand its load to the next one. */
+export const SLOW_MAX = 6
 export const CHECK_EVERY_MS = 250
 export const CHECK_DEADLINE_MS = 200
 /** A proxy that comes and goes must not take its routes with it: flapping is damped by others for an hour. */
@@ -16,7 +21,9 @@ export const HOLD_MS = 3_000
 /** Time for connections to end by themselves; new ones go elsewhere meanwhile. */
 export const DRAIN_MS = 30_000
 /** From the death of the proxy to the withdrawal, at the worst. */
-export const WITHDRAW_MS_MAX = FAILURES_MAX * (CHECK_EVERY_MS + CHECK_DEADLINE_MS)
+export const WITHDRAW_MS_MAX = DEAD_MAX * (CHECK_EVERY_MS + CHECK_DEADLINE_MS)
+/** The same of a proxy that takes connections and says nothing. */
+export const WITHDRAW_SLOW_MS_MAX = SLOW_MAX * (CHECK_EVERY_MS + CHECK_DEADLINE_MS)
 
 /** What neighbours are told: nothing, the prefixes, or the prefixes with GRACEFUL_SHUTDOWN. */
 export type Announcement = 'nothing' | 'prefixes' | 'draining'
@@ -26,7 +33,9 @@ export type AnnouncerPhase = 'silent' | 'announced' | 'draining' | 'drained'
 export class AnnouncerState {
   readonly #drainMs: number
   #phase: AnnouncerPhase = 'silent'
-  #failures = 0
+  /** Since it was well. */
+  #dead = 0
+  #slow = 0
   #healthySinceMs: number | undefined
   #drainEndMs = 0
 
@@ -51,14 +60,14 @@ export class AnnouncerState {
   }
 
   /** The local proxy was asked whether it is well. */
-  checked(isHealthy: boolean, nowMs: number): void {
-    if (isHealthy) {
-      this.#failures = 0
+  checked(outcome: CheckOutcome, nowMs: number): void {
+    if (outcome === 'well') {
+      this.#dead = 0
+      this.#slow = 0
       this.#healthySinceMs ??= nowMs
-    } else {
-      this.#failures += 1
-      this.#healthySinceMs = undefined
-    }
+    } else if (outcome === 'dead') this.#dead += 1
+    else this.#slow += 1
+    if (outcome === 'dead' || this.#isDead) this.#healthySinceMs = undefined
     this.#move(nowMs)
   }
 
@@ -75,8 +84,12 @@ export class AnnouncerState {
     this.#move(nowMs)
   }
 
+  get #isDead(): boolean {
+    return this.#dead >= DEAD_MAX || this.#dead + this.#slow >= SLOW_MAX
+  }
+
   #move(nowMs: number): void {
-    const isDead = this.#failures >= FAILURES_MAX
+    const isDead = this.#isDead
     if (this.#phase === 'announced' && isDead) this.#phase = 'silent'
     else if (this.#phase === 'draining' && (isDead || nowMs >= this.#drainEndMs)) {
       this.#phase = 'drained'

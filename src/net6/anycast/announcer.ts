@@ -6,6 +6,7 @@ import {
   AnnouncerState,
   CHECK_DEADLINE_MS,
   CHECK_EVERY_MS,
+  type CheckOutcome,
 } from './announcer-state.ts'
 import type { AnycastPrefix } from './anycast-prefixes.ts'
 import type { BirdConfigFile } from './bird-config-file.ts'
@@ -95,12 +96,12 @@ export class Announcer {
       log?.warn({ err: error }, 'BIRD does not say what it announces: starting from nothing')
     }
     while (!signal.aborted) {
-      const isHealthy = await this.#check(signal)
+      const outcome = await this.#check(signal)
       if (signal.aborted) return
       const before = this.#state.phase
-      this.#state.checked(isHealthy, clock.nowMs())
+      this.#state.checked(outcome, clock.nowMs())
       const { phase } = this.#state
-      if (phase !== before) log?.info({ from: before, to: phase }, 'anycast changes')
+      if (phase !== before) log?.info({ from: before, to: phase, outcome }, 'anycast changes')
       try {
         await this.#tell()
       } catch (error) {
@@ -121,12 +122,12 @@ export class Announcer {
     return prefixes.some(({ protocol }) => up.has(protocol)) ? 'prefixes' : 'nothing'
   }
 
-  async #check(signal: AbortSignal): Promise<boolean> {
-    const either = AbortSignal.any([signal, AbortSignal.timeout(CHECK_DEADLINE_MS)])
+  async #check(signal: AbortSignal): Promise<CheckOutcome> {
+    const late = AbortSignal.timeout(CHECK_DEADLINE_MS)
     try {
-      return await this.#options.isHealthy(either)
+      return (await this.#options.isHealthy(AbortSignal.any([signal, late]))) ? 'well' : 'dead'
     } catch {
-      return false // an error is what no health looks like
+      return late.aborted ? 'slow' : 'dead' // an error is what no health looks like
     }
   }
 

@@ -9,8 +9,11 @@ import {
   AnnouncerState,
   CHECK_DEADLINE_MS,
   CHECK_EVERY_MS,
+  type CheckOutcome,
   HOLD_MS,
+  SLOW_MAX,
   WITHDRAW_MS_MAX,
+  WITHDRAW_SLOW_MS_MAX,
 } from './announcer-state.ts'
 import { anycastPrefixes, originatedPrefixes, strayAddresses } from './anycast-prefixes.ts'
 import { startBird, type TrialBird } from './trial-bird.fixture.ts'
@@ -38,47 +41,61 @@ test("what is not the operator's is never announced", () => {
 
 test('a proxy that died is withdrawn within a second, whatever came before', () => {
   assert(WITHDRAW_MS_MAX < 1_000)
+  const outcomes = fc.constantFrom('well' as const, 'dead' as const, 'slow' as const)
   fc.assert(
-    fc.property(fc.array(fc.boolean(), { maxLength: 60 }), (outcomes) => {
+    fc.property(fc.array(outcomes, { maxLength: 60 }), fc.boolean(), (before, isSilent) => {
       const state = new AnnouncerState()
       let nowMs = 0
-      const check = (isHealthy: boolean) => {
+      const check = (outcome: CheckOutcome) => {
         nowMs += CHECK_EVERY_MS + CHECK_DEADLINE_MS
-        state.checked(isHealthy, nowMs)
+        state.checked(outcome, nowMs)
       }
-      for (const outcome of outcomes) check(outcome)
-      const diedMs = nowMs
-      while (nowMs - diedMs < WITHDRAW_MS_MAX) check(false)
+      for (const outcome of before) check(outcome)
+      const endMs = nowMs + (isSilent ? WITHDRAW_SLOW_MS_MAX : WITHDRAW_MS_MAX)
+      while (nowMs < endMs) check(isSilent ? 'slow' : 'dead')
       assert.equal(state.announcement, 'nothing')
     }),
   )
 })
 
+test('a proxy that answers late now and then stays announced', () => {
+  const state = new AnnouncerState()
+  state.checked('well', 0)
+  state.checked('slow', 1)
+  state.checked('well', HOLD_MS)
+  assert.equal(state.announcement, 'prefixes', 'its time to be well goes on meanwhile')
+  for (let turn = 0; turn < 3; turn += 1) {
+    for (let count = 1; count < SLOW_MAX; count += 1) state.checked('slow', HOLD_MS)
+    assert.equal(state.announcement, 'prefixes')
+    state.checked('well', HOLD_MS)
+  }
+})
+
 test('a proxy must be well for a while before it is announced, and one failed check changes nothing', () => {
   const state = new AnnouncerState()
-  state.checked(true, 0)
-  state.checked(true, HOLD_MS - 1)
+  state.checked('well', 0)
+  state.checked('well', HOLD_MS - 1)
   assert.equal(state.announcement, 'nothing')
-  state.checked(true, HOLD_MS)
+  state.checked('well', HOLD_MS)
   assert.equal(state.announcement, 'prefixes')
-  state.checked(false, HOLD_MS + 1)
+  state.checked('dead', HOLD_MS + 1)
   assert.equal(state.announcement, 'prefixes')
-  state.checked(true, HOLD_MS + 2)
-  state.checked(false, HOLD_MS + 3)
+  state.checked('well', HOLD_MS + 2)
+  state.checked('dead', HOLD_MS + 3)
   assert.equal(state.announcement, 'prefixes')
 })
 
 test('a drained host stays silent until it is told otherwise', () => {
   const state = new AnnouncerState({ drainMs: 1_000 })
-  state.checked(true, 0)
-  state.checked(true, HOLD_MS)
+  state.checked('well', 0)
+  state.checked('well', HOLD_MS)
   state.drain(HOLD_MS)
   assert.equal(state.announcement, 'draining')
-  state.checked(true, HOLD_MS + 999)
+  state.checked('well', HOLD_MS + 999)
   assert.equal(state.announcement, 'draining')
-  state.checked(true, HOLD_MS + 1_000)
+  state.checked('well', HOLD_MS + 1_000)
   assert.equal(state.phase, 'drained')
-  state.checked(true, HOLD_MS * 9)
+  state.checked('well', HOLD_MS * 9)
   assert.equal(state.announcement, 'nothing')
   state.undrain(HOLD_MS * 9)
   assert.equal(state.announcement, 'prefixes')
@@ -87,15 +104,15 @@ test('a drained host stays silent until it is told otherwise', () => {
 test('what an announcer finds announced it keeps, and withdraws when the proxy is dead', () => {
   const state = new AnnouncerState({ drainMs: 1_000 })
   state.adopt('prefixes', 0)
-  state.checked(false, 1)
+  state.checked('dead', 1)
   assert.equal(state.announcement, 'prefixes')
-  state.checked(false, 2)
+  state.checked('dead', 2)
   assert.equal(state.announcement, 'nothing')
   const draining = new AnnouncerState({ drainMs: 1_000 })
   draining.adopt('draining', 0)
-  draining.checked(true, 999)
+  draining.checked('well', 999)
   assert.equal(draining.announcement, 'draining')
-  draining.checked(true, 1_000)
+  draining.checked('well', 1_000)
   assert.equal(draining.phase, 'drained')
 })
 

@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs'
-import { epollControl, epollCreate, epollWait, NativeMemory } from './libc.ts'
+import { NativeMemory } from '#native'
+import { epollControl, epollCreate, epollWait } from './libc.ts'
 
 export const EPOLLIN = 0x001
 const EPOLL_CTL_ADD = 1
@@ -14,12 +15,12 @@ const EVENT_WORDS = process.arch === 'x64' ? 3 : 4
 export class Epoll {
   readonly #fd = epollCreate()
   readonly #memory = new NativeMemory(EVENTS_MAX * EVENT_WORDS * 4)
-  readonly #words = new Uint32Array(this.#memory.buffer)
+  readonly #words = this.#memory.words
   readonly #control = new NativeMemory(EVENT_WORDS * 4)
 
   /** Reports `fd` by `token`, a uint32, when it is readable or broken. */
   add(fd: number, token: number): void {
-    const words = new Uint32Array(this.#control.buffer)
+    const { words } = this.#control
     words[0] = EPOLLIN
     words[DATA_WORD] = token
     epollControl(this.#fd, EPOLL_CTL_ADD, fd, this.#control.address)

@@ -4,6 +4,7 @@ import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, writeSyn
 import { constants as system, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
+import { NativeMemory } from '#native'
 import { Epoll } from './epoll.ts'
 import {
   epollCreate,
@@ -12,7 +13,6 @@ import {
   IoVectors,
   ioctl,
   Mapping,
-  NativeMemory,
   readv,
   setNetworkNamespace,
   writev,

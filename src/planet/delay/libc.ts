@@ -9,14 +9,13 @@
  * a typed array's may move while it is small, so none is ever passed.
  */
 
-import { dlopen, getRawPointer, toArrayBuffer } from 'node:ffi'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
+import { answer, errno as lastErrno, NativeMemory, openLibc } from '#native'
 import { DelayError } from './errors.ts'
 
 // `long`s that are passed and returned here fit in 32 bits where the signature says int32.
-const { lib, functions: libc } = dlopen('libc.so.6', {
-  __errno_location: { return: 'pointer', arguments: [] },
+const { lib, functions: libc } = openLibc({
   setns: { return: 'int32', arguments: ['int32', 'int32'] },
   ioctl: { return: 'int32', arguments: ['int32', 'uint64', 'pointer'] },
   readv: { return: 'int32', arguments: ['int32', 'pointer', 'int32'] },
@@ -29,10 +28,6 @@ const { lib, functions: libc } = dlopen('libc.so.6', {
   epoll_ctl: { return: 'int32', arguments: ['int32', 'int32', 'int32', 'pointer'] },
   epoll_wait: { return: 'int32', arguments: ['int32', 'pointer', 'int32', 'int32'] },
 })
-
-/** This thread's errno, which the C library keeps at one place. */
-const errnoCell = new Int32Array(toArrayBuffer(libc.__errno_location(), 4, false))
-const lastErrno = () => errnoCell[0] ?? 0
 
 /** What a failed call looks like to callers. `errno` is positive. */
 export function systemCallError(
@@ -52,25 +47,12 @@ function check(call: string, result: number, values?: Record<string, unknown>): 
   throw systemCallError(call, lastErrno(), values)
 }
 
-/** Zeroed memory that C may write to. */
-export class NativeMemory {
-  readonly buffer: ArrayBuffer
-  readonly address: bigint
-
-  constructor(bytes: number) {
-    this.buffer = new ArrayBuffer(bytes)
-    this.address = getRawPointer(this.buffer)
-  }
-}
-
 /** Pieces of memory for one readv or writev: `struct iovec { void *base; size_t len }` in a row. */
 export class IoVectors {
   readonly #memory: NativeMemory
-  readonly #words: Uint32Array
 
   constructor(count: number) {
     this.#memory = new NativeMemory(count * 16)
-    this.#words = new Uint32Array(this.#memory.buffer)
   }
 
   get address(): bigint {
@@ -80,22 +62,21 @@ export class IoVectors {
   /** `address` is below 2^53, as every user-space address of x86-64 and arm64 is. */
   set(index: number, address: number, bytes: number): void {
     const word = index * 4
-    this.#words[word] = address % 2 ** 32
-    this.#words[word + 1] = address / 2 ** 32
-    this.#words[word + 2] = bytes
+    const { words } = this.#memory
+    words[word] = address % 2 ** 32
+    words[word + 1] = address / 2 ** 32
+    words[word + 2] = bytes
   }
 }
 
 /** Fills the first `count` pieces. HOT. */
 export function readv(fd: number, vectors: IoVectors, count: number): number {
-  const result = libc.readv(fd, vectors.address, count)
-  return result >= 0 ? result : -lastErrno()
+  return answer(libc.readv(fd, vectors.address, count))
 }
 
 /** Writes the first `count` pieces. HOT. */
 export function writev(fd: number, vectors: IoVectors, count: number): number {
-  const result = libc.writev(fd, vectors.address, count)
-  return result >= 0 ? result : -lastErrno()
+  return answer(libc.writev(fd, vectors.address, count))
 }
 
 const CLONE_NEWNET = 0x40000000
@@ -156,8 +137,7 @@ type Wait = (fd: number, events: bigint, eventsMax: number, timeoutUs: number) =
 
 /** Waits in milliseconds, rounded up. For kernels before 5.11 and glibc before 2.35. HOT. */
 export const epollWaitMs: Wait = (fd, events, eventsMax, timeoutUs) => {
-  const result = libc.epoll_wait(fd, events, eventsMax, Math.ceil(timeoutUs / 1000))
-  return result >= 0 ? result : -lastErrno()
+  return answer(libc.epoll_wait(fd, events, eventsMax, Math.ceil(timeoutUs / 1000)))
 }
 
 /** Waits in nanoseconds where the system can. Gives the number of events or -errno. HOT. */
@@ -167,7 +147,7 @@ function findEpollWait(): Wait {
   const epollPwait2 = findEpollPwait2()
   if (epollPwait2 === undefined) return epollWaitMs
   const timeout = new NativeMemory(16) // struct timespec { int64 seconds; int64 nanoseconds }
-  const words = new Int32Array(timeout.buffer)
+  const words = new Int32Array(timeout.bytes.buffer)
   let isMissing = false
   return (fd, events, eventsMax, timeoutUs) => {
     if (isMissing) return epollWaitMs(fd, events, eventsMax, timeoutUs)

@@ -1,8 +1,9 @@
 import { closeSync, constants, openSync, statSync } from 'node:fs'
 import { constants as system } from 'node:os'
 import { errorCode } from '#base'
+import { NativeMemory } from '#native'
 import { DelayError } from './errors.ts'
-import { ioctl, NativeMemory, setNetworkNamespace } from './libc.ts'
+import { ioctl, setNetworkNamespace } from './libc.ts'
 
 // Source: linux/if_tun.h, linux/if.h.
 const TUNSETIFF = 0x400454ca
@@ -95,15 +96,11 @@ function openNamespace(netns: string): number {
 
 function attach(fd: number, name: string): void {
   const request = new NativeMemory(IFREQ_BYTES)
-  Buffer.from(request.buffer).write(name, 'latin1')
-  new DataView(request.buffer).setUint16(
-    IFREQ_FLAGS_OFFSET,
-    IFF_TAP | IFF_NO_PI | IFF_VNET_HDR,
-    true,
-  )
+  request.bytes.write(name, 'latin1')
+  request.bytes.writeUInt16LE(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, IFREQ_FLAGS_OFFSET)
   ioctl(fd, 'TUNSETIFF', TUNSETIFF, request.address)
   const headerBytes = new NativeMemory(4)
-  new DataView(headerBytes.buffer).setInt32(0, VNET_HEADER_BYTES, true)
+  headerBytes.words[0] = VNET_HEADER_BYTES
   ioctl(fd, 'TUNSETVNETHDRSZ', TUNSETVNETHDRSZ, headerBytes.address)
   try {
     // The argument of this one is a number, not a pointer.

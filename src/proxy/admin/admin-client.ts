@@ -32,7 +32,9 @@ async function ask(socketPath: string, path: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown) =>
       reject(deadline.signal.aborted ? deadline.signal.reason : away(socketPath, cause))
-    const asked = request({ socketPath, path, signal: deadline.signal }, (response) => {
+    // A connection that is kept leads to a process that may have been replaced meanwhile.
+    const options = { socketPath, path, signal: deadline.signal, agent: false }
+    const asked = request(options, (response) => {
       let body = ''
       response.setEncoding('utf8')
       response.on('data', (chunk: string) => {

@@ -14,7 +14,7 @@ import { BackhaulError } from './errors.ts'
  * Payloads: hello version (1) and host id; open see open-facts.ts; accepted load (4) and connect time in us (4), 0 for a
  * connection that was idle;
  * refused load (4) and a code of 4 letters; data bytes; window credit (4); reset reason (1); ping and pong 8
- * bytes that come back; leaving the id of a machine; end and goaway none.
+ * bytes that come back; leaving the id of a machine, and none of a stream; end and goaway none.
  */
 export const FrameKind = {
   hello: 0,
@@ -28,7 +28,7 @@ export const FrameKind = {
   ping: 8,
   pong: 9,
   goaway: 10,
-  /** Of the link: a machine is about to be stopped. Only to who said HEARS_LEAVING: others end the link over it. */
+  /** A machine is about to be stopped, or the stream to be ended. Only to who said HEARS_LEAVING: others end the link over it. */
   leaving: 11,
 } as const
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind]

@@ -184,11 +184,16 @@ test('going away: no new streams, the others end in peace', () => {
 
 test('a machine that leaves is told to the edge, unless that is one of before the word was known', () => {
   const link = pair()
-  const id = link.open(new Ear())
+  const ear = new Ear()
+  const id = link.open(ear)
   link.settle()
   link.worker.leaving('m1')
   link.settle()
   assert.deepEqual(link.left, ['m1'])
+  assert.equal(ear.isLeaving, false)
+  link.worker.leaveStreams()
+  link.settle()
+  assert.deepEqual([link.left, ear.isLeaving], [['m1'], true], 'streams that are about to end')
   assert.equal(link.edge.streamCount, 1, 'nothing ends by that')
   link.edge.leaving('m2')
   assert.throws(() => link.settle(), { code: 'backhaul.malformed' }, 'a worker hears of none')
@@ -199,6 +204,10 @@ test('a machine that leaves is told to the edge, unless that is one of before th
   ] as const) {
     const worker = new LinkCore(false, 'h2', words, 0)
     worker.receive(encodeFrame(FrameKind.hello, 0, Buffer.from('\u0001h1'), flags), 0)
+    worker.pull(1_000)
+    worker.receive(encodeFrame(FrameKind.open, 1, encodeOpen(FACTS)), 0)
+    worker.leaveStreams()
+    assert.equal(worker.hasOutput, heard)
     worker.pull(1_000)
     worker.leaving('m1')
     assert.equal(worker.hasOutput, heard)

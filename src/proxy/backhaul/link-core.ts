@@ -174,6 +174,12 @@ export class LinkCore {
     if (this.#hearsLeaving) this.#say(encodeFrame(FrameKind.leaving, 0, Buffer.from(machine)))
   }
 
+  /** All streams are about to be ended. A peer of before this was known takes each for a machine that it does not know. */
+  leaveStreams(): void {
+    if (!this.#hearsLeaving) return
+    for (const id of this.#streams.keys()) this.#say(encodeFrame(FrameKind.leaving, id))
+  }
+
   /** Bytes from the peer. @throws BackhaulError backhaul.malformed: close the link */
   receive(chunk: Buffer, nowMs: number): void {
     this.#heardAtMs = nowMs
@@ -305,7 +311,8 @@ export class LinkCore {
       this.#isGoingAway = true
       this.#handlers.goingAway()
     } else if (kind === FrameKind.leaving && this.#isOpener) {
-      this.#handlers.leaving(payload.toString('utf8'))
+      if (id === 0) this.#handlers.leaving(payload.toString('utf8'))
+      else this.#streams.get(id)?.handlers.leaving?.()
     } else throw malformed('kind', kind)
   }
 

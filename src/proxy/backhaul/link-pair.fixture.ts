@@ -25,6 +25,7 @@ export class Ear implements StreamHandlers {
   isEnded = false
   isReusable = false
   isDrained = true
+  isLeaving = false
   resetReason: ResetReason | undefined
   refusal: string | undefined
   load: number | undefined
@@ -53,6 +54,9 @@ export class Ear implements StreamHandlers {
   }
   drained(): void {
     this.isDrained = true
+  }
+  leaving(): void {
+    this.isLeaving = true
   }
   get text(): string {
     return Buffer.concat(this.chunks).toString('latin1')

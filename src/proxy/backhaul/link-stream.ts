@@ -24,6 +24,8 @@ export interface StreamHandlers {
   reset(reason: ResetReason): void
   /** What was queued has gone out: send on. */
   drained(): void
+  /** The worker is about to end it, whatever goes on: who has a WebSocket on it may say goodbye. */
+  leaving?(): void
 }
 
 export const WINDOW_BYTES = 256 * 1024

@@ -76,8 +76,17 @@ export class BackhaulServer {
     for (const { core } of this.#links) core.leaving(machine)
   }
 
-  /** After `drain`: resolves when no edge has a stream here or may still open one; at the deadline at the latest. */
-  async drained(deadlineMs: number): Promise<void> {
+  /**
+   * After `drain`: resolves when no edge has a stream here or may still open one. At the deadline edges say goodbye on
+   * WebSockets, for which they have `lingerMs`.
+   */
+  async drained(deadlineMs: number, lingerMs: number): Promise<void> {
+    await this.#emptied(deadlineMs)
+    for (const { core } of this.#links) core.leaveStreams()
+    await this.#emptied(lingerMs)
+  }
+
+  async #emptied(deadlineMs: number): Promise<void> {
     const { clock } = this.#options
     const endMs = clock.monotonicMs() + deadlineMs
     while (this.#links.size > 0 && clock.monotonicMs() < endMs) await clock.sleep(DRAIN_LOOK_MS)

@@ -1,5 +1,6 @@
 import { type Log, TokenBuckets } from '#base'
 import type { Certificates } from '../certificates.ts'
+import { STAGE_BYTES } from '../http2/frame-writer.ts'
 import type { EventLoop } from '../net/event-loop.ts'
 import { MemoryPool } from '../net/memory.ts'
 import { Stage } from '../net/outbox.ts'
@@ -60,6 +61,8 @@ export class Engine {
   readonly backendStage = new Stage()
   /** Heads: partly received, and kept for another attempt. */
   readonly heads: MemoryPool
+  /** Frames of one turn on their way to clients: of each HTTP/2 connection by itself. */
+  readonly frames: MemoryPool
   /** Bytes that wait for slow peers. */
   readonly waiting: MemoryPool
   readonly backends: BackendPool
@@ -87,6 +90,7 @@ export class Engine {
     this.tlsContexts = new TlsContexts(options.ticketKey)
     this.requestIds = new RequestIds(options.region)
     this.heads = new MemoryPool({ size: SAVED_BYTES, bytesMax: options.limits.bufferBytesMax })
+    this.frames = new MemoryPool({ size: STAGE_BYTES, bytesMax: options.limits.bufferBytesMax })
     this.waiting = new MemoryPool({ size: WAITING_BYTES, bytesMax: options.limits.bufferBytesMax })
     this.backends = new BackendPool(this)
     this.h2c = new H2cSessions(this)

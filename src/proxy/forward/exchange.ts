@@ -1,31 +1,27 @@
-import { isText } from '../http1/field-lines.ts'
 import type { RequestHead } from '../http1/request-head.ts'
 import type { ResponseHead } from '../http1/response-head.ts'
 import type { RequestHop } from '../http1/write-request.ts'
 import type { Memory } from '../net/memory.ts'
-import { addTime } from '../observe/counters.ts'
-import type { Attempt, Decision, Lease, LeaseResult, ToMachine, ToRemote } from '../route.ts'
+import type { Decision, Lease, LeaseResult, ToMachine, ToRemote } from '../route.ts'
 import type { BackendConnection, BackendUser } from './backend-connection.ts'
 import { Compression } from './compression.ts'
 import type { Downstream } from './downstream.ts'
 import type { Engine } from './engine.ts'
-import { openBackend } from './open-backend.ts'
 import { ReplayBody } from './replay-body.ts'
 import type { HttpFacts } from './request-facts.ts'
 import { RequestSender } from './request-sender.ts'
 import { responseQuestion } from './response-question.ts'
 import { ResponseReader, type ResponseSink } from './response-reader.ts'
 import { type RouteAsker, RouteQuestion } from './route-question.ts'
+import { Upstream } from './upstream.ts'
 
 const Phase = { idle: 0, routing: 1, connecting: 2, waiting: 3, body: 4, replayBody: 5 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
 
-const NO_ATTEMPTS: readonly Attempt[] = []
-
 /**
  * One request and its response, over as many attempts as it takes. Reused for each request of a
- * connection. It owns the lease, the backend connection and the kept request, and gives all three back
- * exactly once, in `#finish`.
+ * connection. It owns the kept request and, through its `Upstream`, the lease and the connection to a
+ * machine; all are given back before `#finish`.
  */
 export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   readonly #engine: Engine
@@ -39,10 +35,7 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   readonly #request: RequestSender
   #phase: Phase = Phase.idle
   readonly #question: RouteQuestion
-  #backend: BackendConnection | undefined
-  #lease: Lease | undefined
-  #attempts: Attempt[] | undefined
-  #connectStartMs = 0
+  readonly #upstream: Upstream
   // of the request
   #isHead = false
   #isIdempotent = false
@@ -51,10 +44,10 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   readonly #reader: ResponseReader
   #isPersistent = false
   readonly #replayBody = new ReplayBody()
+  /** A final head was told to the client. */
   #isAnswered = false
   status = 0
   receivedBytes = 0
-  machine = ''
 
   constructor(engine: Engine, client: Downstream, facts: HttpFacts, hop: RequestHop) {
     this.#engine = engine
@@ -63,6 +56,7 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
     this.#facts = facts
     this.requestId = Buffer.alloc(engine.requestIds.bytes)
     this.#question = new RouteQuestion(engine, this)
+    this.#upstream = new Upstream(engine, this, facts)
     this.#request = new RequestSender(engine, hop, this.requestId)
     this.#reader = new ResponseReader(this, engine.heads, engine.limits.headBytesMax)
   }
@@ -73,15 +67,8 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   get isRepeatable(): boolean {
     return this.#isIdempotent
   }
-  /** True once a final head was told to the client. */
-  get isAnswered(): boolean {
-    return this.#isAnswered
-  }
   get isRequestDone(): boolean {
     return this.#request.isDone
-  }
-  get isConnecting(): boolean {
-    return this.#phase === Phase.connecting
   }
   get startUs(): number {
     return this.#request.startUs
@@ -89,10 +76,12 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   get sentBytes(): number {
     return this.#request.sentBytes
   }
+  get machine(): string {
+    return this.#upstream.machine
+  }
   /** How long the connection under way has taken. */
   connectingMs(nowMs: number): number {
-    const isOurs = this.#phase === Phase.connecting && this.#backend?.isRemote !== true
-    return isOurs ? nowMs - this.#connectStartMs : 0
+    return this.#phase === Phase.connecting ? this.#upstream.waitedMs(nowMs) : 0
   }
   get takesResponse(): boolean {
     return (
@@ -103,8 +92,7 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   get takesRequest(): boolean {
     return (
       (this.#phase === Phase.waiting || this.#phase === Phase.body) &&
-      this.#backend !== undefined &&
-      !this.#backend.outbox.isFull
+      this.#upstream.connection?.outbox.isFull === false
     )
   }
 
@@ -122,13 +110,12 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
     this.#isIdempotent = head.isIdempotent
     this.#isUpgrade = head.isUpgrade
     this.#isAnswered = false
-    this.#attempts = undefined
     this.#out = this.#client
     if (this.#facts.entrance.compress) this.#beginCompression(head)
     else this.#compression = undefined
     this.status = 0
     this.receivedBytes = 0
-    this.machine = ''
+    this.#upstream.begin()
     if (!this.#request.begin(head, start, end)) return false
     this.#engine.counters.requestsActive += 1
     this.#route(head)
@@ -136,7 +123,9 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   }
 
   #beginCompression({ lines }: RequestHead): void {
-    this.#compression ??= new Compression(this.#engine, this.#client, () => this.#backend?.pump())
+    this.#compression ??= new Compression(this.#engine, this.#client, () =>
+      this.#upstream.connection?.pump(),
+    )
     this.#compression.begin(lines.find('accept-encoding'))
   }
 
@@ -144,7 +133,7 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
 
   #route(head: RequestHead): void {
     const facts = this.#facts
-    facts.begin(head, this.requestId, this.#attempts ?? NO_ATTEMPTS)
+    facts.begin(head, this.requestId, this.#upstream.attempts)
     this.#phase = Phase.routing
     this.#question.ask(facts, head)
   }
@@ -161,40 +150,29 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   }
 
   #connect(to: ToMachine | ToRemote, head: RequestHead): void {
-    this.#lease = to.lease
-    this.machine = to.lease.machine
-    const isOwn = to.kind === 'machine' && to.protocol !== 'h2c'
-    const idle = isOwn ? this.#engine.backends.takeIdle(to.address, to.port) : undefined
-    const backend = idle ?? openBackend(this.#engine, to, this.#facts)
+    const backend = this.#upstream.open(to)
     if (typeof backend === 'string') {
       this.#retry('connect-failed', backend)
       return
     }
-    backend.user = this
-    this.#backend = backend
     this.#reader.begin(this.#isHead)
-    this.#phase = idle === undefined ? Phase.connecting : Phase.waiting
-    this.#connectStartMs = this.#engine.loop.nowMs
+    const { isConnecting } = backend
+    this.#phase = isConnecting ? Phase.connecting : Phase.waiting
     this.#request.send(to, head, backend.outbox)
     // One send for head and body when the body is here already: the caller flushes.
-    if (this.#request.isDone || this.#attempts !== undefined) backend.outbox.flush()
-    if (idle === undefined) return
-    to.lease.connected(0)
-    this.#client.requestDrained()
+    if (this.#request.isDone || this.#upstream.attempts.length > 0) backend.outbox.flush()
+    if (!isConnecting) this.#client.requestDrained()
   }
 
   connected(backend: BackendConnection): void {
-    if (backend !== this.#backend) return
+    if (backend !== this.#upstream.connection) return
     this.#phase = Phase.waiting
-    const connectUs = (performance.now() - this.#connectStartMs) * 1000
-    this.#lease?.connected(connectUs)
-    const counted = this.#engine.counters.machine(this.machine, this.#facts.entrance.app)
-    if (counted !== undefined) addTime(counted.connects, connectUs)
+    this.#upstream.connected()
     if (backend.outbox.drain()) this.#client.requestDrained()
   }
 
   connectFailed(backend: BackendConnection, result: LeaseResult, code: string): void {
-    if (backend !== this.#backend) return
+    if (backend !== this.#upstream.connection) return
     if (result === 'no-response') {
       this.#breakOff(result, 502, code)
       return
@@ -212,11 +190,10 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
 
   /** Another attempt, when nothing is lost by it and one is left. */
   #retry(result: LeaseResult, code: string): void {
-    this.#attempts ??= []
-    this.#attempts.push({ machine: this.machine, result })
-    this.#release(result)
+    this.#upstream.failed(result, this.sentBytes, this.receivedBytes)
     this.#engine.counters.retries += 1
-    if (this.#attempts.length >= this.#engine.limits.attemptsMax || !this.#request.isWhole) {
+    const { attemptsMax } = this.#engine.limits
+    if (this.#upstream.attempts.length >= attemptsMax || !this.#request.isWhole) {
       this.#fail(502, code)
       return
     }
@@ -227,16 +204,16 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
 
   /** memory[start, start + length) of the body, without its framing. */
   requestData(memory: Memory, start: number, length: number): void {
-    this.#request.data(memory, start, length, this.#backend?.outbox)
+    this.#request.data(memory, start, length, this.#upstream.connection?.outbox)
   }
 
   requestEnd(trailer: Buffer | undefined): void {
-    this.#request.end(trailer, this.#backend?.outbox)
+    this.#request.end(trailer, this.#upstream.connection?.outbox)
   }
 
   /** What was staged of the request in this turn goes out. */
   requestFlush(): void {
-    this.#backend?.outbox.flush()
+    this.#upstream.connection?.outbox.flush()
   }
 
   /** The machine takes more of the request. */
@@ -249,7 +226,7 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   /** The client takes more of the response. */
   responseDrained(): void {
     this.#compression?.clientDrained()
-    this.#backend?.pump()
+    this.#upstream.connection?.pump()
   }
 
   responseFlush(): void {
@@ -270,7 +247,7 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
     this.status = head.status
     this.#isPersistent = head.isPersistent
     const canReplay = this.#request.isWhole && this.#request.isDone
-    const verdict = this.#lease?.responded(responseQuestion.of(head, canReplay))
+    const verdict = this.#upstream.lease?.responded(responseQuestion.of(head, canReplay))
     if (verdict === undefined) {
       this.#phase = Phase.body
       this.#isAnswered = true
@@ -303,16 +280,7 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   }
 
   #responseDone(trailer: Buffer | undefined, hasExcess: boolean): void {
-    const backend = this.#backend
-    const isReusable =
-      this.#isPersistent &&
-      !hasExcess &&
-      this.#request.isDone &&
-      backend?.outbox.isFull === false &&
-      !backend.isEnding
-    this.#backend = undefined
-    if (isReusable) backend?.give()
-    else backend?.close()
+    this.#upstream.give(this.#isPersistent && !hasExcess && this.#request.isDone)
     this.#release('done')
     this.#finish()
     this.#out.responseEnd(trailer)
@@ -330,8 +298,7 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
       this.#breakOff('broken', 502, 'PC03')
       return
     }
-    const backend = this.#backend
-    const isDoubtful = backend?.isDoubtful === true
+    const isDoubtful = this.#upstream.connection?.isDoubtful === true
     const { isUntouched } = this.#reader
     this.#closeBackend()
     // An idle connection may die under the request, and a path to another host: the machine has hardly acted on
@@ -342,29 +309,24 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   }
 
   switched(head: ResponseHead, memory: Memory, start: number, end: number): void {
-    const backend = this.#backend
+    const backend = this.#upstream.connection
     if (!this.#isUpgrade || backend === undefined || !head.hasConnectionUpgrade) {
       this.#breakOff('no-response', 502, 'PU02')
       return
     }
-    const { lines, upgradeLine: line } = head
-    const isWebSocket =
-      line >= 0 && isText(lines.bytes, lines.valueStart(line), lines.valueEnd(line), 'websocket')
+    const { isToWebSocket } = head
     this.status = 101
     this.#isAnswered = true
     this.#client.responseHead(head)
     this.#client.responseFlush()
-    this.#backend = undefined
-    backend.user = undefined
+    this.#upstream.takeConnection()
     this.#finish()
-    this.#client.upgraded(backend, Buffer.from(memory.bytes.subarray(start, end)), isWebSocket)
+    this.#client.upgraded(backend, Buffer.from(memory.bytes.subarray(start, end)), isToWebSocket)
   }
 
   /** The lease goes to who carries the upgraded connection on. */
   takeLease(): Lease | undefined {
-    const lease = this.#lease
-    this.#lease = undefined
-    return lease
+    return this.#upstream.takeLease()
   }
 
   // ---- fly-replay
@@ -378,7 +340,7 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   }
 
   #replayBodyDone(): void {
-    const next = this.#lease?.replayBody(this.#replayBody.take())
+    const next = this.#upstream.lease?.replayBody(this.#replayBody.take())
     if (next === undefined) this.#breakOff('no-response', 502, 'PA03')
     else this.#replay(next)
   }
@@ -422,15 +384,11 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
 
   #closeBackend(isAbort = false): void {
     this.#reader.stop()
-    this.#backend?.outbox.flush()
-    this.#backend?.close(isAbort)
-    this.#backend = undefined
+    this.#upstream.close(isAbort)
   }
 
   #release(result: LeaseResult): void {
-    const lease = this.#lease
-    this.#lease = undefined
-    lease?.release(result, { sent: this.sentBytes, received: this.receivedBytes })
+    this.#upstream.release(result, this.sentBytes, this.receivedBytes)
   }
 
   #finish(): void {

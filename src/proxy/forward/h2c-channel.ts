@@ -10,6 +10,7 @@ import type { Channel } from '../net/channel.ts'
 import {
   BROKEN,
   type EventLoop,
+  LEAVING,
   PEER_ENDED,
   READABLE,
   type Watcher,
@@ -184,6 +185,11 @@ export class H2cChannel implements Channel {
   #broke(): void {
     this.#received.isBroken = true
     this.#notify(READABLE | BROKEN)
+  }
+
+  /** What the session goes through is about to end. */
+  leaving(): void {
+    this.#notify(LEAVING)
   }
 
   #notify(flags: number): void {

@@ -96,6 +96,7 @@ export class H2cSessions {
         duplex.once('close', () => {
           this.#engine.counters.backendsOpen -= 1
         })
+        duplex.on('leaving', () => channel.leaving())
         link.channel.watchedBy(loop, duplex)
         this.#join(startSession(duplex, false), channel, connection)
       },

@@ -237,6 +237,31 @@ test('a WebSocket reaches a machine that speaks h2c as an extended CONNECT', asy
   await until('the tunnel to end', () => proxy.serving.counters.tunnelsOpen === 0)
 })
 
+test('a WebSocket to a machine that speaks h2c on a host whose proxy ends gets a close frame', async () => {
+  await using machine = await startH2Machine(
+    (stream) => {
+      stream.on('error', () => undefined)
+      stream.respond({ ':status': 200 })
+    },
+    { enableConnectProtocol: true },
+  )
+  await using hosts = await startTwoHosts({ machine: machine.port, http: h2_backend })
+  const client = connectTcp({ port: hosts.port, host: '127.0.0.1' })
+  let came = ''
+  client.on('data', (chunk: Buffer) => {
+    came += chunk.toString('latin1')
+  })
+  client.write(UPGRADE)
+  const until = (what: string, state: () => boolean) =>
+    pollUntil(what, state, { deadlineMs: 30_000 })
+  await until('the upgrade', () => came.includes('\r\n\r\n'))
+  hosts.worker.drain()
+  const drained = hosts.worker.drained(0, 60_000)
+  await until('the close frame', () => came.endsWith('\x88\x02\x03\xe9'))
+  client.destroy()
+  await drained
+})
+
 test('a machine that refuses a WebSocket over h2c, or knows none, answers as to any request', async () => {
   for (const enableConnectProtocol of [true, false]) {
     await using machine = await startH2Machine(

@@ -1,8 +1,6 @@
 import { faultName, faultStatus } from '../http1/fault.ts'
-import { LF } from '../http1/octets.ts'
-import { parseRequestHead, RequestHead } from '../http1/request-head.ts'
+import type { RequestHead } from '../http1/request-head.ts'
 import type { ResponseHead } from '../http1/response-head.ts'
-import type { RequestHop } from '../http1/write-request.ts'
 import { type Channel, INPUT_MARGIN, input } from '../net/channel.ts'
 import { BROKEN, PEER_ENDED, READABLE, type Watcher, WRITABLE } from '../net/event-loop.ts'
 import { EAGAIN } from '../net/libc.ts'
@@ -10,52 +8,42 @@ import type { Memory } from '../net/memory.ts'
 import { Outbox } from '../net/outbox.ts'
 import type { ConnectionFacts, Entrance } from '../route.ts'
 import type { BackendConnection } from './backend-connection.ts'
+import { ClientDeadline } from './client-deadline.ts'
 import type { Client } from './client-set.ts'
 import type { Downstream } from './downstream.ts'
 import type { Engine } from './engine.ts'
 import { Exchange } from './exchange.ts'
 import { ExchangeRecord } from './exchange-record.ts'
-import { HeldBytes } from './held-bytes.ts'
 import { requestHop } from './hop.ts'
 import { Http1Response } from './http1-response.ts'
-import { RequestBody } from './request-body.ts'
 import { HttpFacts } from './request-facts.ts'
+import { RequestReader, type RequestSink } from './request-reader.ts'
 import { Tunnel } from './tunnel.ts'
 
-/** One for all connections of the process: a parsed head holds only during a turn. */
-const requestHead = new RequestHead()
 const READS_PER_TURN = 4
 /** RFC 8555, section 8.3. */
 const CHALLENGE_PATH = '/.well-known/acme-challenge/'
 
-/**
- * `head`: waits for a request. `body`: a request's body is coming. `answer`: the request is here, its
- * response is not. `linger`: answered for the last time, what still comes is thrown away. `gone`.
- */
-type State = 'head' | 'body' | 'answer' | 'linger' | 'gone'
-
 /** One HTTP/1.1 connection of a client: its requests one after the other, pipelined ones in order. */
-export class Http1Client implements Watcher, Downstream, Client {
+export class Http1Client implements Watcher, RequestSink, Downstream, Client {
   readonly #engine: Engine
   readonly #channel: Channel
   readonly #outbox: Outbox
   readonly #entrance: Entrance
   readonly #facts: HttpFacts
+  readonly #reader: RequestReader
   readonly #exchange: Exchange
   readonly #response: Http1Response
   readonly #record: ExchangeRecord
+  readonly #deadline: ClientDeadline
   readonly address: string
-  #state: State = 'head'
+  /** `lingering`: answered for the last time, what still comes is thrown away. */
+  #stage: 'serving' | 'lingering' | 'gone' = 'serving'
   #isReadable = true
   #isEnding = false
   /** Its last answer waits for it longer than it may linger. */
   #isSlow = false
-  /** What came and was not used yet: part of a head, or pipelined requests. */
-  readonly #saved: HeldBytes
   #requests = 0
-  #deadlineMs: number
-  // of the request under way
-  readonly #body = new RequestBody()
 
   constructor(
     engine: Engine,
@@ -68,28 +56,27 @@ export class Http1Client implements Watcher, Downstream, Client {
     this.#engine = engine
     this.#channel = channel
     this.#outbox = new Outbox(channel, engine.clientStage, engine.waiting)
-    this.#saved = new HeldBytes(engine.heads)
     this.#entrance = entrance
     this.address = facts.clientAddress
     this.#facts = new HttpFacts(entrance, facts, isTls, serverName)
-    const hop: RequestHop = requestHop(engine.region, facts, isTls, '1.1')
+    this.#reader = new RequestReader(engine, this)
+    const hop = requestHop(engine.region, facts, isTls, '1.1')
     this.#exchange = new Exchange(engine, this, this.#facts, hop)
     const { requestId } = this.#exchange
     this.#response = new Http1Response(this.#outbox, requestId, entrance.response)
     this.#record = new ExchangeRecord(engine, this.address)
-    this.#deadlineMs =
-      engine.loop.nowMs + (entrance.headersReadTimeoutMs ?? engine.limits.headersReadMs)
+    this.#deadline = new ClientDeadline(engine, entrance)
   }
 
   // ---- what the socket says
 
   ready(flags: number): void {
-    if (this.#state === 'gone') return
+    if (this.#stage === 'gone') return
     if (flags & PEER_ENDED) this.#isEnding = true
     if (flags & (READABLE | PEER_ENDED)) this.#isReadable = true
     if (flags & BROKEN) {
       this.#isReadable = true
-      if (this.#state === 'answer') {
+      if (this.#reader.state === 'whole') {
         this.#abort() // reset while it waits: nobody is there for the answer
         return
       }
@@ -100,20 +87,22 @@ export class Http1Client implements Watcher, Downstream, Client {
 
   #drain(): void {
     if (this.#outbox.drain()) {
-      if (this.#state === 'linger') this.#expectEnd()
-      else this.#touch()
+      if (this.#stage === 'lingering') this.#deadline.expectEnd()
+      else this.#deadline.expectBytes()
       this.#exchange.responseDrained()
     } else if (this.#outbox.isBroken) this.#abort()
   }
 
   get #wantsInput(): boolean {
-    switch (this.#state) {
+    switch (this.#reader.state) {
       case 'head':
         return !this.#outbox.isFull
       case 'body':
         return this.#exchange.takesRequest
+      case 'whole':
+        return false
       default:
-        return this.#state === 'linger'
+        return this.#stage === 'lingering'
     }
   }
 
@@ -138,13 +127,15 @@ export class Http1Client implements Watcher, Downstream, Client {
       }
       if (!this.#channel.hasMore && !this.#isEnding) this.#isReadable = false
       this.#engine.counters.bytesIn += count
-      this.#received(INPUT_MARGIN, INPUT_MARGIN + count)
+      if (this.#stage === 'lingering') continue
+      this.#reader.read(input, INPUT_MARGIN, INPUT_MARGIN + count)
+      this.#exchange.requestFlush()
     }
   }
 
   /** The client ended its direction, or broke, where more was expected. */
   #ended(result: number): void {
-    if (result < 0 || this.#state !== 'linger') {
+    if (result < 0 || this.#stage !== 'lingering') {
       this.#abort()
       return
     }
@@ -158,87 +149,18 @@ export class Http1Client implements Watcher, Downstream, Client {
 
   // ---- requests
 
-  /** input[start, end) came. */
-  #received(start: number, end: number): void {
-    if (this.#state === 'linger') return
-    if (this.#state === 'head' && this.#saved.memory !== undefined) this.#receivedMore(start, end)
-    else this.#consume(input, start, end)
-    this.#exchange.requestFlush()
+  headBegun(): void {
+    if (this.#requests > 0) this.#deadline.expectHead()
   }
 
-  /** More of a head that began earlier. It is looked at only when a line ended. */
-  #receivedMore(start: number, end: number): void {
-    const saved = this.#saved
-    if (!this.#save(input, start, end)) return
-    const { headBytesMax, targetBytesMax } = this.#engine.limits
-    const hasLine = input.bytes.subarray(start, end).includes(LF)
-    if (!hasLine && saved.end <= Math.min(headBytesMax, targetBytesMax + 64)) return
-    this.#consumeSaved()
-  }
-
-  #consumeSaved(): void {
-    const { end } = this.#saved
-    const saved = this.#saved.take()
-    if (saved === undefined) return
-    this.#consume(saved, 0, end)
-    this.#saved.giveBack(saved)
-  }
-
-  /** memory[start, end) in the order in which it came: heads, bodies, heads. */
-  #consume(memory: Memory, start: number, end: number): void {
-    let at = start
-    while (at < end) {
-      if (this.#state === 'head') {
-        const headEnd = parseRequestHead(memory.bytes, at, end, requestHead, this.#engine.limits)
-        if (headEnd === 0) {
-          if (this.#saved.memory === undefined && this.#requests > 0) this.#expectHead()
-          this.#save(memory, at, end)
-          return
-        }
-        if (headEnd < 0) {
-          this.#exchange.nameRequest()
-          this.#refuse(faultStatus(headEnd), faultName(headEnd))
-          return
-        }
-        this.#begin(at, headEnd)
-        at = headEnd
-      } else if (this.#state === 'body') {
-        at = this.#feed(memory, at, end)
-      } else {
-        if (this.#state === 'answer') this.#save(memory, at, end)
-        return
-      }
-    }
-  }
-
-  #expectHead(): void {
-    const { headersReadMs } = this.#engine.limits
-    this.#deadlineMs =
-      this.#engine.loop.nowMs + (this.#entrance.headersReadTimeoutMs ?? headersReadMs)
-  }
-
-  /** Keeps memory[start, end) behind what is saved. @returns false when it could not, and ended. */
-  #save(memory: Memory, start: number, end: number): boolean {
-    if (this.#saved.add(memory, start, end)) return true
-    this.#engine.counters.fault('memory')
-    this.#abort()
-    return false
-  }
-
-  /** A request's head was parsed from memory[start, end). */
-  #begin(start: number, end: number): void {
-    const head = requestHead
+  headRead(head: RequestHead, start: number, end: number): void {
     this.#requests += 1
     this.#exchange.nameRequest()
     const isPersistent =
       head.isPersistent && this.#requests < this.#engine.limits.requestsPerConnectionMax
     this.#response.begin(head, isPersistent)
     this.#record.begin(head)
-    if (head.hasBody) {
-      this.#state = 'body'
-      this.#body.begin(head, this.#engine.loop.nowMs)
-    } else this.#state = 'answer'
-    this.#touch()
+    this.#deadline.expectBytes()
     const answer = this.#challengeAnswer(head)
     if (answer !== undefined) {
       this.#ownAnswer(200, '', { body: answer })
@@ -270,25 +192,24 @@ export class Http1Client implements Watcher, Downstream, Client {
     return entrance.shared ? this.#engine.router.named(entrance, head.host) : entrance
   }
 
-  /** Body bytes from memory[start, end). @returns where the body's part ends. */
-  #feed(memory: Memory, start: number, end: number): number {
-    this.#touch()
-    const body = this.#body
-    const count = body.read(memory.bytes, start, end)
-    if (count < 0) {
-      this.#exchange.abort()
-      this.#refuse(400, faultName(count))
-      return end
-    }
-    const { consumed, isDone, trailer } = body
-    if (count > 0) this.#exchange.requestData(memory, start, count)
-    if (isDone) this.#requestDone(trailer)
-    return consumed
+  bodyRead(memory: Memory, start: number, length: number): void {
+    this.#deadline.expectBytes()
+    if (length > 0) this.#exchange.requestData(memory, start, length)
   }
 
-  #requestDone(trailer: Buffer | undefined): void {
-    if (this.#state === 'body') this.#state = 'answer'
+  requestRead(trailer: Buffer | undefined): void {
     this.#exchange.requestEnd(trailer)
+  }
+
+  unreadable(fault: number): void {
+    if (this.#reader.state === 'body') this.#exchange.abort()
+    else this.#exchange.nameRequest()
+    this.#refuse(faultStatus(fault), faultName(fault))
+  }
+
+  unheld(): void {
+    this.#engine.counters.fault('memory')
+    this.#abort()
   }
 
   // ---- the response
@@ -302,17 +223,17 @@ export class Http1Client implements Watcher, Downstream, Client {
       this.#response.informed(head)
       return
     }
-    this.#touch()
+    this.#deadline.expectBytes()
     this.#response.head(head, this.#mustClose)
   }
 
   /** A request that is not whole leaves nothing that could follow it. */
   get #mustClose(): boolean {
-    return this.#state === 'body' || this.#engine.isDraining
+    return this.#reader.state === 'body' || this.#engine.isDraining
   }
 
   responseData(memory: Memory, start: number, length: number): void {
-    this.#touch()
+    this.#deadline.expectBytes()
     this.#response.data(memory, start, length)
   }
 
@@ -322,7 +243,7 @@ export class Http1Client implements Watcher, Downstream, Client {
   }
 
   responseFlush(): void {
-    if (this.#state === 'gone') return
+    if (this.#stage === 'gone') return
     const before = this.#outbox.sentBytes
     this.#outbox.flush()
     this.#engine.counters.bytesOut += this.#outbox.sentBytes - before
@@ -336,13 +257,10 @@ export class Http1Client implements Watcher, Downstream, Client {
       this.#linger()
       return
     }
-    this.#state = 'head'
-    this.#deadlineMs = this.#engine.loop.nowMs + this.#engine.limits.keepAliveIdleMs
-    if (this.#saved.memory !== undefined) {
-      this.#consumeSaved()
-      this.#exchange.requestFlush()
-    }
-    if (this.#isReadable && this.#state === 'head') this.#engine.loop.again(this)
+    this.#deadline.expectRequest()
+    this.#reader.next()
+    this.#exchange.requestFlush()
+    if (this.#isReadable && this.#reader.state === 'head') this.#engine.loop.again(this)
   }
 
   #recorded(): void {
@@ -350,11 +268,9 @@ export class Http1Client implements Watcher, Downstream, Client {
   }
 
   upgraded(backend: BackendConnection, extra: Buffer, isWebSocket: boolean): void {
-    const { memory, end } = this.#saved
-    const held = memory === undefined ? undefined : Buffer.from(memory.bytes.subarray(0, end))
-    this.#saved.give()
+    const held = this.#reader.takeHeld()
     this.#recorded()
-    this.#state = 'gone'
+    this.#stage = 'gone'
     const tunnel = new Tunnel({
       engine: this.#engine,
       address: this.address,
@@ -380,7 +296,7 @@ export class Http1Client implements Watcher, Downstream, Client {
   }
 
   requestDrained(): void {
-    if (this.#state === 'body' && this.#isReadable) this.#engine.loop.again(this)
+    if (this.#reader.state === 'body' && this.#isReadable) this.#engine.loop.again(this)
   }
 
   // ---- answers of our own
@@ -404,15 +320,11 @@ export class Http1Client implements Watcher, Downstream, Client {
 
   /** Everything was said: end our direction, and wait a little for the client's. */
   #linger(): void {
-    this.#state = 'linger'
+    this.#stage = 'lingering'
+    this.#reader.stop()
     this.#outbox.end()
-    this.#saved.give()
-    this.#expectEnd()
+    this.#deadline.expectEnd()
     if (this.#isReadable) this.#engine.loop.again(this)
-  }
-
-  #expectEnd(): void {
-    this.#deadlineMs = this.#engine.loop.nowMs + this.#engine.limits.lingerMs
   }
 
   /** The client has not ended its side. What it was sent still reaches it, at its own pace: an abort would take it back. */
@@ -421,30 +333,25 @@ export class Http1Client implements Watcher, Downstream, Client {
     else if (this.#isSlow) this.#abort()
     else {
       this.#isSlow = true
-      this.#touch()
+      this.#deadline.expectBytes()
     }
   }
 
-  #touch(): void {
-    const { exchangeIdleMs } = this.#engine.limits
-    this.#deadlineMs = this.#engine.loop.nowMs + (this.#entrance.idleTimeoutMs ?? exchangeIdleMs)
-  }
-
   sweep(nowMs: number): void {
-    if (this.#state === 'gone') return
+    if (this.#stage === 'gone') return
     if (this.#exchange.connectingMs(nowMs) > this.#engine.limits.connectMs) {
       this.#exchange.connectTimedOut()
       return
     }
-    const isComing = this.#state === 'body' && this.#exchange.takesRequest
-    if (isComing && this.#body.isTooSlow(nowMs, this.#engine.limits)) {
+    const isComing = this.#reader.state === 'body' && this.#exchange.takesRequest
+    if (isComing && this.#reader.isTooSlow(nowMs)) {
       this.#exchange.abort('timed-out')
       this.#refuse(408, 'body-slow')
       return
     }
-    if (nowMs <= this.#deadlineMs) return
-    if (this.#state === 'linger') this.#lingered()
-    else if (this.#state === 'head' && this.#saved.memory !== undefined) {
+    if (!this.#deadline.isPast(nowMs)) return
+    if (this.#stage === 'lingering') this.#lingered()
+    else if (this.#reader.state === 'head' && this.#reader.holds) {
       this.#exchange.nameRequest()
       this.#refuse(408, 'head-slow')
     } else if (this.#exchange.isActive && !this.#outbox.isFull) this.#exchange.timedOut()
@@ -453,11 +360,11 @@ export class Http1Client implements Watcher, Downstream, Client {
 
   drain(): void {
     // One that has not asked yet was accepted a moment ago: it still gets its first answer.
-    if (this.#state !== 'head' || this.#requests === 0) return
+    if (this.#reader.state !== 'head' || this.#requests === 0) return
     this.#isReadable = true
     this.pump() // a request may be there already
     if (this.#engine.keepsIdle) return
-    if (this.#state === 'head' && this.#saved.memory === undefined) this.#closeNow(false)
+    if (this.#reader.state === 'head' && !this.#reader.holds) this.#closeNow(false)
   }
 
   close(): void {
@@ -466,9 +373,9 @@ export class Http1Client implements Watcher, Downstream, Client {
   }
 
   #closeNow(isAbort: boolean): void {
-    if (this.#state === 'gone') return
-    this.#state = 'gone'
-    this.#saved.give()
+    if (this.#stage === 'gone') return
+    this.#stage = 'gone'
+    this.#reader.stop()
     this.#outbox.dispose()
     this.#channel.close(this.#engine.loop, isAbort)
     this.#engine.clients.remove(this)

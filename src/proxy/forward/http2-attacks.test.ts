@@ -4,6 +4,8 @@ import http2 from 'node:http2'
 import test from 'node:test'
 import { connect, type TLSSocket } from 'node:tls'
 import { pollUntil } from '#base'
+import { frame } from '../http2/connection.fixture.ts'
+import { Flag, PREFACE, Type } from '../http2/frame.ts'
 import { answering, startMachine, startProxy, type TestProxy } from '../proxy.fixture.ts'
 import { certificatesFor, makeCertificate } from '../tls/certificate.fixture.ts'
 import type { ProxyLimits } from './limits.ts'
@@ -12,22 +14,6 @@ const certificate = makeCertificate('a.test')
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 const DEADLINE = { deadlineMs: 30_000 }
 const MIB = 2 ** 20
-
-const HEADERS = 1
-const SETTINGS = 4
-const PING = 6
-const END_STREAM = 1
-const END_HEADERS = 4
-
-/** A frame of RFC 9113, section 4.1. */
-function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUIntBE(payload.length, 0, 3)
-  head[3] = type
-  head[4] = flags
-  head.writeUInt32BE(stream, 5)
-  return Buffer.concat([head, payload])
-}
 
 const openTls = (port: number) =>
   connect({
@@ -44,8 +30,8 @@ async function openRaw(port: number): Promise<{ socket: TLSSocket; isClosed: () 
     isClosed = true
   })
   await once(socket, 'secureConnect')
-  socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-  socket.write(frame(SETTINGS, 0, 0, Buffer.alloc(0)))
+  socket.write(PREFACE)
+  socket.write(frame(Type.settings, 0, 0))
   return { socket, isClosed: () => isClosed }
 }
 
@@ -73,7 +59,7 @@ test('HTTP/2: a head that never ends costs its own connection alone', async () =
   await using proxy = withTls(machine.port, { keepAliveIdleMs: 400, lingerMs: 100 })
   const { socket, isClosed } = await openRaw(proxy.port)
   socket.resume()
-  socket.write(frame(HEADERS, 0, 1, Buffer.from([0x82, 0x87, 0x84])))
+  socket.write(frame(Type.headers, 0, 1, Buffer.from([0x82, 0x87, 0x84])))
   assert.equal(await status(proxy.port), 200)
   await pollUntil('the end of it', isClosed, DEADLINE)
   await pollUntil('no connection', () => proxy.serving.counters.connectionsOpen === 0, DEADLINE)
@@ -108,7 +94,9 @@ test('HTTP/2: a small head that unpacks to megabytes reaches no machine', async 
   const bomb = Buffer.alloc(12_000, 0xbe)
   const path = Buffer.from([0x82, 0x87, 0x84, 0x41, 0x06, ...Buffer.from('a.test')])
   const before = process.memoryUsage().rss
-  socket.write(frame(HEADERS, END_HEADERS | END_STREAM, 1, Buffer.concat([path, field, bomb])))
+  socket.write(
+    frame(Type.headers, Flag.endHeaders | Flag.endStream, 1, Buffer.concat([path, field, bomb])),
+  )
   // RST_STREAM of stream 1: ENHANCE_YOUR_CALM.
   const calmed = Buffer.from('0000040300000000010000000b', 'hex')
   await pollUntil('the end of its stream', () => Buffer.concat(received).includes(calmed), DEADLINE)
@@ -124,7 +112,7 @@ test('HTTP/2: who asks for answers without end and reads none is ended', async (
   const { socket, isClosed } = await openRaw(proxy.port)
   socket.pause()
   const pings = Buffer.concat(
-    Array.from({ length: 1_000 }, () => frame(PING, 0, 0, Buffer.alloc(8))),
+    Array.from({ length: 1_000 }, () => frame(Type.ping, 0, 0, Buffer.alloc(8))),
   )
   const before = process.memoryUsage().rss
   const flood = () => {

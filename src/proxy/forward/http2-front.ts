@@ -1,144 +1,294 @@
-import {
-  type IncomingHttpHeaders,
-  performServerHandshake,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from 'node:http2'
-import type { SocketChannel } from '../net/channel.ts'
-import { ChannelDuplex } from '../net/channel-duplex.ts'
+import { randomBytes } from 'node:crypto'
+import type { RequestHop } from '../http1/write-request.ts'
+import type { ConnectionUser } from '../http2/connection-user.ts'
+import { type FrameOutlet, FrameWriter } from '../http2/frame-writer.ts'
+import { ServerConnection } from '../http2/server-connection.ts'
+import { INPUT_MARGIN, input, type SocketChannel } from '../net/channel.ts'
+import { BROKEN, PEER_ENDED, READABLE, type Watcher, WRITABLE } from '../net/event-loop.ts'
+import { EAGAIN } from '../net/libc.ts'
+import type { Memory } from '../net/memory.ts'
 import { Outbox } from '../net/outbox.ts'
 import type { ConnectionFacts, Entrance } from '../route.ts'
 import type { Client } from './client-set.ts'
 import type { Engine } from './engine.ts'
 import { requestHop } from './hop.ts'
 import { Http2Stream } from './http2-stream.ts'
+import type { Tunnel } from './tunnel.ts'
 
-/** Frames that begin or end a stream for nothing, in one window, before the connection is ended. */
-const CANCELLED_STREAMS_MAX = 200
-const CANCEL_WINDOW_MS = 10_000
-const HEADER_LIST_PAIRS_MAX = 128
-const SESSION_MEMORY_MB = 4
-/** Octets of all fields after decompression: what CONTINUATION frames can add up to. */
-const HEADER_LIST_BYTES_MAX = 32 << 10
+const READS_PER_TURN = 4
+/** Between the announcement of the end and the end: what is on its way is still served. */
+const NOTICE_MS = 250
+/** Of responses that wait for windows, on one connection. */
+const HELD_BYTES_MAX = 1 << 20
+/** Streams that are kept to be used again, while nothing goes on. */
+const IDLE_STREAMS_KEPT = 1
 
-/** One HTTP/2 connection of a client. node:http2 speaks the protocol; each stream is an exchange. */
-export class Http2Front implements Client {
+/** `linger`: all was said; what still comes is thrown away until the client ends. */
+type State = 'open' | 'linger' | 'gone'
+
+/** One HTTP/2 connection of a client: moves bytes between its socket and the protocol; each stream is an exchange. */
+export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser {
   readonly engine: Engine
   readonly facts: ConnectionFacts
   readonly entrance: Entrance
   readonly serverName: string
-  readonly hop
-  readonly #session: ServerHttp2Session
-  readonly #duplex: ChannelDuplex
-  #openStreams = 0
-  #deadlineMs = 0
-  #cancelled = 0
-  #windowStartMs = 0
-  #isGone = false
+  readonly hop: RequestHop
+  readonly connection: ServerConnection
+  readonly #channel: SocketChannel
+  readonly #outbox: Outbox
+  readonly #out: FrameWriter
+  readonly #free: Http2Stream[] = []
+  /** Have sent data towards machines since it was flushed last. */
+  readonly #fed: Http2Stream[] = []
+  readonly #flusher = { ready: () => this.#flush(), close: () => this.close() }
+  #flushIsDue = false
+  #state: State = 'open'
+  #isReadable = true
+  #isEnding = false
+  #requests = 0
+  /** WebSockets that came over it; one may outlive its stream, until its machine has all. */
+  readonly tunnels = new Set<Tunnel>()
+  /** Of responses, not yet framed. */
+  #heldBytes = 0
+  /** Streams that waited because too much is held can go on. */
+  #isRelieved = false
+  #idleDeadlineMs = 0
+  #isAbused = false
+  #headDeadlineMs = Number.POSITIVE_INFINITY
+  /** When the end was announced. */
+  #noticeMs = Number.POSITIVE_INFINITY
+  /** Its last answer has waited for it longer than it may linger. */
+  #isSlow = false
+  #lingerDeadlineMs = Number.POSITIVE_INFINITY
 
   constructor(
     engine: Engine,
-    duplex: ChannelDuplex,
-    entrance: Entrance,
-    facts: ConnectionFacts,
-    serverName: string,
+    channel: SocketChannel,
+    options: { entrance: Entrance; facts: ConnectionFacts; serverName: string },
   ) {
     this.engine = engine
-    this.facts = facts
-    this.entrance = entrance
-    this.serverName = serverName
-    this.hop = requestHop(engine.region, facts, true, '2')
-    this.#duplex = duplex
+    this.facts = options.facts
+    this.entrance = options.entrance
+    this.serverName = options.serverName
+    this.hop = requestHop(engine.region, options.facts, true, '2')
+    this.#channel = channel
+    this.#outbox = new Outbox(channel, engine.clientStage, engine.waiting)
+    this.#out = new FrameWriter(this)
+    this.connection = new ServerConnection(this, this.#out, engine.heads, engine.limits.streamsMax)
     this.#touch()
-    this.#session = performServerHandshake(duplex, {
-      maxHeaderListPairs: HEADER_LIST_PAIRS_MAX,
-      maxSessionMemory: SESSION_MEMORY_MB,
-      maxSessionInvalidFrames: 100,
-      maxSessionRejectedStreams: 50,
-      maxSettings: 32,
-      maxOutstandingPings: 10,
-      settings: {
-        maxConcurrentStreams: engine.limits.streamsMax,
-        maxHeaderListSize: HEADER_LIST_BYTES_MAX,
-        initialWindowSize: 256 << 10,
-        enableConnectProtocol: true,
-      },
-    })
-    this.#session.on('stream', (stream, headers) => this.#begin(stream, headers))
-    this.#session.on('error', () => this.close())
-    this.#session.on('close', () => this.#gone())
-    duplex.on('error', () => this.close())
-    duplex.on('close', () => this.#gone())
+    this.flush()
   }
 
   get address(): string {
     return this.facts.clientAddress
   }
 
-  #begin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    this.#openStreams += 1
-    this.#touch()
-    stream.on('error', () => undefined) // `close` follows, with the code
-    stream.once('close', () => {
-      this.#openStreams -= 1
-      this.#touch()
-      if (stream.rstCode !== 0) this.#streamCancelled()
-    })
-    new Http2Stream(this, stream).begin(headers)
+  // ---- what the socket says
+
+  ready(flags: number): void {
+    if (this.#state === 'gone') return
+    if (flags & PEER_ENDED) this.#isEnding = true
+    if (flags & (READABLE | BROKEN | PEER_ENDED)) this.#isReadable = true
+    if (flags & WRITABLE && this.#outbox.isFull && this.#outbox.drain()) this.#drained()
+    if (this.#outbox.isBroken) this.close()
+    else this.#pump()
   }
 
-  /** Rapid reset (CVE-2023-44487): streams that are begun only to be cancelled. */
-  #streamCancelled(): void {
-    const { nowMs } = this.engine.loop
-    if (nowMs - this.#windowStartMs > CANCEL_WINDOW_MS) {
-      this.#windowStartMs = nowMs
-      this.#cancelled = 0
+  /** Reads as long as what is to be answered can be sent. */
+  #pump(): void {
+    let reads = 0
+    while (this.#isReadable && !this.#outbox.isFull && this.#state !== 'gone') {
+      if (reads === READS_PER_TURN) {
+        this.engine.loop.again(this)
+        return
+      }
+      reads += 1
+      const count = this.#channel.receive()
+      if (count === EAGAIN) {
+        this.#isReadable = false
+        return
+      }
+      if (count <= 0) {
+        this.close()
+        return
+      }
+      if (!this.#channel.hasMore && !this.#isEnding) this.#isReadable = false
+      this.engine.counters.bytesIn += count
+      if (this.#state === 'open') this.#received(count)
     }
-    this.#cancelled += 1
-    if (this.#cancelled <= CANCELLED_STREAMS_MAX) return
-    this.engine.counters.fault('h2-resets')
-    this.close()
   }
+
+  #received(count: number): void {
+    const { connection } = this
+    connection.receive(input, INPUT_MARGIN, INPUT_MARGIN + count, this.engine.loop.nowMs)
+    if (this.#isAbused) {
+      this.close()
+      return
+    }
+    for (const stream of this.#fed) stream.flushRequest()
+    this.#fed.length = 0
+    connection.serveBlocked() // not before: machines' bytes come to where the client's were
+    if (!connection.isWithinHead) this.#headDeadlineMs = Number.POSITIVE_INFINITY
+    else if (this.#headDeadlineMs === Number.POSITIVE_INFINITY)
+      this.#headDeadlineMs =
+        this.engine.loop.nowMs +
+        (this.entrance.headersReadTimeoutMs ?? this.engine.limits.headersReadMs)
+    this.flush()
+  }
+
+  /** The stream's machine has bytes in its outbox. */
+  fed(stream: Http2Stream): void {
+    this.#fed.push(stream)
+  }
+
+  // ---- what is sent
+
+  /** Responses may go on. */
+  get takesResponse(): boolean {
+    return !this.#outbox.isFull && this.#heldBytes < HELD_BYTES_MAX
+  }
+
+  /** So much more (or, below 0, less) of responses waits for windows. */
+  hold(bytes: number): void {
+    const wasFull = this.#heldBytes >= HELD_BYTES_MAX
+    this.#heldBytes += bytes
+    if (!wasFull || this.#heldBytes >= HELD_BYTES_MAX) return
+    this.#isRelieved = true
+    this.flush()
+  }
+
+  #drained(): void {
+    for (const stream of [...this.connection.streams.values()]) (stream as Http2Stream).drained()
+    if (this.#state === 'linger') this.#expectEnd()
+  }
+
+  /** What was written goes out when all of this turn was written. HOT. */
+  flush(): void {
+    if (this.#flushIsDue || this.#state === 'gone') return
+    this.#flushIsDue = true
+    this.engine.loop.atTurnEnd(this.#flusher)
+  }
+
+  #flush(): void {
+    this.#flushIsDue = false
+    if (this.#state === 'gone') return
+    if (this.#isRelieved) {
+      this.#isRelieved = false
+      this.#drained()
+    }
+    this.#out.flush()
+    if (this.#outbox.isBroken || this.#out.isBroken) {
+      if (this.#out.isBroken) this.engine.counters.fault('memory')
+      this.close()
+    } else if (this.#state === 'open') this.#endWhenDone()
+  }
+
+  takeStage(): Memory | undefined {
+    return this.engine.frames.take()
+  }
+
+  sendStage(memory: Memory, length: number): void {
+    const before = this.#outbox.sentBytes
+    this.#outbox.send(memory, 0, length)
+    this.engine.counters.bytesOut += this.#outbox.sentBytes - before
+    this.engine.frames.give(memory)
+  }
+
+  // ---- streams
+
+  takeStream(): Http2Stream {
+    this.#requests += 1
+    return this.#free.pop() ?? new Http2Stream(this)
+  }
+
+  closedStream(stream: Http2Stream): void {
+    if (stream.isReusable) this.#free.push(stream)
+    this.#touch()
+    if (this.connection.streams.size === 0) this.flush() // it may have been the last one
+  }
+
+  webSocketKey(): string {
+    return randomBytes(16).toString('base64')
+  }
+
+  abused(code: 'h2-resets' | 'h2-flood'): void {
+    this.engine.counters.fault(code)
+    this.#isAbused = true
+  }
+
+  // ---- ends
 
   #touch(): void {
-    this.#deadlineMs = this.engine.loop.nowMs + this.engine.limits.keepAliveIdleMs
+    this.#idleDeadlineMs = this.engine.loop.nowMs + this.engine.limits.keepAliveIdleMs
   }
 
   sweep(nowMs: number): void {
-    if (this.#openStreams === 0 && nowMs > this.#deadlineMs) this.#end()
-    for (const stream of this.#streams) stream.sweep(nowMs)
+    if (this.#state === 'gone') return
+    for (const tunnel of [...this.tunnels]) tunnel.sweep(nowMs)
+    if (this.#state === 'linger') {
+      if (nowMs > this.#lingerDeadlineMs) this.#lingered(nowMs)
+      return
+    }
+    for (const stream of [...this.connection.streams.values()]) (stream as Http2Stream).sweep(nowMs)
+    const isIdle = this.connection.streams.size === 0
+    if (isIdle && this.#free.length > IDLE_STREAMS_KEPT) this.#free.length = IDLE_STREAMS_KEPT
+    const isWornOut = this.#requests >= this.engine.limits.requestsPerConnectionMax
+    if (nowMs > this.#headDeadlineMs) {
+      this.engine.counters.fault('head-slow')
+      this.close()
+    } else if ((isIdle && nowMs > this.#idleDeadlineMs) || isWornOut) this.#leave(nowMs)
+    else if (this.#noticeMs !== Number.POSITIVE_INFINITY) this.#leave(nowMs)
   }
 
-  readonly #streams = new Set<Http2Stream>()
-  opened(stream: Http2Stream): void {
-    this.#streams.add(stream)
-  }
-  closed(stream: Http2Stream): void {
-    this.#streams.delete(stream)
+  /** Two steps: requests that are on their way when the client is told are answered. */
+  #leave(nowMs: number): void {
+    if (this.#noticeMs === Number.POSITIVE_INFINITY) {
+      this.#noticeMs = nowMs
+      this.connection.announceEnd()
+    } else if (nowMs - this.#noticeMs >= NOTICE_MS) this.connection.refuseNew()
+    this.flush()
   }
 
-  /** nghttp2 would wait for ever for the rest of a head that was begun, and tells nobody of it. */
-  #end(): void {
-    if (this.#session.closed) this.close()
-    else this.drain()
-    this.#deadlineMs = this.engine.loop.nowMs + this.engine.limits.lingerMs
+  /** Nothing more is to come of it: says so, and waits a little for the client's end. */
+  #endWhenDone(): void {
+    const { connection } = this
+    const isDone = connection.streams.size === 0 && (connection.isLeaving || connection.hasPeerGone)
+    if (!isDone && !connection.isOver) return
+    this.#out.flush()
+    this.#isSlow = connection.isOver // it was ended for a fault: no more patience
+    connection.dispose()
+    this.#state = 'linger'
+    this.#outbox.end()
+    this.#expectEnd()
+    if (this.#isReadable) this.engine.loop.again(this)
+  }
+
+  /** The client has not ended its side. What it was sent still reaches it, at its own pace. */
+  #lingered(nowMs: number): void {
+    if (!this.#outbox.isFull || this.#isSlow) this.close()
+    else {
+      this.#isSlow = true
+      this.#lingerDeadlineMs = nowMs + this.engine.limits.exchangeIdleMs
+    }
+  }
+
+  #expectEnd(): void {
+    this.#lingerDeadlineMs = this.engine.loop.nowMs + this.engine.limits.lingerMs
   }
 
   drain(): void {
-    if (!this.#session.closed) this.#session.close() // GOAWAY; open streams end first
+    if (this.#state === 'open') this.#leave(this.engine.loop.nowMs)
   }
 
   close(): void {
-    this.#session.destroy()
-    this.#duplex.destroy()
-    this.#gone()
-  }
-
-  #gone(): void {
-    if (this.#isGone) return
-    this.#isGone = true
+    if (this.#state === 'gone') return
+    this.#state = 'gone'
+    this.connection.dispose()
+    for (const tunnel of [...this.tunnels]) tunnel.close()
+    this.#out.flush()
+    this.#outbox.dispose()
+    this.#channel.close(this.engine.loop, false)
     this.engine.clients.remove(this)
-    this.#duplex.destroy()
   }
 }
 
@@ -148,10 +298,8 @@ export function openHttp2(
   channel: SocketChannel,
   options: { entrance: Entrance; facts: ConnectionFacts; serverName: string; before: Client },
 ): void {
-  const { entrance, facts, serverName, before } = options
-  const outbox = new Outbox(channel, engine.clientStage, engine.waiting)
-  const duplex = new ChannelDuplex(channel, outbox, engine.loop)
-  channel.watchedBy(engine.loop, duplex)
-  engine.clients.replace(before, new Http2Front(engine, duplex, entrance, facts, serverName))
-  engine.loop.again(duplex)
+  const front = new Http2Front(engine, channel, options)
+  channel.watchedBy(engine.loop, front)
+  engine.clients.replace(options.before, front)
+  engine.loop.again(front)
 }

@@ -1,258 +1,338 @@
-import { randomBytes } from 'node:crypto'
-import {
-  constants,
-  type IncomingHttpHeaders,
-  type OutgoingHttpHeaders,
-  type ServerHttp2Stream,
-} from 'node:http2'
 import { faultName, faultStatus } from '../http1/fault.ts'
-import { latin1 } from '../http1/field-lines.ts'
-import { Field } from '../http1/field-name.ts'
 import { parseRequestHead, RequestHead } from '../http1/request-head.ts'
-import { Framing, type ResponseHead } from '../http1/response-head.ts'
+import type { ResponseHead } from '../http1/response-head.ts'
 import { cleanTrailer } from '../http1/trailer.ts'
-import { SERVER_NAME } from '../http1/write-response.ts'
-import { INPUT_BYTES, INPUT_MARGIN, input } from '../net/channel.ts'
+import { Code } from '../http2/frame.ts'
+import type { RequestLines } from '../http2/request-lines.ts'
+import {
+  type ResponseNames,
+  writeOwnFields,
+  writeResponseFields,
+  writeTrailerFields,
+} from '../http2/response-fields.ts'
+import { ServerStream } from '../http2/server-stream.ts'
 import type { Memory } from '../net/memory.ts'
+import { Outbox } from '../net/outbox.ts'
 import type { BackendConnection } from './backend-connection.ts'
 import type { Downstream } from './downstream.ts'
 import { Exchange } from './exchange.ts'
 import { ExchangeRecord } from './exchange-record.ts'
-import { PROXY_NAME } from './hop.ts'
+import { HeldBytes } from './held-bytes.ts'
+import { responseVia } from './hop.ts'
+import { type ChannelStream, Http2Channel } from './http2-channel.ts'
 import type { Http2Front } from './http2-front.ts'
 import { HttpFacts } from './request-facts.ts'
-import { StreamTunnel } from './stream-tunnel.ts'
+import { Tunnel } from './tunnel.ts'
 
+/** One for all of the process: a parsed head holds only during a turn. */
 const requestHead = new RequestHead()
-/** Response fields that HTTP/2 does not know, or that the proxy says itself. */
-const VIA = `1.1 ${PROXY_NAME}`
 
-/**
- * One stream: a request that is written as HTTP/1.1 and read again by the strict parser, so that nothing
- * reaches a machine that an HTTP/1.1 client could not have said (RFC 9113, section 8.2.1).
- */
-export class Http2Stream implements Downstream {
+/** One stream of a client's connection: a request, and its response. Reused for later ones of the same connection. */
+export class Http2Stream extends ServerStream implements Downstream, ChannelStream {
   readonly #front: Http2Front
-  readonly #stream: ServerHttp2Stream
   readonly #facts: HttpFacts
   readonly #exchange: Exchange
   readonly #record: ExchangeRecord
+  readonly #hop: ResponseNames
+  /** Of the request: what came while nobody could take it. Never more than the stream's window. */
+  readonly #upload: HeldBytes
+  /** Of the response: what the client's windows forbid. */
+  readonly #download: HeldBytes
+  #downloadAt = 0
+  /** The response is told in full; its end follows what is held. */
+  #isToldInFull = false
   #trailer: Buffer | undefined
   #requestTrailer: Buffer | undefined
-  #isFull = false
-  #isUpgrade = false
-  #hasEnded = false
+  #hasHead = false
+  #isWebSocket = false
+  #isFed = false
+  #isRecorded = false
+  #wasUpgraded = false
+  #channel: Http2Channel | undefined
   #deadlineMs = 0
   #bodyBytes = 0
   /** Infinity: there is no body that must keep a pace. */
   #bodyStartMs = Number.POSITIVE_INFINITY
-  #tunnel: StreamTunnel | undefined
 
-  constructor(front: Http2Front, stream: ServerHttp2Stream) {
+  constructor(front: Http2Front) {
+    super()
     const { engine, entrance, facts, serverName, hop } = front
     this.#front = front
-    this.#stream = stream
     this.#facts = new HttpFacts(entrance, facts, true, serverName)
     this.#exchange = new Exchange(engine, this, this.#facts, hop)
     this.#record = new ExchangeRecord(engine, facts.clientAddress)
+    this.#upload = new HeldBytes(engine.heads)
+    this.#download = new HeldBytes(engine.waiting)
+    this.#hop = {
+      requestId: this.#exchange.requestId,
+      rules: entrance.response,
+      via: responseVia,
+    }
   }
 
-  begin(headers: IncomingHttpHeaders): void {
-    const stream = this.#stream
-    this.#front.opened(this)
+  /** One that was a WebSocket is not: its tunnel may go on for a while. */
+  get isReusable(): boolean {
+    return !this.#wasUpgraded
+  }
+
+  // ---- the request
+
+  begin(lines: RequestLines): void {
+    const { engine } = this.#front
+    this.#isToldInFull = false
+    this.#trailer = undefined
+    this.#requestTrailer = undefined
+    this.#hasHead = false
+    this.#isWebSocket = lines.isWebSocket
+    this.#isRecorded = false
+    this.#bodyBytes = 0
+    this.#bodyStartMs = Number.POSITIVE_INFINITY
     this.#exchange.nameRequest()
     this.#touch()
-    stream.once('close', () => this.#closed())
-    const hasBody = !stream.endAfterHeaders
-    this.#isUpgrade = headers[':method'] === 'CONNECT' && headers[':protocol'] === 'websocket'
-    const text = writeAsHttp1(headers, hasBody && !this.#isUpgrade, this.#isUpgrade)
-    const bytes = Buffer.from(text, 'latin1')
-    const { limits } = this.#front.engine
-    const end = parseRequestHead(bytes, 0, bytes.length, requestHead, limits)
-    if (end !== bytes.length) {
-      this.failed(end < 0 ? faultStatus(end) : 400, end < 0 ? faultName(end) : 'field')
+    const { bytes, length } = lines
+    const end =
+      lines.result < 0
+        ? lines.result
+        : parseRequestHead(bytes, 0, length, requestHead, engine.limits)
+    if (end < 0 || end !== length) {
+      this.failed(end < 0 ? faultStatus(end) : 400, faultName(end < 0 ? end : -2))
+      this.#front.flush()
       return
     }
+    if (this.hasPeerEnded && requestHead.contentLength > 0) {
+      this.#front.connection.reset(this, Code.protocolError)
+      return
+    }
+    this.bodyLeft = requestHead.contentLength
     this.#record.begin(requestHead)
+    if (!this.hasPeerEnded && !lines.isWebSocket && !lines.isGrpc)
+      this.#bodyStartMs = engine.loop.nowMs
     if (!this.#exchange.begin(requestHead, 0, end)) {
       this.failed(503, 'memory')
-      return
-    }
-    this.#exchange.requestFlush()
-    if (!hasBody || this.#isUpgrade) return
-    if (!isGrpc(headers)) this.#bodyStartMs = this.#front.engine.loop.nowMs
-    this.#readBody()
+      this.#front.flush()
+    } else if (!this.#exchange.isRequestDone) this.#feed()
+    else this.#exchange.requestFlush()
   }
 
-  #readBody(): void {
-    const stream = this.#stream
-    stream.on('data', (chunk: Buffer) => {
-      this.#touch()
-      this.#bodyBytes += chunk.length
-      for (let at = 0; at < chunk.length; at += INPUT_BYTES) {
-        const piece = chunk.subarray(at, at + INPUT_BYTES)
-        input.bytes.set(piece, INPUT_MARGIN)
-        this.#exchange.requestData(input, INPUT_MARGIN, piece.length)
-      }
-      this.#exchange.requestFlush()
-      if (!this.#exchange.takesRequest) stream.pause()
-    })
-    stream.on('trailers', (trailers: IncomingHttpHeaders) => {
-      const section = Buffer.from(`${fieldLines(trailers).join('')}\r\n`, 'latin1')
-      const cleaned = cleanTrailer(section)
-      if (Buffer.isBuffer(cleaned)) this.#requestTrailer = cleaned
-    })
-    stream.once('end', () => {
-      this.#bodyStartMs = Number.POSITIVE_INFINITY
-      if (!this.#exchange.isActive) return
-      this.#exchange.requestEnd(this.#requestTrailer)
-      this.#exchange.requestFlush()
-    })
+  /** It is flushed when all that came was read. */
+  #feed(): void {
+    if (this.#isFed) return
+    this.#isFed = true
+    this.#front.fed(this)
+  }
+
+  flushRequest(): void {
+    this.#isFed = false
+    this.#exchange.requestFlush()
+  }
+
+  requestData(memory: Memory, start: number, length: number): void {
+    this.#touch()
+    this.#bodyBytes += length
+    if (this.#channel !== undefined) {
+      this.#channel.came(Buffer.from(memory.bytes.subarray(start, start + length)))
+      return
+    }
+    if (!this.#isWebSocket && this.#upload.memory === undefined && this.#exchange.takesRequest) {
+      this.#exchange.requestData(memory, start, length)
+      this.#front.connection.returned(this, length)
+      this.#feed()
+    } else if (!this.#upload.add(memory, start, start + length)) {
+      this.#front.engine.counters.fault('memory')
+      this.#front.connection.returned(this, length)
+      this.#front.connection.reset(this, Code.internalError)
+    }
+  }
+
+  requestEnded(trailer: Buffer | undefined): void {
+    this.#bodyStartMs = Number.POSITIVE_INFINITY
+    if (this.#channel !== undefined) this.#channel.peerEnded()
+    else {
+      this.#requestTrailer = trailer
+      if (this.#upload.memory === undefined) this.#endRequest()
+    }
+  }
+
+  #endRequest(): void {
+    if (!this.#exchange.isActive || this.#exchange.isRequestDone || this.#isWebSocket) return
+    this.#exchange.requestEnd(this.#requestTrailer)
+    this.#feed()
+  }
+
+  requestDrained(): void {
+    const { memory, end } = this.#upload
+    if (memory === undefined || this.#isWebSocket || !this.#exchange.takesRequest) return
+    this.#upload.take()
+    this.#exchange.requestData(memory, 0, end)
+    this.#upload.giveBack(memory)
+    this.#front.connection.returned(this, end)
+    if (this.hasPeerEnded) this.#endRequest()
+    this.#exchange.requestFlush()
+    this.#front.flush()
   }
 
   // ---- the response
 
   get takesResponse(): boolean {
-    return !this.#isFull
+    return this.#download.memory === undefined && this.#front.takesResponse
   }
 
   responseHead(head: ResponseHead): void {
-    const stream = this.#stream
-    if (stream.destroyed || stream.closed) return
-    if (head.status === 101) return // `upgraded` answers
-    if (head.status < 200) {
-      if (head.status !== 100 || !stream.headersSent)
-        stream.additionalHeaders({ ...this.#fields(head), ':status': head.status })
-      return
-    }
+    const isUpgrade = head.status === 101
+    if (isUpgrade && !this.#isWebSocket) return
+    this.#hasHead ||= head.status >= 200 || isUpgrade
     this.#touch()
-    const endStream = head.framing === Framing.none
-    stream.respond(
-      { ...this.#fields(head), ':status': head.status },
-      { endStream, waitForTrailers: head.framing === Framing.chunked },
+    const { connection } = this.#front
+    connection.fields(this, false, (out) =>
+      writeResponseFields(connection.encoder, out, head, this.#hop, isUpgrade),
     )
-    if (head.framing === Framing.chunked) {
-      stream.once('wantTrailers', () => {
-        if (this.#trailer === undefined) stream.close()
-        else stream.sendTrailers(parseTrailer(this.#trailer))
-      })
-    }
-  }
-
-  #fields(head: ResponseHead): OutgoingHttpHeaders {
-    const { rules, isOwn } = {
-      rules: this.#front.entrance.response,
-      isOwn: !this.#front.entrance.response.pristine && head.status >= 200,
-    }
-    const fields: Record<string, string | string[]> = {}
-    const add = (name: string, value: string) => {
-      const before = fields[name]
-      fields[name] = before === undefined ? value : [before, value].flat()
-    }
-    const { lines } = head
-    let via = VIA
-    for (let line = 0; line < lines.count; line += 1) {
-      if (lines.dropped[line] === 1) continue
-      const field = lines.fields[line]
-      if (isOwn && field === Field.via) via = `${lines.value(line)}, ${via}`
-      if (
-        isOwn &&
-        (field === Field.via || field === Field.server || field === Field['fly-request-id'])
-      )
-        continue
-      const name = latin1(lines.bytes, lines.nameStart(line), lines.nameEnd(line)).toLowerCase()
-      if (!rules.headers.has(name)) add(name, lines.value(line))
-    }
-    for (const [added, value] of head.added) {
-      const name = added.toLowerCase()
-      if (!rules.headers.has(name)) add(name, value)
-    }
-    if (isOwn) {
-      fields['server'] = SERVER_NAME
-      fields['via'] = via
-      fields['fly-request-id'] = this.#exchange.requestId.toString('latin1')
-    }
-    if (head.contentLength >= 0 && head.status >= 200 && head.status !== 204)
-      fields['content-length'] = String(head.contentLength)
-    for (const [name, values] of head.status >= 200 ? rules.headers : []) {
-      if (values !== false) fields[name] = [...values]
-    }
-    return fields
   }
 
   responseData(memory: Memory, start: number, length: number): void {
-    if (this.#stream.destroyed) return
     this.#touch()
-    this.#front.engine.counters.bytesOut += length
-    const isTaken = this.#stream.write(Buffer.from(memory.bytes.subarray(start, start + length)))
-    if (isTaken || this.#isFull) return
-    this.#isFull = true
-    this.#stream.once('drain', () => {
-      this.#isFull = false
+    const taken = this.#download.memory === undefined ? this.#sendNow(memory, start, length) : 0
+    if (taken === length || !this.isOpen) return
+    if (this.#download.add(memory, start + taken, start + length)) {
+      this.#front.hold(length - taken)
+      return
+    }
+    this.#front.engine.counters.fault('memory')
+    this.#front.connection.reset(this, Code.internalError)
+  }
+
+  #sendNow(memory: Memory, start: number, length: number): number {
+    return this.#front.connection.data(this, memory.bytes, start, length)
+  }
+
+  windowOpened(): void {
+    if (this.#channel !== undefined) {
+      this.#channel.drained()
+      return
+    }
+    const { memory, end } = this.#download
+    if (memory === undefined) return
+    this.#touch()
+    const taken = this.#sendNow(memory, this.#downloadAt, end - this.#downloadAt)
+    this.#downloadAt += taken
+    this.#front.hold(-taken)
+    if (this.#downloadAt < end) return
+    this.#download.give()
+    this.#downloadAt = 0
+    if (this.#isToldInFull) this.#endResponse()
+    else this.#exchange.responseDrained()
+  }
+
+  /** The client's connection takes bytes again. */
+  drained(): void {
+    if (this.#channel !== undefined) this.#channel.drained()
+    else if (this.takesResponse) {
       this.#touch()
       this.#exchange.responseDrained()
-    })
+    }
   }
 
   responseEnd(trailer: Buffer | undefined): void {
-    this.#hasEnded = true
     const cleaned = trailer === undefined ? undefined : cleanTrailer(trailer)
     if (Buffer.isBuffer(cleaned)) this.#trailer = cleaned
+    this.#isToldInFull = true
     this.#recorded()
-    if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.end()
+    if (this.#download.memory === undefined) this.#endResponse()
+  }
+
+  #endResponse(): void {
+    const { connection } = this.#front
+    const trailer = this.#trailer
+    if (!this.hasEnded) {
+      if (trailer === undefined) connection.endData(this)
+      else
+        connection.fields(this, true, (out) => writeTrailerFields(connection.encoder, out, trailer))
+    }
     // The machine answered before the request was whole: what still comes of it is not wanted.
-    if (!this.#exchange.isRequestDone && !this.#stream.destroyed)
-      this.#stream.close(constants.NGHTTP2_NO_ERROR)
+    if (!this.hasPeerEnded) connection.reset(this, Code.noError)
   }
 
   responseFlush(): void {
-    this.#front.engine.loop.letNodeRun() // node:http2 sends by itself, then
+    this.#front.flush()
   }
 
   failed(status: number, code: string, location?: string): void {
-    this.#hasEnded = true
     this.#exchange.status = status
     this.#record.code = code
     if (code !== '') this.#front.engine.counters.fault(code)
     this.#recorded()
-    if (this.#stream.destroyed || this.#stream.headersSent) return
-    this.#stream.respond(
-      {
-        ':status': status,
-        server: SERVER_NAME,
-        via: VIA,
-        'content-length': '0',
-        'fly-request-id': this.#exchange.requestId.toString('latin1'),
-        ...(location === undefined ? {} : { location }),
-      },
-      { endStream: true },
+    if (!this.isOpen) return
+    const { connection } = this.#front
+    if (this.#hasHead) {
+      connection.reset(this, Code.internalError)
+      return
+    }
+    connection.fields(this, true, (out) =>
+      writeOwnFields(connection.encoder, out, status, this.#hop, location),
     )
-    if (!this.#stream.readableEnded) this.#stream.resume()
+    if (!this.hasPeerEnded) connection.reset(this, Code.noError)
   }
 
   broken(): void {
     this.#recorded()
-    if (!this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    this.#front.connection.reset(this, Code.internalError)
+    this.#front.flush()
   }
 
-  /** WebSocket by extended CONNECT (RFC 8441): 101 becomes 200, and the stream is the connection. */
-  upgraded(backend: BackendConnection, extra: Buffer): void {
+  // ---- a WebSocket
+
+  /** By extended CONNECT (RFC 8441): 101 became 200, and the stream is the connection. */
+  upgraded(backend: BackendConnection, extra: Buffer, isWebSocket: boolean): void {
     this.#recorded()
-    this.#stream.respond({ ':status': 200, via: VIA, server: SERVER_NAME })
-    this.#tunnel = new StreamTunnel(
-      this.#front.engine,
-      this.#stream,
+    this.#wasUpgraded = true
+    const { engine, entrance, tunnels } = this.#front
+    const channel = new Http2Channel(engine.loop, this)
+    this.#channel = channel
+    const { memory, end } = this.#upload
+    const early = memory === undefined ? undefined : Buffer.from(memory.bytes.subarray(0, end))
+    this.#dropUpload()
+    const outbox = new Outbox(channel, engine.clientStage, engine.waiting)
+    const tunnel: Tunnel = new Tunnel({
+      engine,
+      address: this.#front.address,
+      client: { channel, outbox, isEnding: this.hasPeerEnded },
       backend,
-      this.#exchange.takeLease(),
-    )
-    this.#tunnel.start(extra)
+      lease: this.#exchange.takeLease(),
+      isWebSocket,
+      idleMs: entrance.idleTimeoutMs ?? Number.POSITIVE_INFINITY,
+      onEnd: () => void tunnels.delete(tunnel),
+    })
+    tunnels.add(tunnel)
+    if (this.hasPeerEnded) channel.peerEnded()
+    tunnel.start(early, extra)
   }
 
-  requestDrained(): void {
-    if (this.#stream.isPaused()) this.#stream.resume()
+  send(memory: Memory, start: number, length: number): number {
+    const taken = this.#front.takesResponse ? this.#sendNow(memory, start, length) : 0
+    this.#front.flush()
+    return taken
   }
+
+  endSending(): void {
+    this.#front.connection.endData(this)
+    this.#front.flush()
+  }
+
+  read(length: number): void {
+    this.#front.connection.returned(this, length)
+    this.#front.flush()
+  }
+
+  leave(isAbort: boolean): void {
+    this.#channel = undefined
+    this.#front.connection.reset(this, isAbort ? Code.cancel : Code.noError)
+    this.#front.flush()
+  }
+
+  // ---- ends
 
   #recorded(): void {
+    if (this.#isRecorded) return
+    this.#isRecorded = true
     this.#record.end(this.#exchange, this.#facts.entrance.app)
   }
 
@@ -262,83 +342,48 @@ export class Http2Stream implements Downstream {
   }
 
   sweep(nowMs: number): void {
-    if (this.#tunnel !== undefined) {
-      this.#tunnel.sweep(nowMs)
-      return
-    }
-    if (this.#exchange.connectingMs(nowMs) > this.#front.engine.limits.connectMs)
+    const { engine, connection } = this.#front
+    if (this.#channel !== undefined) return // the tunnel has its own deadlines
+    if (this.#exchange.connectingMs(nowMs) > engine.limits.connectMs)
       this.#exchange.connectTimedOut()
     else if (this.#isTooSlow(nowMs)) {
       this.#bodyStartMs = Number.POSITIVE_INFINITY
       this.#exchange.abort('timed-out')
       this.failed(408, 'body-slow')
-      this.#stream.close(constants.NGHTTP2_NO_ERROR)
     } else if (nowMs > this.#deadlineMs) {
-      if (this.#exchange.isActive) this.#exchange.timedOut()
-      // The machine has said all, and the client does not take what is encoded of it.
-      else if (!this.#hasEnded) this.#stream.close(constants.NGHTTP2_CANCEL)
+      // The client does not take what waits for it, or what is encoded of it.
+      if (!this.#exchange.isActive || !this.takesResponse) connection.reset(this, Code.cancel)
+      else this.#exchange.timedOut()
     }
+    this.#front.flush()
   }
 
   /** As for HTTP/1.1, until there is an answer: from then on both may talk, each at its leisure. */
   #isTooSlow(nowMs: number): boolean {
     const { bodyGraceMs, bodyBytesPerSecondMin } = this.#front.engine.limits
     const lateMs = nowMs - this.#bodyStartMs - bodyGraceMs
-    if (lateMs < 0 || !this.#exchange.takesRequest || this.#stream.headersSent) return false
+    if (lateMs < 0 || !this.#exchange.takesRequest || this.#hasHead) return false
     return this.#bodyBytes < (lateMs * bodyBytesPerSecondMin) / 1000
   }
 
-  #closed(): void {
-    this.#front.closed(this)
-    this.#tunnel?.close()
-    if (!this.#hasEnded) this.#exchange.abort()
+  #dropUpload(): void {
+    if (this.#upload.memory === undefined) return
+    const { end } = this.#upload
+    this.#upload.give()
+    this.#front.connection.returned(this, end)
   }
-}
 
-/** Its streams carry messages that may be far apart: silence alone ends them. */
-const isGrpc = (headers: IncomingHttpHeaders) =>
-  headers['content-type']?.startsWith('application/grpc') === true
-
-/** The request as an HTTP/1.1 client would have written it. The strict parser judges it. */
-function writeAsHttp1(headers: IncomingHttpHeaders, hasBody: boolean, isUpgrade: boolean): string {
-  const method = isUpgrade ? 'GET' : headers[':method']
-  const authority = headers[':authority'] ?? headers.host ?? ''
-  const lines = [`${method} ${headers[':path'] ?? ''} HTTP/1.1\r\n`, `Host: ${authority}\r\n`]
-  lines.push(...fieldLines(headers))
-  if (isUpgrade) {
-    const key = randomBytes(16).toString('base64')
-    lines.push(`Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: ${key}\r\n`)
-  } else if (hasBody && headers['content-length'] === undefined)
-    lines.push('Transfer-Encoding: chunked\r\n')
-  return `${lines.join('')}\r\n`
-}
-
-/** Fields of this connection, which HTTP/2 forbids (RFC 9113, section 8.2.2), and what stands elsewhere. */
-const NOT_COPIED = new Set([
-  'host',
-  'connection',
-  'transfer-encoding',
-  'upgrade',
-  'keep-alive',
-  'proxy-connection',
-  'http2-settings',
-])
-
-function fieldLines(headers: IncomingHttpHeaders): string[] {
-  const lines: string[] = []
-  for (const [name, value] of Object.entries(headers)) {
-    if (name.startsWith(':') || NOT_COPIED.has(name) || value === undefined) continue
-    if (name === 'cookie' && Array.isArray(value)) lines.push(`cookie: ${value.join('; ')}\r\n`)
-    else for (const one of [value].flat()) lines.push(`${name}: ${one}\r\n`)
+  closed(): void {
+    this.#exchange.abort()
+    this.#dropUpload()
+    if (this.#download.memory !== undefined) {
+      this.#front.hold(this.#downloadAt - this.#download.end)
+      this.#download.give()
+      this.#downloadAt = 0
+    }
+    const channel = this.#channel
+    this.#channel = undefined
+    if (this.hasEnded && this.hasPeerEnded) channel?.detach()
+    else channel?.broke()
   }
-  return lines
-}
-
-function parseTrailer(section: Buffer): OutgoingHttpHeaders {
-  const fields: Record<string, string> = {}
-  for (const line of section.toString('latin1').split('\r\n')) {
-    const colon = line.indexOf(':')
-    if (colon > 0) fields[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim()
-  }
-  return fields
 }

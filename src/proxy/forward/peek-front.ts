@@ -2,8 +2,8 @@ import { TcpChannel } from '../net/channel.ts'
 import { BROKEN, PEER_ENDED, READABLE, type Watcher } from '../net/event-loop.ts'
 import { EAGAIN, MSG_PEEK, recv } from '../net/libc.ts'
 import { Memory } from '../net/memory.ts'
-import type { Client } from './client-set.ts'
 import type { Engine } from './engine.ts'
+import { OpeningFront } from './opening-front.ts'
 
 const PEEK_BYTES = 20 << 10
 /** Shared: what was peeked holds during a turn. */
@@ -19,25 +19,17 @@ export type Verdict =
  * Looks at the first bytes of a connection without taking them: a server name, a PROXY header,
  * PostgreSQL's wish for TLS. Then somebody else goes on with the descriptor.
  */
-export class PeekFront implements Watcher, Client {
-  readonly #engine: Engine
-  readonly #channel: TcpChannel
+export class PeekFront extends OpeningFront<TcpChannel> implements Watcher {
   readonly #look: (bytes: Buffer) => Verdict
-  readonly address: string
-  readonly #deadlineMs: number
-  #isDone = false
 
   constructor(engine: Engine, fd: number, address: string, look: (bytes: Buffer) => Verdict) {
-    this.#engine = engine
-    this.#channel = new TcpChannel(fd)
-    this.address = address
+    super(engine, new TcpChannel(fd), address)
     this.#look = look
-    this.#deadlineMs = engine.loop.nowMs + engine.limits.tlsHandshakeMs
   }
 
   ready(flags: number): void {
-    if (this.#isDone || (flags !== 0 && (flags & (READABLE | BROKEN | PEER_ENDED)) === 0)) return
-    const count = recv(this.#channel.fd, peeked.at(0), PEEK_BYTES, MSG_PEEK)
+    if (this.isDone || (flags !== 0 && (flags & (READABLE | BROKEN | PEER_ENDED)) === 0)) return
+    const count = recv(this.channel.fd, peeked.at(0), PEEK_BYTES, MSG_PEEK)
     if (count === EAGAIN) return
     if (count <= 0) {
       this.close()
@@ -52,25 +44,8 @@ export class PeekFront implements Watcher, Client {
       this.close()
       return
     }
-    this.#isDone = true
-    if (verdict.take > 0) recv(this.#channel.fd, peeked.at(0), verdict.take, 0)
-    verdict.onTaken(this.#channel)
-  }
-
-  sweep(nowMs: number): void {
-    if (nowMs <= this.#deadlineMs) return
-    this.#engine.counters.tlsFailure('PT08')
-    this.close()
-  }
-
-  drain(): void {
-    // it has hardly begun: its deadline is near
-  }
-
-  close(): void {
-    if (this.#isDone) return
-    this.#isDone = true
-    this.#channel.close(this.#engine.loop, false)
-    this.#engine.clients.remove(this)
+    this.isDone = true
+    if (verdict.take > 0) recv(this.channel.fd, peeked.at(0), verdict.take, 0)
+    verdict.onTaken(this.channel)
   }
 }

@@ -4,6 +4,7 @@ import type { Channel } from '../net/channel.ts'
 import {
   BROKEN,
   type EventLoop,
+  LEAVING,
   PEER_ENDED,
   READABLE,
   type Watcher,
@@ -70,6 +71,11 @@ class RemoteChannel implements Channel {
   broke(): void {
     this.#received.isBroken = true
     this.#notify(READABLE | BROKEN)
+  }
+
+  /** The worker's end is about to be ended. */
+  leaving(): void {
+    this.#notify(LEAVING)
   }
 
   drained(): void {
@@ -163,6 +169,7 @@ export class RemoteConnection extends BackendConnection {
       ended: () => channel.peerEnded(),
       reset: (reason) => connection.#reset(engine, reason),
       drained: () => channel.drained(),
+      leaving: () => channel.leaving(),
     })
     if (stream === undefined) return undefined
     channel.begin(stream, connection)

@@ -5,6 +5,7 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import test from 'node:test'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { firstOf, pollUntil } from '#base'
+import { frame, HELLO } from '../http2/connection.fixture.ts'
 import { answering, startMachine, startProxy } from '../proxy.fixture.ts'
 import { certificatesFor, makeCertificate } from '../tls/certificate.fixture.ts'
 
@@ -416,16 +417,7 @@ test('HTTP/2: a CONTINUATION flood ends its connection within the memory bound',
   const socket = open(proxy.port, { ALPNProtocols: ['h2'] })
   socket.on('error', () => undefined)
   await once(socket, 'secureConnect')
-  const frame = (type: number, flags: number, stream: number, payload: Buffer) => {
-    const head = Buffer.alloc(9)
-    head.writeUIntBE(payload.length, 0, 3)
-    head[3] = type
-    head[4] = flags
-    head.writeUInt32BE(stream, 5)
-    return Buffer.concat([head, payload])
-  }
-  socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-  socket.write(frame(4, 0, 0, Buffer.alloc(0)))
+  socket.write(HELLO)
   socket.write(frame(1, 0, 1, Buffer.from([0x82, 0x87, 0x84])))
   // A literal field without indexing: 'x: ' and 8000 octets, again and again, never END_HEADERS.
   const value = Buffer.alloc(8000, 'a')

@@ -1,5 +1,5 @@
 import { type Channel, INPUT_MARGIN, input } from '../net/channel.ts'
-import { BROKEN, PEER_ENDED, READABLE, type Watcher, WRITABLE } from '../net/event-loop.ts'
+import { BROKEN, LEAVING, PEER_ENDED, READABLE, type Watcher, WRITABLE } from '../net/event-loop.ts'
 import { EAGAIN } from '../net/libc.ts'
 import type { Outbox } from '../net/outbox.ts'
 import type { Lease } from '../route.ts'
@@ -30,6 +30,7 @@ class TunnelEnd implements Watcher {
 
   ready(flags: number): void {
     if (this.#tunnel.isClosed) return
+    if (flags & LEAVING) this.#tunnel.goAway()
     if (flags & PEER_ENDED) this.isEnding = true
     if (flags & (READABLE | BROKEN | PEER_ENDED)) this.isReadable = true
     const other = this.#tunnel.otherEnd(this)

@@ -5,10 +5,12 @@ import { close } from '../net/libc.ts'
 import { acceptLocally, listenLocally } from '../net/local-messages.ts'
 import { HandoverLine } from './handover-line.ts'
 import { flowMessages, type HeldSocket, socketMessages } from './handover-message.ts'
+import { SharedLoads, type SharedLoadsOptions } from './shared-loads.ts'
 
 export interface HandoverDoorOptions {
   /** Of a socket file that a successor knocks at. */
   readonly path: string
+  /** As long as this process lives. */
   readonly loop: EventLoop
   readonly clock: Clock
   readonly log: Log
@@ -18,6 +20,8 @@ export interface HandoverDoorOptions {
   readonly sockets: () => readonly HeldSocket[]
   /** The successor serves: no more UDP is read here. @returns the conversations that go on there */
   readonly handOver: () => HandedFlows
+  /** Of the machines whose limits both count until this process ends. */
+  readonly loads: Omit<SharedLoadsOptions, 'clock'>
 }
 
 /** From its first word to when it serves. */
@@ -33,6 +37,7 @@ export class HandoverDoor implements Watcher, Disposable {
   readonly #fd: number
   readonly #replaced = Promise.withResolvers<void>()
   #line: HandoverLine | undefined
+  #loads: SharedLoads | undefined
   #isOpen = true
 
   /** @throws ProxyError proxy.listen_failed, proxy.address_bad */
@@ -60,18 +65,24 @@ export class HandoverDoor implements Watcher, Disposable {
     let hasHandedOver = false
     const ended = () => {
       late[Symbol.dispose]()
-      line.close()
-      this.#line = undefined
+      this.#hangUp()
       if (hasHandedOver) this.#replaced.resolve()
     }
     const line: HandoverLine = new HandoverLine(loop, fd, {
-      said: ({ type }, descriptors) => {
+      said: (message, descriptors) => {
         for (const one of descriptors) close(one)
-        if (type !== 'serving' || hasHandedOver) return
+        if (message.type === 'loads') {
+          this.#loads ??= new SharedLoads(line, { ...this.#options.loads, clock })
+          this.#loads.heard(message.loads)
+        } else if (message.type === 'taken' && hasHandedOver) {
+          late[Symbol.dispose]()
+          this.#replaced.resolve()
+        }
+        if (message.type !== 'serving' || hasHandedOver) return
         hasHandedOver = true
         for (const message of flowMessages(this.#options.handOver())) line.say(message)
       },
-      ended, // the successor hangs up when it has all
+      ended,
     })
     const late = clock.setTimer(() => {
       log.warn({ afterMs: SUCCESSOR_MS_MAX }, 'a successor came, and did not take over')
@@ -93,10 +104,22 @@ export class HandoverDoor implements Watcher, Disposable {
     for (const { message, descriptors } of socketMessages(sockets)) line.say(message, descriptors)
   }
 
-  [Symbol.dispose](): void {
+  #hangUp(): void {
+    this.#loads?.[Symbol.dispose]()
+    this.#loads = undefined
+    this.#line?.close()
+    this.#line = undefined
+  }
+
+  /** Nobody else is let in. Who has taken over goes on to hear what this process still carries. */
+  shut(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
     this.#options.loop.closeFd(this.#fd)
-    this.#line?.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.shut()
+    this.#hangUp()
   }
 }

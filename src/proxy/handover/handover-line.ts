@@ -12,7 +12,7 @@ export interface LineHandlers {
 
 /** One connection between two processes of the proxy. What it sends is bounded by what a process has. */
 export class HandoverLine implements Watcher {
-  readonly #loop: EventLoop
+  #loop: EventLoop
   readonly #fd: number
   readonly #handlers: LineHandlers
   #queue: { bytes: Buffer; descriptors: readonly number[] }[] = []
@@ -23,6 +23,19 @@ export class HandoverLine implements Watcher {
     this.#fd = fd
     this.#handlers = handlers
     loop.add(fd, this)
+  }
+
+  /** Another loop watches it from now on. */
+  moveTo(loop: EventLoop): void {
+    if (!this.#isOpen) return
+    this.#loop.remove(this.#fd)
+    this.#loop = loop
+    loop.add(this.#fd, this)
+  }
+
+  /** All that was said has gone out. */
+  get isIdle(): boolean {
+    return this.#queue.length === 0
   }
 
   say(message: HandoverMessage, descriptors: readonly number[] = []): void {

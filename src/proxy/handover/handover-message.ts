@@ -19,11 +19,29 @@ export interface HeldSocket extends SocketName {
 
 export type HandoverMessage =
   /** Of the one that runs: so many of its sockets, each with a descriptor of the message, in this order. */
-  | { readonly type: 'sockets'; readonly sockets: readonly SocketName[]; readonly isLast: boolean }
+  | {
+      readonly type: 'sockets'
+      readonly sockets: readonly SocketName[]
+      readonly isLast: boolean
+      /** It knows `loads` and `taken`, which were not there at first. */
+      readonly sharesLoads?: boolean
+    }
   /** Of the one that follows: it serves, all but UDP. */
   | { readonly type: 'serving' }
   /** Of the one that runs, which reads no more UDP. */
   | ({ readonly type: 'flows'; readonly isLast: boolean } & HandedFlows)
+  /** Of the one that follows: it has all. One that shares no loads hangs up instead. */
+  | { readonly type: 'taken' }
+  /** Of both, until one ends, the one that follows first: what has changed. */
+  | { readonly type: 'loads'; readonly loads: readonly ServiceLoad[] }
+
+/** So much goes to a service of a machine of this host through the process that says it. */
+export type ServiceLoad = readonly [
+  machine: string,
+  protocol: 'tcp' | 'udp',
+  internalPort: number,
+  count: number,
+]
 
 export const encodeMessage = (message: HandoverMessage): Buffer =>
   Buffer.from(JSON.stringify(message))
@@ -32,7 +50,8 @@ export const encodeMessage = (message: HandoverMessage): Buffer =>
 export function decodeMessage(bytes: Buffer): HandoverMessage {
   const message = JSON.parse(bytes.toString()) as HandoverMessage
   const { type } = message
-  if (type === 'serving') return message
+  if (type === 'serving' || type === 'taken') return message
+  if (type === 'loads' && Array.isArray(message.loads)) return message
   if (type === 'sockets' && Array.isArray(message.sockets)) return message
   if (type === 'flows' && Array.isArray(message.edge) && Array.isArray(message.worker))
     return message
@@ -51,7 +70,7 @@ export function* socketMessages(
     const names = some.map(({ use, address, port }) => ({ use, address, port }))
     const isLast = at + SOCKETS_PER_MESSAGE >= sockets.length
     yield {
-      message: { type: 'sockets', sockets: names, isLast },
+      message: { type: 'sockets', sockets: names, isLast, sharesLoads: true },
       descriptors: some.map(({ fd }) => fd),
     }
   }

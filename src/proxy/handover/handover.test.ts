@@ -12,6 +12,8 @@ import { EventLoop } from '../net/event-loop.ts'
 import { close } from '../net/libc.ts'
 import { acceptLocally, listenLocally, sendMessage } from '../net/local-messages.ts'
 import { acceptConnection, localAddress, openDatagramSocket, openListener } from '../net/socket.ts'
+import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import { TableFixture } from '../routing-table/table.fixture.ts'
 import { HandoverDoor } from './handover-door.ts'
 import type { HeldSocket } from './handover-message.ts'
 import { Predecessor } from './predecessor.ts'
@@ -37,9 +39,11 @@ function openDoor(
   { opened, loop, path }: ReturnType<typeof begin>,
   sockets: readonly HeldSocket[],
   flows: HandedFlows = NO_FLOWS,
+  rows = new TableFixture(),
 ): HandoverDoor {
   const prepare = () => Promise.resolve()
-  const options = { path, loop, clock, log, prepare, sockets: () => sockets }
+  const loads = { table: rows.table, changed: () => undefined }
+  const options = { path, loop, clock, log, prepare, sockets: () => sockets, loads }
   return opened.use(new HandoverDoor({ ...options, handOver: () => flows }))
 }
 
@@ -81,6 +85,41 @@ test('conversations go over whole, though they are more than a message holds', a
   using predecessor = await Predecessor.meet(stage.path, { clock, log })
   assert.deepEqual(await predecessor.replaced(), { edge, worker })
   await door.replaced
+})
+
+test('until the old process ends, each counts what the other carries to machines of the host', async (t) => {
+  const stage = begin(t)
+  const makeRows = () => {
+    const rows = new TableFixture().app('a').machine('m1', 'a', 'h1').host('h2', 'ams')
+    rows.machine('m2', 'a', 'h2', { service: { internal_port: 9 } })
+    const services = ['m1', 'm2'].flatMap((id) => [...(rows.table.machine(id)?.services ?? [])])
+    return { rows, one: services[0] as ServiceEntry, far: services[1] as ServiceEntry }
+  }
+  const [old, young] = [makeRows(), makeRows()]
+  for (const service of [old.one, old.one, old.far]) service.take()
+  const door = openDoor(stage, [], NO_FLOWS, old.rows)
+  using predecessor = await Predecessor.meet(stage.path, { clock, log })
+  let changes = 0
+  const changed = () => {
+    changes += 1
+  }
+  using _sharing = predecessor.shareLoads({ table: young.rows.table, changed })
+  const until = (what: string, look: () => boolean) => pollUntil(what, look, { deadlineMs })
+  await until('what there was', () => young.one.load === 2)
+  young.one.take()
+  await until('what is new', () => old.one.load === 3)
+  assert.deepEqual(await predecessor.replaced(), NO_FLOWS)
+  predecessor.taken(stage.loop)
+  await door.replaced
+  door.shut()
+  old.one.release()
+  const before = changes
+  await until('what has ended', () => young.one.load === 2)
+  assert(changes > before, 'whoever waits is told')
+  assert.equal(young.far.load, 0, 'other hosts count their own')
+  door[Symbol.dispose]()
+  await until('the end', () => young.one.load === 1)
+  assert.equal(old.one.load, 1)
 })
 
 test('datagrams that come in between wait in the socket', async (t) => {

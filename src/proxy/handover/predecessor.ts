@@ -11,16 +11,14 @@ import { close } from '../net/libc.ts'
 import { connectLocally } from '../net/local-messages.ts'
 import { HandoverLine } from './handover-line.ts'
 import type { HeldSocket, SocketUse } from './handover-message.ts'
+import { SharedLoads, type SharedLoadsOptions } from './shared-loads.ts'
 
 /** A process that runs answers at once; one that is silent for so long is ill. */
 const ANSWER_MS_MAX = 5_000
 
 type Heard = 'all' | 'ended' | 'silent'
 
-/**
- * The process that served before this one, if there is any: its sockets are this one's too. Those that are not
- * taken are closed at the end.
- */
+/** The process that served before this one, if there is any: its sockets are this one's too. */
 export class Predecessor implements Disposable {
   readonly #clock: Clock
   readonly #log: Log
@@ -30,6 +28,8 @@ export class Predecessor implements Disposable {
   #next = Promise.withResolvers<Heard>()
   #edge: EdgeFlowRecord[] = []
   #worker: WorkerFlowRecord[] = []
+  #sharesLoads = false
+  #loads: SharedLoads | undefined
 
   private constructor(clock: Clock, log: Log) {
     this.#clock = clock
@@ -81,13 +81,22 @@ export class Predecessor implements Disposable {
     return found
   }
 
+  /** Limits count from now on what it carries as well, until it ends. Before this process takes much in. @returns ends it */
+  shareLoads(options: Omit<SharedLoadsOptions, 'clock'>): Disposable {
+    if (this.#line !== undefined && this.#sharesLoads)
+      this.#loads = new SharedLoads(this.#line, { ...options, clock: this.#clock })
+    return { [Symbol.dispose]: () => this.#endLoads() }
+  }
+
   /** This process serves, all but UDP. @returns conversations of UDP that go on here; none when it says nothing in time */
   async replaced(): Promise<HandedFlows> {
     if (this.#line === undefined) return NO_FLOWS
     this.#next = Promise.withResolvers()
     this.#line.say({ type: 'serving' })
     const heard = await this.#hear()
-    this.#line.close() // by which it knows that all has come
+    // By either it knows that all has come.
+    if (this.#loads === undefined) this.#line.close()
+    else this.#line.say({ type: 'taken' })
     return heard === 'all' ? { edge: this.#edge, worker: this.#worker } : NO_FLOWS
   }
 
@@ -101,14 +110,20 @@ export class Predecessor implements Disposable {
             if (name === undefined) close(descriptor)
             else this.#sockets.push({ ...name, fd: descriptor })
           }
+          this.#sharesLoads ||= message.sharesLoads === true
           if (message.isLast) this.#next.resolve('all')
+        } else if (message.type === 'loads') {
+          this.#loads?.heard(message.loads)
         } else if (message.type === 'flows') {
           this.#edge.push(...message.edge)
           this.#worker.push(...message.worker)
           if (message.isLast) this.#next.resolve('all')
         }
       },
-      ended: () => this.#next.resolve('ended'),
+      ended: () => {
+        this.#endLoads()
+        this.#next.resolve('ended')
+      },
     })
   }
 
@@ -121,11 +136,28 @@ export class Predecessor implements Disposable {
     return heard
   }
 
-  [Symbol.dispose](): void {
-    this.#line?.close()
-    this.#line = undefined
+  #endLoads(): void {
+    this.#loads?.[Symbol.dispose]()
+    this.#loads = undefined
+  }
+
+  /** This process has taken what it wants, and goes on to hear of loads in its own loop. */
+  taken(loop: EventLoop): void {
+    this.#line?.moveTo(loop)
+    this.#close()
+  }
+
+  #close(): void {
     this.#loop?.[Symbol.dispose]()
+    this.#loop = undefined
     for (const { fd } of this.#sockets) close(fd)
     this.#sockets = []
+  }
+
+  [Symbol.dispose](): void {
+    this.#endLoads()
+    this.#line?.close()
+    this.#line = undefined
+    this.#close()
   }
 }

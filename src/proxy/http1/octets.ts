@@ -1,4 +1,4 @@
-/** Which octets may stand where. Tables, because the parser asks once per byte. */
+/** Octets: which may stand where (in tables, because the parser asks once per byte), and what texts begin with. */
 
 const table = (isIn: (octet: number) => boolean): Uint8Array =>
   Uint8Array.from({ length: 256 }, (_, octet) => (isIn(octet) ? 1 : 0))
@@ -44,3 +44,17 @@ export const LF = 10
 export const SP = 32
 export const HTAB = 9
 export const COLON = 58
+
+/** bytes[start, end) is the beginning of `prefix`, or begins with it. HOT. */
+export function couldBegin(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  prefix: Uint8Array,
+): boolean {
+  const length = Math.min(end - start, prefix.length)
+  for (let index = 0; index < length; index += 1) {
+    if (bytes[start + index] !== prefix[index]) return false
+  }
+  return true
+}

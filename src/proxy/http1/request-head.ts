@@ -9,7 +9,7 @@ import {
   readConnection,
 } from './field-lines.ts'
 import { Field } from './field-name.ts'
-import { AUTHORITY, CR, LF, SP, TARGET, TOKEN } from './octets.ts'
+import { AUTHORITY, CR, couldBegin, LF, SP, TARGET, TOKEN } from './octets.ts'
 
 export interface HeadLimits {
   /** Start line and fields together. @default 32768 */
@@ -136,8 +136,8 @@ function parseRequestLine(
   head.targetEnd = at
   at += 1
   // 'HTTP/1.1' CR LF
-  if (end - at < 10) return isVersionPrefix(bytes, at, end) ? 0 : Fault.startLine
-  if (!isVersionPrefix(bytes, at, at + 5)) return Fault.startLine
+  if (end - at < 10) return couldBegin(bytes, at, end, VERSION_PREFIX) ? 0 : Fault.startLine
+  if (!couldBegin(bytes, at, at + 5, VERSION_PREFIX)) return Fault.startLine
   const major = bytes[at + 5] as number
   const minor = bytes[at + 7] as number
   if (bytes[at + 6] !== 46 || !isDigit(major) || !isDigit(minor)) return Fault.startLine
@@ -151,14 +151,6 @@ function parseRequestLine(
 const isDigit = (octet: number): boolean => octet >= 48 && octet <= 57
 
 const VERSION_PREFIX = Buffer.from('HTTP/')
-
-function isVersionPrefix(bytes: Uint8Array, start: number, end: number): boolean {
-  const length = Math.min(end - start, VERSION_PREFIX.length)
-  for (let index = 0; index < length; index += 1) {
-    if (bytes[start + index] !== VERSION_PREFIX[index]) return false
-  }
-  return true
-}
 
 function readMethodAndTarget(bytes: Uint8Array, head: RequestHead): number {
   const length = head.methodEnd - head.methodStart

@@ -9,7 +9,7 @@ import {
   readConnection,
 } from './field-lines.ts'
 import { Field } from './field-name.ts'
-import { CR, FIELD_VALUE, LF, SP } from './octets.ts'
+import { CR, couldBegin, FIELD_VALUE, LF, SP } from './octets.ts'
 
 /** How the end of a message's body is found. Source: RFC 9112, section 6.3. */
 export const Framing = { none: 0, length: 1, chunked: 2, close: 3 } as const
@@ -39,6 +39,14 @@ export class ResponseHead {
   hasReplay = false
   /** Fields that the proxy says beside those of `lines`. */
   added: readonly (readonly [name: string, value: string])[] = NO_FIELDS
+
+  /** Its Upgrade field names WebSocket. */
+  get isToWebSocket(): boolean {
+    const { lines, upgradeLine: line } = this
+    return (
+      line >= 0 && isText(lines.bytes, lines.valueStart(line), lines.valueEnd(line), 'websocket')
+    )
+  }
 
   get reason(): string {
     return latin1(this.bytes, this.reasonStart, this.reasonEnd)
@@ -77,8 +85,9 @@ function parseStatusLine(
   end: number,
   head: ResponseHead,
 ): number {
-  if (end - start < 14) return couldBeStatusLine(bytes, start, end) ? 0 : Fault.startLine
-  if (!couldBeStatusLine(bytes, start, start + 7)) return Fault.startLine
+  if (end - start < 14)
+    return couldBegin(bytes, start, end, STATUS_LINE_PREFIX) ? 0 : Fault.startLine
+  if (!couldBegin(bytes, start, start + 7, STATUS_LINE_PREFIX)) return Fault.startLine
   const minor = bytes[start + 7] as number
   if (minor !== 48 && minor !== 49) return Fault.version
   if (bytes[start + 8] !== SP) return Fault.startLine
@@ -103,14 +112,6 @@ function parseStatusLine(
 }
 
 const STATUS_LINE_PREFIX = Buffer.from('HTTP/1.')
-
-function couldBeStatusLine(bytes: Uint8Array, start: number, end: number): boolean {
-  const length = Math.min(end - start, STATUS_LINE_PREFIX.length)
-  for (let index = 0; index < length; index += 1) {
-    if (bytes[start + index] !== STATUS_LINE_PREFIX[index]) return false
-  }
-  return true
-}
 
 function readResponseFields(head: ResponseHead, isHead: boolean): number {
   const { lines } = head

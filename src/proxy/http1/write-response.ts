@@ -46,7 +46,7 @@ export function writeResponseHead(out: HeadWriter, head: ResponseHead, hop: Resp
   out.copy(head.bytes, head.reasonStart, head.reasonEnd)
   out.lineEnd()
   const isOurs = !rules.pristine && head.status >= 200
-  if (isOurs) markReplaced(head)
+  if (isOurs) dropReplaced(head)
   if (rules.headers.size > 0) dropSet(lines, rules.headers)
   copyKept(out, lines)
   if (isOurs) writeOwn(out, head, hop)
@@ -61,7 +61,8 @@ export function writeResponseHead(out: HeadWriter, head: ResponseHead, hop: Resp
   out.lineEnd()
 }
 
-function markReplaced({ lines, serverLine, viaLine }: ResponseHead): void {
+/** Drops the fields that the proxy says itself. */
+export function dropReplaced({ lines, serverLine, viaLine }: ResponseHead): void {
   if (serverLine < 0 && viaLine < 0) {
     dropField(lines, Field['fly-request-id'])
     return

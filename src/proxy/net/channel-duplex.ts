@@ -3,6 +3,7 @@ import { type Channel, INPUT_MARGIN, input } from './channel.ts'
 import {
   BROKEN,
   type EventLoop,
+  LEAVING,
   PEER_ENDED,
   READABLE,
   type Watcher,
@@ -11,7 +12,7 @@ import {
 import { EAGAIN } from './libc.ts'
 import type { Outbox } from './outbox.ts'
 
-/** A channel as a Node stream: for protocols that a Node library speaks. */
+/** A channel as a Node stream: for protocols that a Node library speaks. LEAVING is its event `leaving`. */
 export class ChannelDuplex extends Duplex implements Watcher {
   readonly #channel: Channel
   readonly #outbox: Outbox
@@ -32,6 +33,7 @@ export class ChannelDuplex extends Duplex implements Watcher {
   ready(flags: number): void {
     if (this.#isClosed) return
     this.#loop.letNodeRun()
+    if (flags & LEAVING) this.emit('leaving')
     if (flags & PEER_ENDED) this.#isEnding = true
     if (flags === 0 || flags & (READABLE | BROKEN | PEER_ENDED)) this.#isReadable = true
     if (flags & WRITABLE && this.#outbox.isFull && this.#outbox.drain()) this.#finishWrite()

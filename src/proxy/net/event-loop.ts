@@ -1,12 +1,14 @@
-import { dlopen, getCurrentEventLoop } from 'node:ffi'
+import { PollHandle } from '#native'
 import { ProxyError } from '../errors.ts'
-import { close, epollControl, epollCreate, epollWait, harmlessFunction } from './libc.ts'
+import { close, epollControl, epollCreate, epollWait } from './libc.ts'
 import { Memory } from './memory.ts'
 
 export const READABLE = 0x001
 export const WRITABLE = 0x004
 export const BROKEN = 0x008 | 0x010 // EPOLLERR, EPOLLHUP
 export const PEER_ENDED = 0x2000 // EPOLLRDHUP
+/** None of epoll's: the other end of a stream is about to be ended from without, and says so before. */
+export const LEAVING = 0x1_0000
 const EDGE_TRIGGERED = 0x80000000
 
 const EPOLL_CTL_ADD = 1
@@ -14,14 +16,12 @@ const EPOLL_CTL_DEL = 2
 const EVENTS_MAX = 256
 /** How long our own sockets may keep Node from its turn. */
 const NODE_LATENESS_MS = 2
-const UV_POLL = 8
-const UV_READABLE = 1
 
 // struct epoll_event { uint32 events; uint64 data }, packed on x86-64 only. Source: epoll_event(3type).
 const DATA_WORD = process.arch === 'x64' ? 1 : 2
 const EVENT_WORDS = process.arch === 'x64' ? 3 : 4
 
-/** Who is told about a file descriptor. `flags`: READABLE, WRITABLE, BROKEN, PEER_ENDED. */
+/** Who is told about a file descriptor. `flags`: READABLE, WRITABLE, BROKEN, PEER_ENDED, LEAVING. */
 export interface Watcher {
   ready(flags: number): void
 }
@@ -44,7 +44,9 @@ export class EventLoop implements Disposable {
   readonly #generations: number[] = []
   #again: Watcher[] = []
   #againSpare: Watcher[] = []
-  readonly #poll: Memory
+  readonly #atEnd: Watcher[] = []
+  #isInTurn = false
+  readonly #poll: PollHandle
   #isClosed = false
   #nodeIsDue = false
   /** Milliseconds, monotonic, as of this turn. */
@@ -54,26 +56,15 @@ export class EventLoop implements Disposable {
   /** @param onFault is told what a watcher threw, which is a bug: others go on. */
   constructor(onFault: (error: unknown, watcher: Watcher) => void) {
     this.#onFault = onFault
-    const { functions: uv } = dlopen(null, {
-      uv_handle_size: { return: 'uint64', arguments: ['int32'] },
-      uv_poll_init: { return: 'int32', arguments: ['pointer', 'pointer', 'int32'] },
-      uv_poll_start: { return: 'int32', arguments: ['pointer', 'int32', 'pointer'] },
-      uv_poll_stop: { return: 'int32', arguments: ['pointer'] },
-    })
-    this.#poll = new Memory(Number(uv.uv_handle_size(UV_POLL)))
-    const result =
-      uv.uv_poll_init(getCurrentEventLoop(), this.#poll.at(0), this.#epoll) ||
-      uv.uv_poll_start(this.#poll.at(0), UV_READABLE, harmlessFunction)
-    if (result !== 0)
+    const poll = PollHandle.open(this.#epoll)
+    if (typeof poll === 'number')
       throw new ProxyError('proxy.system', {
         what: 'libuv refuses the epoll descriptor',
-        values: { result },
+        values: { result: poll },
       })
-    this.#stop = () => void uv.uv_poll_stop(this.#poll.at(0))
-    keptForEver.push(this.#poll)
+    this.#poll = poll
     setImmediate(this.#tick).unref()
   }
-  readonly #stop: () => void
   readonly #onFault: (error: unknown, watcher: Watcher) => void
 
   /** Starts to watch; `watcher` is told of each change. */
@@ -113,6 +104,12 @@ export class EventLoop implements Disposable {
   /** Calls `watcher.ready(0)` in the next turn, after others had theirs. */
   again(watcher: Watcher): void {
     this.#again.push(watcher)
+  }
+
+  /** Calls `watcher.ready(0)` when all that happened at once was told; outside of a turn at once. */
+  atTurnEnd(watcher: Watcher): void {
+    if (this.#isInTurn) this.#atEnd.push(watcher)
+    else this.#tell(watcher, 0)
   }
 
   /** Something happened outside our epoll that concerns `watcher`: it is told at once. */
@@ -159,6 +156,7 @@ export class EventLoop implements Disposable {
   /** Waits at most `timeoutMs`, tells whoever is concerned. @returns how many events there were. */
   #dispatch(timeoutMs: number): number {
     const count = epollWait(this.#epoll, this.#events.at(0), EVENTS_MAX, timeoutMs)
+    this.#isInTurn = true
     for (let index = 0; index < count; index += 1) {
       const word = index * EVENT_WORDS
       const fd = this.#words[word + DATA_WORD] as number
@@ -168,6 +166,10 @@ export class EventLoop implements Disposable {
     }
     const again = this.#again.length
     if (again > 0) this.#runAgain()
+    for (let index = 0; index < this.#atEnd.length; index += 1)
+      this.#tell(this.#atEnd[index] as Watcher, 0)
+    this.#atEnd.length = 0
+    this.#isInTurn = false
     return Math.max(count, again)
   }
 
@@ -190,10 +192,7 @@ export class EventLoop implements Disposable {
   [Symbol.dispose](): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#stop()
+    this.#poll[Symbol.dispose]()
     close(this.#epoll)
   }
 }
-
-/** libuv holds on to a handle's memory until the loop ends. */
-const keptForEver: Memory[] = []

@@ -5,11 +5,10 @@
  * Every call answers like the kernel: 0 or more, or the negated errno. No JavaScript runs between a call
  * and the reading of its errno. Memory is passed by address: see memory.ts.
  */
-import { dlopen, toArrayBuffer } from 'node:ffi'
 import { constants } from 'node:os'
+import { answer, openLibc } from '#native'
 
-const { functions: libc } = dlopen('libc.so.6', {
-  __errno_location: { return: 'pointer', arguments: [] },
+const { functions: libc } = openLibc({
   socket: { return: 'int32', arguments: ['int32', 'int32', 'int32'] },
   bind: { return: 'int32', arguments: ['int32', 'pointer', 'uint32'] },
   listen: { return: 'int32', arguments: ['int32', 'int32'] },
@@ -38,12 +37,7 @@ const { functions: libc } = dlopen('libc.so.6', {
   epoll_create1: { return: 'int32', arguments: ['int32'] },
   epoll_ctl: { return: 'int32', arguments: ['int32', 'int32', 'int32', 'pointer'] },
   epoll_wait: { return: 'int32', arguments: ['int32', 'pointer', 'int32', 'int32'] },
-  getpid: { return: 'int32', arguments: [] },
 })
-
-/** This thread's errno, which the C library keeps at one place. */
-const errnoCell = new Int32Array(toArrayBuffer(libc.__errno_location(), 4, false))
-const answer = (result: number): number => (result >= 0 ? result : -(errnoCell[0] as number))
 
 export const socket = (family: number, type: number, protocol: number): number =>
   answer(libc.socket(family, type, protocol))
@@ -83,16 +77,12 @@ export const nameInterface = (index: number, name: bigint): boolean =>
   libc.if_indextoname(index, name) !== 0n
 
 /** HOT. Three arguments: node:ffi's quick way ends there, so neither recv nor send. */
-export function read(fd: number, address: bigint, bytes: number): number {
-  const result = libc.read(fd, address, bytes)
-  return result >= 0 ? result : -(errnoCell[0] as number)
-}
+export const read = (fd: number, address: bigint, bytes: number): number =>
+  answer(libc.read(fd, address, bytes))
 
 /** HOT. Node ignores SIGPIPE, so a broken connection answers EPIPE. */
-export function write(fd: number, address: bigint, bytes: number): number {
-  const result = libc.write(fd, address, bytes)
-  return result >= 0 ? result : -(errnoCell[0] as number)
-}
+export const write = (fd: number, address: bigint, bytes: number): number =>
+  answer(libc.write(fd, address, bytes))
 export const shutdown = (fd: number, how: number): number => answer(libc.shutdown(fd, how))
 export const close = (fd: number): number => answer(libc.close(fd))
 export const epollCreate = (): number => answer(libc.epoll_create1(EPOLL_CLOEXEC))
@@ -100,9 +90,6 @@ export const epollControl = (fd: number, operation: number, target: number, even
   answer(libc.epoll_ctl(fd, operation, target, event))
 export const epollWait = (fd: number, events: bigint, eventsMax: number, timeoutMs: number) =>
   answer(libc.epoll_wait(fd, events, eventsMax, timeoutMs))
-
-/** A C function that does nothing and may be called with any arguments: for callbacks nobody needs. */
-export const harmlessFunction: bigint = libc.getpid.pointer
 
 const EPOLL_CLOEXEC = 0o2000000
 export const MSG_PEEK = 2

@@ -45,6 +45,7 @@ export function openRemote(
     ended: (isReusable) => handlers.ended(isReusable),
     reset: (reason) => handlers.reset(reason),
     drained: () => handlers.drained(),
+    leaving: () => handlers.leaving?.(),
     accepted(load, connectUs) {
       service.told(load)
       handlers.accepted?.(load, connectUs)

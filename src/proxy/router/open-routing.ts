@@ -72,8 +72,8 @@ export interface Routing {
   save(): Promise<void>
   /** This process decides no more on its own: new streams of other hosts go elsewhere, nothing is stopped. */
   drain(): void
-  /** Resolves when no other host has streams here; at the deadline at the latest. */
-  drained(deadlineMs: number): Promise<void>
+  /** Resolves when no other host has streams here; `lingerMs` after the deadline at the latest. */
+  drained(deadlineMs: number, lingerMs: number): Promise<void>
   close(): Promise<void>
 }
 
@@ -141,7 +141,7 @@ export async function openRouting(options: RoutingOptions): Promise<Routing> {
       server.drain()
       autostop[Symbol.dispose]()
     },
-    drained: (deadlineMs) => server.drained(deadlineMs),
+    drained: (deadlineMs, lingerMs) => server.drained(deadlineMs, lingerMs),
     async close() {
       stop.abort()
       autostop[Symbol.dispose]()

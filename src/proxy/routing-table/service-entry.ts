@@ -26,6 +26,8 @@ export class ServiceEntry {
   #failures = 0
   /** What this proxy has sent there and has not ended. */
   inFlight = 0
+  /** What another process of this host's proxy carries there: one of the two takes over from the other. */
+  elsewhere = 0
   /** What it has sent there, ever. */
   begun = 0
   /** What all proxies have sent there, as its worker said last. */
@@ -53,10 +55,11 @@ export class ServiceEntry {
 
   /**
    * Estimate of all that is in flight there: what the worker said last, and what this proxy has added or ended
-   * since; never less than this proxy's own.
+   * since; never less than this proxy's own. What another process of the same host carries comes on top.
    */
   get load(): number {
-    return Math.max(this.inFlight, this.#told + this.inFlight - this.#ownWhenTold)
+    const own = Math.max(this.inFlight, this.#told + this.inFlight - this.#ownWhenTold)
+    return own + this.elsewhere
   }
 
   /** What is free below the soft limit, 0 to 1; 0: none. Comparable between machines of any size. */

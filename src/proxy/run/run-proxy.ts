@@ -77,6 +77,7 @@ function serveHere(
   return {
     async drain(deadlineMs) {
       await serving.drain(deadlineMs)
+      serving.close()
       metrics?.close()
       metrics?.closeAllConnections()
     },

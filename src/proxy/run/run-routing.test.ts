@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -23,12 +23,23 @@ const program = join(import.meta.dirname, '../../cli/main.ts')
 /** The rows that the proxy of `h1` had at its last stop; corrosion is dead. */
 async function writeFiles(
   folder: string,
-  { port, backhaulPort, machine }: { port: number; backhaulPort: number; machine: number },
+  {
+    port,
+    backhaulPort,
+    machine,
+    narrow,
+  }: Record<'port' | 'backhaulPort' | 'machine', number> & {
+    narrow: { port: number; machine: number }
+  },
 ): Promise<string> {
   const ports = [{ port, handlers: ['http'] }]
   const rows = new TableFixture().app('a').ip('127.0.0.1', 'a')
   rows.machine('m1', 'a', 'h1', { ports, service: { internal_port: machine } })
-  rows.change('m1', { private_ipv4: '127.0.0.1' })
+  rows.machine('m2', 'a', 'h1', {
+    ports: [{ port: narrow.port, handlers: ['http'] }],
+    service: { internal_port: narrow.machine, soft_limit: 1, hard_limit: 1 },
+  })
+  for (const id of ['m1', 'm2']) rows.change(id, { private_ipv4: '127.0.0.1' })
   await saveTable(rows.table, join(folder, 'table'))
   writeFileSync(join(folder, 'keys'), newKeyLine('k', systemRandom), { mode: 0o600 })
   const file = join(folder, 'proxy.toml')
@@ -61,7 +72,16 @@ test('the proxy of a host serves what it knew; its successor takes over while re
   try {
     await using machine = await startMachine(answering(OK))
     const [port, backhaulPort] = [await freePort(), await freePort()]
-    const file = await writeFiles(folder, { port, backhaulPort, machine: machine.port })
+    const atNarrow: Socket[] = []
+    await using narrow = await startMachine((socket) =>
+      socket.once('data', () => void atNarrow.push(socket)),
+    )
+    const narrowPort = await freePort()
+    const ports = { port, backhaulPort, machine: machine.port }
+    const file = await writeFiles(folder, {
+      ...ports,
+      narrow: { port: narrowPort, machine: narrow.port },
+    })
     const args = ['--disable-warning=ExperimentalWarning', program, 'proxy', 'run', '-c', file]
     const child = spawn(process.execPath, args, {
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -112,6 +132,8 @@ test('the proxy of a host serves what it knew; its successor takes over while re
     idle.write('GET /idle HTTP/1.1\r\nHost: a\r\n\r\n')
     assert.doesNotMatch(String((await once(idle, 'data'))[0]), /connection: close/i)
     const oldStream = fromEdge(() => serving.length < 2)
+    const first = exchange(narrowPort, GET)
+    await pollUntil('the first', () => atNarrow.length === 1, { deadlineMs: 60_000 })
     await pollUntil('some answers', () => answers.length > 30, { deadlineMs: 60_000 })
     const ended = once(child, 'exit')
     child.kill('SIGUSR2')
@@ -120,6 +142,17 @@ test('the proxy of a host serves what it knew; its successor takes over while re
     idle.write('GET /more HTTP/1.1\r\nHost: a\r\n\r\n')
     assert.match(String((await once(idle, 'data'))[0]), /^HTTP\/1\.1 200 OK.*connection: close/is)
     idle.destroy()
+    // The limit of its machine holds for both processes together.
+    const second = exchange(narrowPort, GET)
+    const top = () => askTop(join(folder, 'admin.sock'))
+    const waits = async () => (await top()).waiting === 1
+    await pollUntil('the second waits', waits, { deadlineMs: 60_000 })
+    assert.equal(atNarrow.length, 1)
+    atNarrow[0]?.end(OK)
+    assert.match(await first, /^HTTP\/1\.1 200 OK/)
+    await pollUntil('the second', () => atNarrow.length === 2, { deadlineMs: 60_000 })
+    atNarrow[1]?.end(OK)
+    assert.match(await second, /^HTTP\/1\.1 200 OK/)
     old.write('\r\n')
     assert.match(String((await once(old, 'data'))[0]), /^HTTP\/1\.1 200 OK/)
     assert.match(await oldStream, /^HTTP\/1\.1 200 OK/)

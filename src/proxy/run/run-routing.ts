@@ -6,6 +6,7 @@ import { ownMachines } from '../admin/debug-view.ts'
 import { readEdgeKeyRing } from '../certificates/edge-key-ring.ts'
 import { LocalCertificates, withLocal } from '../certificates/local-certificates.ts'
 import { nextTicketChangeMs, ticketKeys } from '../certificates/ticket-keys.ts'
+import { defaultLimits } from '../forward/limits.ts'
 import { HandoverDoor } from '../handover/handover-door.ts'
 import type { HeldSocket } from '../handover/handover-message.ts'
 import { Predecessor } from '../handover/predecessor.ts'
@@ -61,10 +62,11 @@ export async function runRouting(
   )
   log.info('the proxy drains')
   const deadlineMs = config.drain_s * 1000
+  const { lingerMs } = { ...defaultLimits, ...limitsOf(config) }
   running.routing.drain()
   await running.entrances.disposeAsync()
   const served = running.serving.drain(deadlineMs, isReplaced)
-  await Promise.all([served, running.routing.drained(deadlineMs)])
+  await Promise.all([served, running.routing.drained(deadlineMs, lingerMs)])
 }
 
 interface RunningProxy {
@@ -125,8 +127,10 @@ async function openProxy(
     },
   })
   const { router, certificates, table } = routing
+  const loads = { table, changed: () => router.core.changed() }
   const running = routing
   opened.defer(() => running.close())
+  opened.use(predecessor.shareLoads(loads))
   const [ticketKey] = ticketKeys(keys, clock.nowMs())
   const started = serve({
     router,
@@ -162,7 +166,7 @@ async function openProxy(
       watchHost: (hostId, address) => running.backhaul.watch(hostId, address),
     }),
   )
-  predecessor[Symbol.dispose]()
+  predecessor.taken(loop)
   if (config.metrics_port !== undefined) {
     const render = () =>
       renderMetrics(counters, config.region) + renderLoads(ownMachines(router), config.region)
@@ -173,14 +177,15 @@ async function openProxy(
     })
   }
   const [tcp, udp] = [listeners, datagrams]
-  const door = entrances.use(
+  const door = opened.use(
     new HandoverDoor({
-      ...{ path: handoverPath, loop, clock, log },
+      ...{ path: handoverPath, loop, clock, log, loads },
       prepare: () => running.save(),
       sockets: () => [...heldSockets(tcp, running, mesh), ...udp.sockets],
       handOver: () => udp.handOver(),
     }),
   )
+  entrances.defer(() => door.shut())
   if (config.admin_socket !== undefined) {
     // Until the end: whoever asks whether this host is well must get an answer until another process gives it.
     const admin = await serveAdmin(router, config.admin_socket)

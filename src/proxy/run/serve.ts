@@ -36,7 +36,7 @@ export interface ServeOptions {
 /** A proxy that serves in this process. */
 export interface Serving {
   readonly counters: Counters
-  /** For other sockets of this process. */
+  /** For other sockets of this process. It goes on until `close`. */
   readonly loop: EventLoop
   /** Accepts from one more descriptor, which is the caller's. */
   listen(fd: number): void
@@ -86,21 +86,23 @@ export function serve(options: ServeOptions): Serving {
     engine.clients.sweep(loop.nowMs)
     engine.backends.sweep(loop.nowMs)
   }, SWEEP_MS)
-  let isClosed = false
-  const close = () => {
-    if (isClosed) return
-    isClosed = true
+  let hasEnded = false
+  const endAll = () => {
+    if (hasEnded) return
+    hasEnded = true
     clearInterval(sweep)
     for (const listener of listeners.values()) listener.close({ keepsDescriptor: true })
     engine.clients.closeAll()
     engine.backends.closeAll()
     engine.h2c.closeAll()
-    loop[Symbol.dispose]()
   }
   return {
     counters,
     loop,
-    close,
+    close() {
+      endAll()
+      loop[Symbol.dispose]()
+    },
     listen: (fd) => void listeners.set(fd, new Listener(engine, fd)),
     useTicketKey: (ticketKey) => engine.tlsContexts.useTicketKey(ticketKey),
     goAway: (machine) => engine.webSockets.goAway(machine),
@@ -110,7 +112,7 @@ export function serve(options: ServeOptions): Serving {
     },
     drain(deadlineMs, keepsIdle = false) {
       engine.keepsIdle = keepsIdle
-      return drain(engine, listeners.values(), deadlineMs).finally(close)
+      return drain(engine, listeners.values(), deadlineMs).finally(endAll)
     },
   }
 }

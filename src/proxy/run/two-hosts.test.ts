@@ -140,20 +140,25 @@ test('an upgraded connection lives on over the backhaul, and each direction ends
 })
 
 const GOING_AWAY = Buffer.from('880203e9', 'hex')
+const ANSWER = Buffer.from('8882000000000003e9', 'hex')
 const WEB_SOCKET = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
 
-test('a machine that its host stops of its own accord: WebSockets at other edges get a close frame first', async () => {
-  const said: string[] = []
-  await using machine = await startMachine((socket) => {
+/** A machine that takes one WebSocket and keeps what it hears. */
+const webSocketMachine = (heard: string[]) =>
+  startMachine((socket) => {
     socket.once('data', () => {
       socket.write(`HTTP/1.1 101 Switching Protocols\r\n${WEB_SOCKET}\r\n`)
-      socket.once('data', (chunk: Buffer) => said.push(chunk.toString('hex')))
+      socket.once('data', (chunk: Buffer) => heard.push(chunk.toString('hex')))
       socket.once('end', () => {
-        said.push('end')
+        heard.push('end')
         socket.end()
       })
     })
   })
+
+test('a machine that its host stops of its own accord: WebSockets at other edges get a close frame first', async () => {
+  const said: string[] = []
+  await using machine = await webSocketMachine(said)
   const host = {
     suspend: async () => void said.push('suspend'),
     stop: async () => undefined,
@@ -179,10 +184,31 @@ test('a machine that its host stops of its own accord: WebSockets at other edges
   table.put('machines', { ...table.rows('machines').get('m1'), id: 'm0' }, 0)
   await until('the close frame', () => bytes.subarray(-4).equals(GOING_AWAY))
   assert.equal(said.length, 0)
-  client.write(Buffer.from('8882000000000003e9', 'hex'))
+  client.write(ANSWER)
   client.end()
   await until('the suspension', () => said.includes('suspend'))
-  assert.deepEqual(said, ['8882000000000003e9', 'end', 'suspend'])
+  assert.deepEqual(said, [ANSWER.toString('hex'), 'end', 'suspend'])
+})
+
+test('a proxy that ends: WebSockets of other edges get a close frame at its deadline', async () => {
+  const heard: string[] = []
+  await using machine = await webSocketMachine(heard)
+  await using hosts = await startTwoHosts({ machine: machine.port })
+  const client = connect({ port: hosts.port, host: '127.0.0.1' })
+  let bytes = Buffer.alloc(0)
+  client.on('data', (chunk: Buffer) => {
+    bytes = Buffer.concat([bytes, chunk])
+  })
+  client.write(get(WEB_SOCKET))
+  await until('the upgrade', () => bytes.includes('\r\n\r\n'))
+  hosts.worker.drain()
+  const drained = hosts.worker.drained(50, 60_000)
+  await until('the close frame', () => bytes.subarray(-4).equals(GOING_AWAY))
+  client.write(ANSWER)
+  client.end()
+  await drained // by nothing but the end of all streams: nobody waits for the last deadline here
+  await until('the answer', () => heard.length === 2)
+  assert.deepEqual(heard, [ANSWER.toString('hex'), 'end'])
 })
 
 test('a client that goes away frees its machine on another host, and the limit there', async () => {
