@@ -72,3 +72,12 @@ test('machines that cannot move end it, by name and with why', async () => {
     message: /m2 of db: no other host of ams has room/,
   })
 })
+
+test('a machine that is tried again and again, and stays, ends it all the same', async () => {
+  const tried = reportOf({ started: 1 }, { moving: ['m2'], stay: [] })
+  const stay = [{ machine: 'm2', app: 'db', why: 'no other host of ams has room' }]
+  const stays = reportOf({ started: 1 }, { moving: [], stay })
+  const tries = Array.from({ length: 20 }, () => [tried, ...Array(29).fill(stays)]).flat()
+  const { operations } = hostOf([...tries, reportOf({ migrated: 1 })])
+  await assert.rejects(evacuateHost(operations, around().options), { code: 'host.not_empty' })
+})

@@ -31,6 +31,8 @@ export async function evacuateHost(
 ): Promise<HostReport> {
   let report = await operations.setMode('draining', signal)
   let told = ''
+  const stayed = new Set<string>()
+  let progress = ''
   let stillSinceMs = clock.monotonicMs()
   for (;;) {
     const left = machinesLeft(report)
@@ -38,10 +40,14 @@ export async function evacuateHost(
     if (news !== told) {
       seen(report)
       told = news
-      stillSinceMs = clock.monotonicMs()
     }
     if (left === 0) return report
     const { moving, stay } = report.evacuation
+    for (const { machine } of stay) stayed.add(machine)
+    // One that stays is tried again and again, which is news and no progress.
+    const now = `${left} ${stayed.size}`
+    if (now !== progress) stillSinceMs = clock.monotonicMs()
+    progress = now
     const isStuck = moving.length === 0 && stay.length > 0
     if (isStuck && clock.monotonicMs() - stillSinceMs >= STAYS_MS) throw notEmpty(report)
     await clock.sleep(LOOK_MS, signal)
