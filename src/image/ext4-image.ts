@@ -3,7 +3,7 @@ import { chmodSync, lstatSync, opendirSync } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { publish } from './durable-file.ts'
+import { publish } from '#base'
 import { ImageError } from './errors.ts'
 
 const run = promisify(execFile)

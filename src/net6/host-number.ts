@@ -4,10 +4,9 @@
  */
 import { link, mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errorCode } from '#base'
+import { errorCode, writeDurably } from '#base'
 import { chooseHostField, type HostClaim } from './allocation.ts'
 import { Net6Error } from './errors.ts'
-import { writeDurably } from './machine/machine-record.ts'
 
 /** What the file has; `host` is the field, with its marker. */
 interface Kept {

@@ -1,8 +1,7 @@
 /** The gateways for people's devices, as rows told of them last: for whoever looks at the network without any daemon. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errorCode } from '#base'
-import { writeDurably } from '../machine/machine-record.ts'
+import { errorCode, writeDurably } from '#base'
 
 export interface KnownGateway {
   readonly hostId: string

@@ -1,6 +1,6 @@
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errorCode, isMachineId, type MachineId } from '#base'
+import { errorCode, isMachineId, type MachineId, writeDurably } from '#base'
 import { Net6Error } from '../errors.ts'
 import type { MachineNetworkSpec } from './machine-network.ts'
 
@@ -65,17 +65,4 @@ export class MachineRecords {
   async remove(id: MachineId): Promise<void> {
     await rm(join(this.#folder, `${id}.json`), { force: true })
   }
-}
-
-/** Writes a small file whole, readable by root alone, or leaves the old one. */
-export async function writeDurably(path: string, text: string): Promise<void> {
-  const draft = `${path}.new`
-  const handle = await open(draft, 'w', 0o600)
-  try {
-    await handle.writeFile(text)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  await rename(draft, path)
 }

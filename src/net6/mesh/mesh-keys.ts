@@ -2,9 +2,8 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { errorCode } from '#base'
+import { errorCode, writeDurably } from '#base'
 import { Net6Error } from '../errors.ts'
-import { writeDurably } from '../machine/machine-record.ts'
 import { GENERATION_COUNT } from '../six-pn-address.ts'
 
 export interface MeshKey {

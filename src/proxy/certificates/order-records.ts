@@ -1,7 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errorCode } from '#base'
+import { errorCode, writeDurably } from '#base'
 import type { OrderRecord } from './acme-order.ts'
 import type { EdgeKeyRing } from './edge-key-ring.ts'
 
@@ -15,7 +14,7 @@ export class OrderRecords {
     this.#folder = folder
     this.#keys = keys
     for (const name of readdirSync(folder)) {
-      if (name.endsWith('.tmp')) rmSync(join(folder, name)) // of a process that was killed
+      if (name.endsWith('.new')) rmSync(join(folder, name)) // of a process that was killed
     }
   }
 
@@ -39,14 +38,7 @@ export class OrderRecords {
     const path = this.#pathOf(record.hostname)
     const sealed = this.#keys.seal(Buffer.from(record.key), contextOf(record.hostname))
     const key = sealed.toString('base64')
-    const file = await open(`${path}.tmp`, 'w', 0o600)
-    try {
-      await file.writeFile(JSON.stringify({ ...record, key }))
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(`${path}.tmp`, path)
+    await writeDurably(path, JSON.stringify({ ...record, key }))
   }
 
   remove(hostname: string): void {

@@ -9,8 +9,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, open, readFile, realpath, rename, rm, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { retry } from '#base'
-import { syncPath } from '../durable-file.ts'
+import { retry, syncPath } from '#base'
 import { VolumeError } from '../errors.ts'
 import { runTool } from '../run-tool.ts'
 

@@ -20,7 +20,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errorCode } from '#base'
+import { errorCode, syncPath, writeDurably } from '#base'
 import type {
   Attachment,
   AttachOptions,
@@ -33,7 +33,6 @@ import type {
 import { type DeviceId, isDeviceId } from '../device-id.ts'
 import { deviceSize } from '../device-size.ts'
 import { DraftFolder } from '../draft-folder.ts'
-import { syncPath, writeDurably } from '../durable-file.ts'
 import { assertUnheld, withHolder, withoutHolder } from '../holders.ts'
 import { PoolLock } from '../pool-lock.ts'
 import { assertExtendable, type Making, notFound, sameDevice } from '../same-device.ts'
