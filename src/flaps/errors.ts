@@ -85,3 +85,10 @@ export function isRefusal(error: unknown): boolean {
   const code = errorCode(error) ?? ''
   return /^(flaps|flyd)\./.test(code) && !code.endsWith('.deadline_exceeded')
 }
+
+export const organizationNotFound = (slug: string) =>
+  refuseWithFix(
+    'flaps.not_found',
+    `Could not find Organization "${slug}"`,
+    'look at the name; `godwit orgs list` shows the organisations',
+  )

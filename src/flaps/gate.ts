@@ -6,7 +6,13 @@ import type { Admitted } from './call.ts'
 import type { Caller } from './caller.ts'
 import type { App, Organization } from './directory.ts'
 import type { Endpoint } from './endpoint.ts'
-import { appNotFound, machineIdBad, machineNotFound, refuse } from './errors.ts'
+import {
+  appNotFound,
+  machineIdBad,
+  machineNotFound,
+  organizationNotFound,
+  refuse,
+} from './errors.ts'
 import type { MachineSource } from './machine-api/machine-source.ts'
 import { findOrganization } from './personal-organization.ts'
 import type { Services } from './services.ts'
@@ -99,7 +105,7 @@ async function resolve(
     const slug = slugOf(rule.on === 'org' ? rule.slugFrom : 'body', request)
     const organization = await findOrganization(slug, caller, services, request.signal)
     if (organization !== undefined) return { organization }
-    throw refuse('flaps.not_found', `Could not find Organization "${slug}"`)
+    throw organizationNotFound(slug)
   }
   const name = nameOf(rule, request)
   const app = await directory.app(name, request.signal)

@@ -21,6 +21,8 @@ test('what is refused comes with what to do next, whichever part refused it', ()
   const late = new FlydError('flyd.deadline_exceeded', { what: 'deadline_exceeded: x' })
   assert.match(fixOf(late, web), /logs -a web/)
   assert.match(fixOf(refuse('flaps.capacity_lacking', 'no host')), /platform regions/)
+  const full = 'aborted: could not reserve resource for machine: insufficient CPUs'
+  assert.match(fixOf(new FlydError('flyd.conflict', { what: full }), web), /smaller size.*clone/)
 })
 
 test('an error that says itself what to do keeps its words; where nothing is known there are none', () => {

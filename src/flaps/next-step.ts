@@ -30,6 +30,9 @@ export function nextStepOf({ code, what }: GodwitError, named: Named): string | 
 }
 
 function ofMachine(kind: string, what: string, { app, machine }: Named): string | undefined {
+  if (what.includes('could not reserve')) {
+    return `its host has no room for that: give a smaller size, or make another with \`godwit machine clone ${machine} -a ${app}\` and destroy this one`
+  }
   if (kind === 'conflict' && what.includes('lease')) {
     return `wait for it to end; \`godwit machine leases view ${machine} -a ${app}\` says who holds it`
   }

@@ -13,7 +13,7 @@ import { type Answer, ok } from '../answer.ts'
 import type { Call } from '../call.ts'
 import { Caller, organizationOf } from '../caller.ts'
 import { endpoint } from '../endpoint.ts'
-import { appNotFound, machineNotFound, refuse } from '../errors.ts'
+import { appNotFound, machineNotFound, organizationNotFound, refuse } from '../errors.ts'
 import { optionalText } from './schemas.ts'
 
 const tag = 'Tokens'
@@ -154,7 +154,7 @@ async function resolveAccess(fields: AccessFields, call: Call): Promise<Access> 
   }
   const organization = await directory.organization(slug, call.signal)
   if (organization === undefined || (app && app.organization.id !== organization.id)) {
-    throw refuse('flaps.not_found', `Could not find Organization "${slug}"`)
+    throw organizationNotFound(slug)
   }
   const { machine_id: machine, volume_id: volume } = fields
   if (machine && rows.whereIsMachine(machine)?.appId !== app?.id) throw machineNotFound()
