@@ -27,6 +27,8 @@ interface Trial {
   lease?: { nonce: string; untilMs: number }
 }
 
+/** A row comes later than the answer of the host. */
+const ROW_LATE_MS = 700
 const NO_IMAGE = { error: 'the registry has no such image' }
 
 const refused = (code: ConstructorParameters<typeof ApiError>[0], what: string) =>
@@ -179,8 +181,9 @@ export class TrialPlatform implements Platform {
     const { state } = trial.machine
     const version = `v${this.#next()}`
     this.#reverted.add(version)
-    this.#event(trial, state, { type: 'update', status: 'replacing', source: 'user' })
-    this.#event(trial, state, { type: 'update', status: state, source: 'flyd', request: NO_IMAGE })
+    this.#event(trial, 'replacing', { type: 'update', status: 'replacing', source: 'user' })
+    const failed = { type: 'update', status: state, source: 'flyd', request: NO_IMAGE }
+    this.clock.setTimer(() => this.#event(trial, state, failed), ROW_LATE_MS)
     return { ...trial.machine, instance_id: version }
   }
 

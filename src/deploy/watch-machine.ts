@@ -63,11 +63,12 @@ export async function untilStarted(
 }
 
 async function notStarted(
-  { machines, waits }: DeployContext,
+  context: DeployContext,
   { id }: Machine,
   cause?: ApiError,
 ): Promise<DeployError> {
-  const now = await machines.get(id).catch(() => undefined) // what is not known is left out below
+  const { waits } = context
+  const now = await settled(context, id, cause?.code === 'api.conflict')
   const crash = crashSinceStart(now?.events)
   if (crash !== undefined) return crashed(id, crash.exitCode, crash.isOutOfMemory)
   const why = launchFailure(now?.events)
@@ -87,6 +88,24 @@ async function notStarted(
     fix: `look at \`godwit logs --machine ${id}\`; a longer time to start is --wait-timeout`,
     cause,
   })
+}
+
+/**
+ * What became of it; undefined: not known. Its row may be behind its host, which has told already that the version is
+ * replaced: by somebody, or because it could not be prepared, and then the reason is on its way.
+ */
+async function settled(
+  { machines, clock, signal }: DeployContext,
+  id: string,
+  isReplaced: boolean,
+): Promise<Machine | undefined> {
+  const endMs = clock.monotonicMs() + NOT_SEEN_MS
+  for (;;) {
+    const now = await machines.get(id).catch(() => undefined)
+    const isKnown = now?.state !== 'replacing' && launchFailure(now?.events) !== undefined
+    if (!isReplaced || isKnown || clock.monotonicMs() >= endMs) return now
+    await clock.sleep(POLL_MS, signal)
+  }
 }
 
 /** Its events are looked at until it has lived for a while, or has ended. */
