@@ -12,7 +12,7 @@ export interface Logins {
 }
 
 export interface Login {
-  /** `XXXX-XXXX` */
+  /** As the client shows it, such as `BCDF-2345`. */
   readonly code: string
   /** As the client says. */
   readonly name: string
