@@ -11,7 +11,7 @@ export const layers: readonly (readonly string[])[] = [
   ['machine'],
   ['guest', 'image', 'volume', 'net6'],
   ['corrosion', 'macaroon', 'market'],
-  ['sim', 'supervise', 'bird', 'flaps-client', 'seal', 'ssh'],
+  ['sim', 'supervise', 'bird', 'flaps-client', 'seal', 'ssh', 'trust'],
   ['native'],
   ['base'],
   ['property'],

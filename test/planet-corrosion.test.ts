@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { generateClientCertificate, generateClusterCa, generateServerCertificate } from '#corrosion'
 import type { World } from '#planet'
+import { generateClientCertificate, generateClusterCa, generateServerCertificate } from '#trust'
 import { eventually, testPlanet } from './planet-world.ts'
 
 const GODWIT = resolve(import.meta.dirname, '../bin/godwit')

@@ -2,8 +2,12 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ActorId, Agent, CertificateAuthority } from '#corrosion'
-import { generateClientCertificate, generateServerCertificate } from '#corrosion'
+import type { ActorId, Agent } from '#corrosion'
+import {
+  type CertificateAuthority,
+  generateClientCertificate,
+  generateServerCertificate,
+} from '#trust'
 import { SCHEMA } from './table.ts'
 
 export type AgentConfig = Agent['config']

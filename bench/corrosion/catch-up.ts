@@ -1,4 +1,4 @@
-import { generateClusterCa } from '#corrosion'
+import { generateClusterCa } from '#trust'
 import type { Figure } from '../figures.ts'
 import { startAgent } from './agent-handle.ts'
 import { memoryOf, resetPeak } from './process-memory.ts'

@@ -1,5 +1,5 @@
 import { pollUntil, systemClock } from '#base'
-import { generateClusterCa } from '#corrosion'
+import { generateClusterCa } from '#trust'
 import { type Figure, median, quantile } from '../figures.ts'
 import { AgentHandle, startAgent } from './agent-handle.ts'
 import { memoryOf } from './process-memory.ts'

@@ -34,7 +34,7 @@ function generating(summary: string): Command {
 function caCommand(): Command {
   return generating('make a CA: ca_cert.pem, ca_key.pem')
     .action(async (options: TlsOptions) => {
-      const { generateClusterCa } = await import('#corrosion')
+      const { generateClusterCa } = await import('#trust')
       writePair(options, 'ca', await generateClusterCa())
     })
     .addHelpText('after', `\nExample:\n  $ godwit corrosion tls ca generate --out /etc/godwit/tls`)
@@ -50,7 +50,7 @@ function serverCommand(): Command {
   return signing('make a server certificate: server_cert.pem, server_key.pem')
     .argument('<address...>', 'addresses under which peers reach the node')
     .action(async (names: string[], options: TlsOptions) => {
-      const { generateServerCertificate } = await import('#corrosion')
+      const { generateServerCertificate } = await import('#trust')
       writePair(options, 'server', await generateServerCertificate(readCa(options), { names }))
     })
     .addHelpText('after', `\nExample:\n  $ godwit corrosion tls server generate 10.0.0.1 fdaa::1`)
@@ -59,7 +59,7 @@ function serverCommand(): Command {
 function clientCommand(): Command {
   return signing('make a client certificate: client_cert.pem, client_key.pem')
     .action(async (options: TlsOptions) => {
-      const { generateClientCertificate } = await import('#corrosion')
+      const { generateClientCertificate } = await import('#trust')
       writePair(options, 'client', await generateClientCertificate(readCa(options)))
     })
     .addHelpText('after', `\nExample:\n  $ godwit corrosion tls client generate`)

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { createLog } from '#base'
 import type { PartStatus, PartVerb } from '#host'
+import { hostCaCommand, hostCertsCommand, hostRenewCommand } from './host-certificates.ts'
 import { hostJoinCommand, hostRemoveCommand, hostTokenCommand } from './host-join.ts'
 import { hostListCommand } from './host-list.ts'
 import { hostEvacuateCommand, hostModeCommand, hostShowCommand } from './host-mode.ts'
@@ -34,6 +35,9 @@ export function hostCommand(print: Print = (text) => void process.stdout.write(t
     .addCommand(hostModeCommand('drain', print))
     .addCommand(hostEvacuateCommand(print))
     .addCommand(hostUpgradeCommand(print))
+    .addCommand(hostCertsCommand(print))
+    .addCommand(hostRenewCommand(print))
+    .addCommand(hostCaCommand(print))
 }
 
 function foundCommand(print: Print): Command {

@@ -32,20 +32,6 @@ export { SubscriptionError } from './subscriptions/errors.ts'
 export type { QueryChange, QuerySubscriber } from './subscriptions/live-query.ts'
 export { LiveQuery } from './subscriptions/live-query.ts'
 export { Subscriptions } from './subscriptions/subscriptions.ts'
-export type {
-  CertificateAuthority,
-  CertificateRequest,
-  IssuedCertificate,
-} from './transport/cluster-ca.ts'
-export {
-  generateCertificateRequest,
-  generateClientCertificate,
-  generateClusterCa,
-  generateJoiningCa,
-  generateServerCertificate,
-  mayMakeAuthorities,
-  signCertificateRequest,
-} from './transport/cluster-ca.ts'
 export { TransportError } from './transport/errors.ts'
 export { openQuicTransport } from './transport/quic-transport.ts'
 export type { BiSession, Transport, TransportHandlers } from './transport/transport.ts'

@@ -252,4 +252,14 @@ CREATE TABLE members (
   nkey TEXT NOT NULL DEFAULT '',             -- public: how NATS knows it
   updated_at INTEGER NOT NULL DEFAULT 0
 );
+
+-- By what a host knows others of the cluster, and what it shows them. Owner: the host.
+CREATE TABLE host_certificates (
+  host_id TEXT NOT NULL PRIMARY KEY,
+  trusts JSON NOT NULL DEFAULT '[]',         -- SHA-256 of the authorities that it trusts, hex
+  signed_by TEXT NOT NULL DEFAULT '',        -- the one of them under which its certificates are
+  ends_at INTEGER NOT NULL DEFAULT 0,        -- of the first of its certificates that ends
+  signs_until INTEGER,                       -- a gateway's: how long it can sign for hosts
+  updated_at INTEGER NOT NULL DEFAULT 0
+);
 `

@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import { type Accounts, KeyRing, openAccounts } from '#accounts'
 import { createLog, systemRandom } from '#base'
-import { generateClusterCa, PLATFORM_SCHEMA } from '#corrosion'
+import { PLATFORM_SCHEMA } from '#corrosion'
 import { fc } from '#property'
 import {
   CertificateStore,
@@ -17,6 +17,7 @@ import {
   openLocalAuthority,
 } from '#proxy'
 import { newKeyLine } from '#seal'
+import { generateClusterCa } from '#trust'
 import { certificateChanges, type EdgeSeal } from './certificate-rows.ts'
 import { readCustomCertificate } from './custom-certificate.ts'
 import { FlapsWorld } from './fixture/flaps-world.ts'

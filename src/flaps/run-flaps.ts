@@ -4,7 +4,7 @@ import type { Log } from '#base'
 import { allEndpoints } from './endpoints/all.ts'
 import { FlapsMetrics } from './flaps-metrics.ts'
 import type { ImageDepot } from './images/image-depot.ts'
-import type { JoinAuthority } from './join/join-authority.ts'
+import type { OpenJoin } from './join/open-join.ts'
 import { injectAsMachine, type MachineSource } from './machine-api/machine-source.ts'
 import { type NetworkApiOptions, serveNetworkApi } from './network/network-api.ts'
 import type { Rates } from './rate-limits.ts'
@@ -24,7 +24,7 @@ export interface FlapsOptions {
   /** Absent: it takes no images. */
   readonly depot?: ImageDepot
   /** Absent: no server joins the cluster here. */
-  readonly join?: JoinAuthority
+  readonly join?: OpenJoin
   readonly extensions?: readonly ServerExtension[]
   /** Where hosts hand on what organisations' networks ask. Absent: nowhere. */
   readonly network?: Omit<NetworkApiOptions, 'log'>

@@ -8,8 +8,8 @@ import { FlapsMetrics } from './flaps-metrics.ts'
 import { addIdentityRoutes } from './identity-routes.ts'
 import type { ImageDepot } from './images/image-depot.ts'
 import { addImageRoutes } from './images/image-routes.ts'
-import type { JoinAuthority } from './join/join-authority.ts'
 import { addJoinRoutes } from './join/join-routes.ts'
+import type { OpenJoin } from './join/open-join.ts'
 import { parseJson } from './json-body.ts'
 import { openApiDocument } from './openapi.ts'
 import { RateLimits, type Rates } from './rate-limits.ts'
@@ -35,7 +35,7 @@ export interface ServerOptions {
   /** Absent: it takes no images. */
   readonly depot?: ImageDepot
   /** Absent: no server joins the cluster here. */
-  readonly join?: JoinAuthority
+  readonly join?: OpenJoin
   /** What else is served at this address. */
   readonly extensions?: readonly ServerExtension[]
 }
@@ -95,8 +95,8 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   serveStreams(fastify, around)
   for (const extend of options.extensions ?? []) extend(fastify, around)
   if (options.depot !== undefined) addImageRoutes(fastify, { depot: options.depot, services })
-  const { join: authority } = options
-  if (authority !== undefined) addJoinRoutes(fastify, { authority, clock: services.clock })
+  const { join } = options
+  if (join !== undefined) addJoinRoutes(fastify, { ...join, clock: services.clock })
   return fastify
 }
 

@@ -1,4 +1,5 @@
 /** A cluster as an operator keeps it: a plan, and a folder with what each host is given. */
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import {
   existsSync,
   mkdirSync,
@@ -10,7 +11,7 @@ import {
 import { join } from 'node:path'
 import { Type } from 'typebox'
 import { loadConfig } from '#base'
-import type { CertificateAuthority } from '#corrosion'
+import { authoritiesIn, type CertificateAuthority } from '#trust'
 import { HostError } from './errors.ts'
 import { type FoundedHost, foundCluster, type StandingCluster } from './found-cluster.ts'
 import { hostSchema, memberSchema } from './host-config.ts'
@@ -61,8 +62,10 @@ export async function foundInFolder(planFile: string, folder: string): Promise<F
   const standing = readStanding(folder)
   const { ca, hosts: founded } = await foundCluster({ hosts, standing })
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  writeSecret(join(folder, 'ca.pem'), ca.certificatePem)
-  writeSecret(join(folder, 'ca.key'), ca.privateKeyPem)
+  if (standing === undefined) {
+    writeSecret(join(folder, 'ca.pem'), ca.certificatePem)
+    writeSecret(join(folder, 'ca.key'), ca.privateKeyPem)
+  }
   for (const one of founded) writeHost(join(folder, one.host), one)
   const names = founded.map((one) => one.host)
   return { hosts: names, added: names.filter((name) => standing?.secrets.has(name) !== true) }
@@ -87,22 +90,42 @@ function checkPlan(hosts: readonly { host: string; address: string; roles: strin
 
 function readStanding(folder: string): StandingCluster | undefined {
   if (!existsSync(join(folder, 'ca.key'))) return undefined
-  const ca: CertificateAuthority = {
-    certificatePem: read(join(folder, 'ca.pem')),
-    privateKeyPem: read(join(folder, 'ca.key')),
+  const trusted = readClusterFile(join(folder, 'ca.pem'))
+  const ca = signerIn(trusted, readClusterFile(join(folder, 'ca.key')))
+  return {
+    ca,
+    trusted,
+    secrets: new Map(hostsIn(folder).map((host) => [host, secretsOf(folder, host)])),
   }
-  const secrets = new Map(
-    readdirSync(folder, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map(({ name }) => [name, readSecrets(join(folder, name, 'secrets'))] as const),
-  )
-  return { ca, secrets }
 }
 
-const readSecrets = (folder: string): Record<string, string> =>
-  Object.fromEntries(readdirSync(folder).map((name) => [name, read(join(folder, name))]))
+/** The one of a bundle whose key it is. @throws HostError host.cluster_bad */
+export function signerIn(trusted: string, privateKeyPem: string): CertificateAuthority {
+  const key = createPrivateKey(privateKeyPem)
+  const found = authoritiesIn(trusted).find(({ certificatePem }) =>
+    new X509Certificate(certificatePem).checkPrivateKey(key),
+  )
+  if (found !== undefined) return { certificatePem: found.certificatePem, privateKeyPem }
+  throw new HostError('host.cluster_bad', {
+    what: 'ca.key is the key of no authority in ca.pem',
+    fix: 'bring the folder of the cluster back from a backup',
+  })
+}
 
-function read(file: string): string {
+/** Hosts that have a folder in that of the cluster. */
+export const hostsIn = (folder: string): string[] =>
+  readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+
+export const secretsOf = (folder: string, host: string): Record<string, string> =>
+  readSecrets(join(folder, host, 'secrets'))
+
+const readSecrets = (folder: string): Record<string, string> =>
+  Object.fromEntries(readdirSync(folder).map((name) => [name, readClusterFile(join(folder, name))]))
+
+/** @throws HostError host.cluster_bad */
+export function readClusterFile(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (cause) {
@@ -124,7 +147,7 @@ function writeHost(folder: string, { config, secrets }: FoundedHost): void {
 }
 
 /** Whole or not at all, and for its owner alone. */
-function writeSecret(file: string, text: string): void {
+export function writeSecret(file: string, text: string): void {
   writeFileSync(`${file}.new`, text, { mode: 0o600 })
   renameSync(`${file}.new`, file)
 }

@@ -9,10 +9,14 @@ export class HostError extends GodwitError<HostErrorCode> {
     'host.config_bad': { status: 422 },
     /** The folder with a cluster's files lacks some. */
     'host.cluster_bad': { status: 500 },
+    /** Another step of the change of a cluster's CA is to come first. */
+    'host.ca_step_bad': { status: 409 },
     /** A server may not join the cluster so, or the gateway said no. */
     'host.join_refused': { status: 403 },
     /** The gateway cannot be reached, or is not of the cluster that the token says. */
     'host.gateway_away': { status: 502, transient: true },
+    /** A gateway signs not anew for this host: it is no member, or its certificates have ended. */
+    'host.renewal_refused': { status: 403 },
     /** A host that still answers, or that the cluster cannot do without. */
     'host.not_removed': { status: 409 },
     /** Parts that wait for each other, or for one that is not there. */

@@ -21,6 +21,7 @@ import {
   pollUntil,
   startDeadline,
 } from '#base'
+import type { Renewed } from './certificates/renew-certificates.ts'
 import { HostError } from './errors.ts'
 import type { HostSupervisor, PartStatus } from './host-supervisor.ts'
 import type { DerivedPart } from './parts/derived-part.ts'
@@ -31,26 +32,35 @@ const CHANGE_MS = 230_000
 const ANSWER_BYTES_MAX = 1 << 20
 /** Parts may drain so long before the supervisor is replaced. */
 const SETTLE_MS = 60_000
+const RENEW_MS = 60_000
 /** Tells this program from the one before it in the same process. */
 const PROGRAM = randomUUID()
+
+/** What a supervisor can do beside keeping parts. */
+export interface HostCalls {
+  /** Gives this process to the program that is installed now, with the parts that are left to it. */
+  readonly replaceProgram?: () => void
+  /** Asks a gateway what to trust and to show. */
+  readonly renew?: (signal: AbortSignal) => Promise<Renewed>
+}
 
 /**
  * Serves the supervisor until disposed.
  *
- * @param replaceProgram gives this process to the program that is installed now, with the parts that are left to it
  * @throws HostError host.running
  */
 export async function serveHostSocket(
   supervisor: HostSupervisor,
   path: string,
   log: Log,
-  replaceProgram?: () => void,
+  calls: HostCalls = {},
 ): Promise<AsyncDisposable> {
+  const { replaceProgram } = calls
   await refuseWhileRunning(path)
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   rmSync(path, { force: true })
   const server = createServer((asked, response) => {
-    handle(supervisor, asked).then(
+    handle(supervisor, asked, calls).then(
       (answer) => {
         const isLast = asked.url === REPLACE && replaceProgram !== undefined
         send(response, 200, answer, isLast ? replaceProgram : undefined)
@@ -71,11 +81,19 @@ export async function serveHostSocket(
   }
 }
 
-async function handle(supervisor: HostSupervisor, asked: IncomingMessage): Promise<unknown> {
+async function handle(
+  supervisor: HostSupervisor,
+  asked: IncomingMessage,
+  { renew }: HostCalls,
+): Promise<unknown> {
   const call = `${asked.method} ${asked.url}`
   const body = await bodyOf(asked)
   if (call === 'GET /status') return supervisor.status()
   if (call === 'POST /upgrade') return await upgrade(supervisor, body)
+  if (call === `POST ${RENEW}` && renew !== undefined) {
+    using deadline = startDeadline('the answer of a gateway', RENEW_MS)
+    return await renew(deadline.signal)
+  }
   if (call === 'GET /program') return { program: PROGRAM }
   if (call === `POST ${REPLACE}`) {
     await supervisor.leave(SETTLE_MS)
@@ -134,6 +152,10 @@ export const upgradePart = (
   ask(path, 'POST', '/upgrade', JSON.stringify({ part, readyMs } satisfies UpgradeRequest))
 
 const REPLACE = '/replace'
+const RENEW = '/renew'
+
+/** Has the host ask a gateway what to trust and to show. @throws HostError host.away, host.answer_bad, what the gateway says */
+export const renewHost = (path: string): Promise<Renewed> => ask(path, 'POST', RENEW)
 
 /**
  * Gives the supervisor's process to the program that is installed now; the parts run on. Resolves when that one answers.
@@ -160,6 +182,9 @@ export async function replaceSupervisor(path: string, readyMs = CHANGE_MS): Prom
     })
   })
 }
+
+/** Codes that its callers know. */
+const PASSED_ON = ['host.part_unknown', 'host.gateway_away', 'host.renewal_refused'] as const
 
 interface UpgradeRequest {
   readonly part: DerivedPart
@@ -214,7 +239,7 @@ async function ask<T>(socketPath: string, method: string, path: string, sent = '
   })
   const answer = JSON.parse(body) as T & Partial<ErrorJson>
   if (status === 200) return answer
-  const code = answer.code === 'host.part_unknown' ? 'host.part_unknown' : 'host.answer_bad'
+  const code = PASSED_ON.find((one) => one === answer.code) ?? 'host.answer_bad'
   throw new HostError(code, {
     what: answer.what ?? `the supervisor answered ${status}`,
     values: { ...answer.values },

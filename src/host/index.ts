@@ -5,6 +5,11 @@
  * the files of a new cluster, join/ what makes a server a host of one that runs, systemd-unit.ts what starts a host at boot;
  * upgrade-host.ts, reach-host.ts and evacuate-host.ts are what operators do with hosts that run.
  */
+
+export { clusterTrust } from './certificates/publish-trust.ts'
+export type { Renewed } from './certificates/renew-certificates.ts'
+export type { AuthorityState, AuthorityStep, FolderAuthorities } from './change-authority.ts'
+export { changeAuthority, folderAuthorities } from './change-authority.ts'
 export type { FoundedCluster } from './cluster-folder.ts'
 export { foundInFolder } from './cluster-folder.ts'
 export type { ClusterHost, ClusterRegion } from './cluster-rows.ts'
@@ -18,7 +23,7 @@ export { foundCluster } from './found-cluster.ts'
 export type { HostConfig, HostMember, HostRole } from './host-config.ts'
 export { hostSocketOf, loadHostConfig, loadHostSettings } from './host-config.ts'
 export type { PartVerb } from './host-socket.ts'
-export { changePart, hostStatus, serveHostSocket } from './host-socket.ts'
+export { changePart, hostStatus, renewHost, serveHostSocket } from './host-socket.ts'
 export type { HostSupervisorOptions, PartStatus } from './host-supervisor.ts'
 export { HostSupervisor } from './host-supervisor.ts'
 export { gatewayPlaces, requireJoiningKey } from './join/gateway-places.ts'

@@ -1,7 +1,8 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { errorCode, type Log, systemClock } from '#base'
+import { errorCode, type Log, systemClock, systemRandom } from '#base'
 import { ApiClient } from '#corrosion'
+import { CertificateFollower } from './certificates/follow-certificates.ts'
 import { type HostConfig, hostSocketOf } from './host-config.ts'
 import { serveHostSocket } from './host-socket.ts'
 import { HostSupervisor } from './host-supervisor.ts'
@@ -36,21 +37,32 @@ export async function runHost(
   const runDir = join(config.run_folder, 'parts')
   const logDir = join(config.folder, 'logs')
   const supervisor = new HostSupervisor({ parts, runDir, logDir, log, policy: POLICY })
-  const socket = await serveHostSocket(supervisor, hostSocketOf(config), log, replaceProgram)
+  const client = new ApiClient({ url: AGENT_URL })
+  let present = config
+  const certificates = new CertificateFollower({
+    ...{ config: () => present, client, clock: systemClock, random: systemRandom, log },
+  })
+  const socket = await serveHostSocket(supervisor, hostSocketOf(config), log, {
+    renew: (signal) => certificates.renewNow(signal),
+    ...(replaceProgram === undefined ? {} : { replaceProgram }),
+  })
   for (const folder of [runDir, logDir]) mkdirSync(folder, { recursive: true, mode: 0o700 })
   for (const part of parts) preparePart(part)
   supervisor.start(takeLeftParts(runDir))
   const ending = new AbortController()
   const following = followMembers({
-    ...{ client: new ApiClient({ url: AGENT_URL }), known, clock: systemClock, log },
+    ...{ client, known, clock: systemClock, log },
     onChange(joined) {
       keepJoined(file, joined)
-      reloadChanged(supervisor, partsOf(withJoined(file, joined)), { log, signal: ending.signal })
+      present = withJoined(file, joined)
+      reloadChanged(supervisor, partsOf(present), { log, signal: ending.signal })
     },
   })
+  certificates.start()
   return {
     supervisor,
     async [Symbol.asyncDispose]() {
+      certificates[Symbol.dispose]()
       following[Symbol.dispose]()
       ending.abort(new Error('the host is stopped'))
       await supervisor.stop()

@@ -13,7 +13,9 @@ const policy = { backoff: { baseMs: 10, capMs: 50 }, probePeriodMs: 20 }
 const supervisor = new HostSupervisor({ parts, runDir: folder, log, policy })
 const [node = '', ...words] = process.argv
 const replace = () => process.execve?.(node, [node, ...process.execArgv, ...words])
-const socket = await serveHostSocket(supervisor, join(folder, 'host.sock'), log, replace)
+const socket = await serveHostSocket(supervisor, join(folder, 'host.sock'), log, {
+  replaceProgram: replace,
+})
 supervisor.start(takeLeftParts(folder))
 process.once('SIGTERM', async () => {
   await supervisor.stop()

@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { pollUntil } from '#base'
-import { backup, restore } from '../store/backup.ts'
 import {
   type CertificateAuthority,
   generateClientCertificate,
   generateClusterCa,
   generateServerCertificate,
-} from '../transport/cluster-ca.ts'
+} from '#trust'
+import { backup, restore } from '../store/backup.ts'
 import { askAgent, refuseWhileRunning } from './admin-client.ts'
 import { Agent } from './agent.ts'
 import { loadAgentConfig } from './agent-config.ts'

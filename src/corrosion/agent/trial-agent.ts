@@ -1,11 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { generateClientCertificate, generateClusterCa, generateServerCertificate } from '#trust'
 import { PLATFORM_SCHEMA } from '../platform-schema.ts'
-import {
-  generateClientCertificate,
-  generateClusterCa,
-  generateServerCertificate,
-} from '../transport/cluster-ca.ts'
 
 /**
  * For tests: writes into a folder what an agent with the platform's tables needs, alone in its cluster.

@@ -5,7 +5,6 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { pollUntil } from '#base'
-import { parseSocketAddress } from '../wire/socket-address.ts'
 import {
   type CertificateAuthority,
   generateCertificateRequest,
@@ -14,7 +13,8 @@ import {
   generateJoiningCa,
   generateServerCertificate,
   signCertificateRequest,
-} from './cluster-ca.ts'
+} from '#trust'
+import { parseSocketAddress } from '../wire/socket-address.ts'
 import type { ClusterTls } from './quic-config.ts'
 import { openQuicTransport } from './quic-transport.ts'
 import { framed, transportContract, type Witness } from './transport-contract.ts'

@@ -2,9 +2,10 @@ import { isIP } from 'node:net'
 import { type Static, Type } from 'typebox'
 import type { Accounts, JoinToken } from '#accounts'
 import type { Clock, Log } from '#base'
-import { type CertificateAuthority, signCertificateRequest } from '#corrosion'
-import { refuse } from '../errors.ts'
+import { hostsWithout, signCertificateRequest, type TrustRow } from '#trust'
+import { refuse, refuseWithFix } from '../errors.ts'
 import type { RegionRow } from '../rows.ts'
+import type { ClusterFiles } from './cluster-files.ts'
 
 /** A host of the cluster as all hosts' files have it. */
 export const clusterMember = Type.Object({
@@ -48,11 +49,9 @@ export interface JoinAuthorityOptions {
   /** This gateway. */
   readonly hostId: string
   readonly accounts: Accounts
-  /** PEM: what all hosts know the cluster by. Its key is not here. */
-  readonly caPem: string
-  readonly joining: CertificateAuthority
-  /** Secrets that all hosts share, by the names of their files. */
-  readonly shared: Readonly<Record<string, string>>
+  /** @throws FlapsError flaps.state_bad */
+  readonly files: () => ClusterFiles
+  readonly trust: () => readonly TrustRow[]
   readonly appDomain: string | undefined
   /** As this gateway's own file has them. */
   readonly founded: readonly ClusterMember[]
@@ -75,8 +74,9 @@ export class JoinAuthority {
     this.#options = options
   }
 
+  /** PEM: what all hosts know the cluster by. @throws FlapsError flaps.state_bad */
   get caPem(): string {
-    return this.#options.caPem
+    return this.#options.files().caPem
   }
 
   /** Hosts that were founded or have joined, without those that were removed. */
@@ -92,7 +92,7 @@ export class JoinAuthority {
    *
    * @param source the address that it asks from
    * @throws FlapsError flaps.unauthenticated, flaps.argument_bad, flaps.conflict; AccountsError accounts.join_refused;
-   *   TransportError transport.certificate_bad
+   *   TrustError trust.certificate_bad
    */
   async join(
     body: JoinBody,
@@ -118,11 +118,13 @@ export class JoinAuthority {
     { source, requestId, signal }: { source: string; requestId: string; signal: AbortSignal },
   ): Promise<JoinAnswer> {
     signal.throwIfAborted()
-    const { accounts, joining, log } = this.#options
+    const { accounts, log } = this.#options
     const { id } = token
     const address = addressOf(body, token, source)
     const members = this.members()
     checkFree(body, address, token, members, this.#options.isAlive)
+    const { caPem, joining, root, shared } = this.#options.files()
+    this.#checkKnown(root, body.host, members)
     const server = await signCertificateRequest(joining, body.server_request, { names: [address] })
     const client = await signCertificateRequest(joining, body.client_request)
     const by = { who: `join:${id}`, requestId }
@@ -137,12 +139,23 @@ export class JoinAuthority {
       app_domain: this.#options.appDomain,
       members: [...members.filter(({ host }) => host !== member.host), member],
       secrets: {
-        ...this.#options.shared,
-        'ca.pem': this.#options.caPem,
+        ...shared,
+        'ca.pem': caPem,
         'server.pem': server,
         'client.pem': client,
       },
     }
+  }
+
+  /** While the cluster's authority is changed: nobody could talk to the new host. */
+  #checkKnown(root: string, host: string, members: readonly ClusterMember[]): void {
+    const others = members.map((member) => member.host).filter((name) => name !== host)
+    const rows = this.#options.trust()
+    const isChanging = rows.some(({ signedBy }) => signedBy !== '' && signedBy !== root)
+    const waiting = isChanging ? hostsWithout(root, others, rows) : []
+    if (waiting.length === 0) return
+    const what = `failed_precondition: the authority of this cluster is being changed, and not yet known to ${waiting.join(', ')}`
+    throw refuseWithFix('flaps.state_bad', what, 'try again in some minutes: godwit host certs')
   }
 
   #regionOf(code: string): RegionRow {

@@ -3,11 +3,18 @@ import { X509Certificate } from 'node:crypto'
 import test from 'node:test'
 import { KeyRing, openAccounts } from '#accounts'
 import { createLog, seededRandom, systemClock } from '#base'
-import { generateCertificateRequest, generateClusterCa, generateJoiningCa } from '#corrosion'
 import { newKeyLine } from '#seal'
+import {
+  authoritiesIn,
+  generateCertificateRequest,
+  generateClusterCa,
+  generateJoiningCa,
+  type TrustRow,
+} from '#trust'
 import { FlapsWorld } from '../fixture/flaps-world.ts'
 import { buildServer } from '../server.ts'
 import { type ClusterMember, JoinAuthority } from './join-authority.ts'
+import { RenewalAuthority } from './renewal-authority.ts'
 
 const log = createLog({ part: 'flaps', level: 'silent', format: 'json' })
 const by = { who: 'cli:test', requestId: '01TEST' }
@@ -23,6 +30,7 @@ const old: ClusterMember = {
 const SOURCE = '127.0.0.1'
 const ca = await generateClusterCa()
 const joining = await generateJoiningCa(ca)
+const root = authoritiesIn(ca.certificatePem)[0]?.fingerprint ?? ''
 const [server, client] = [await generateCertificateRequest(), await generateCertificateRequest()]
 
 async function open() {
@@ -31,9 +39,15 @@ async function open() {
   const accounts = openAccounts({ path: ':memory:', ring })
   const joined: ClusterMember[] = []
   const alive = new Set(['nrt-1'])
+  const trust: TrustRow[] = []
+  const caPem = ca.certificatePem
+  const around = {
+    files: () => ({ caPem, joining, root, shared: { 'cluster.key': 'k' } }),
+    trust: () => trust,
+    ...{ clock: systemClock, log },
+  }
   const authority = new JoinAuthority({
-    ...{ hostId: 'ams-1', accounts, caPem: ca.certificatePem, joining, clock: systemClock, log },
-    ...{ shared: { 'cluster.key': 'k' }, appDomain: 'apps.example', founded: [gateway, old] },
+    ...{ ...around, hostId: 'ams-1', accounts, appDomain: 'apps.example', founded: [gateway, old] },
     since: () => ({ joined, removed: [] }),
     regions: () => [{ code: 'nrt', name: 'Tokyo', latitude: 35.7, longitude: 139.7 }],
     isAlive: ({ host }) => alive.has(host),
@@ -46,10 +60,13 @@ async function open() {
     services: world.newServices(),
     endpoints: [],
     log,
-    join: authority,
+    join: {
+      authority,
+      renewal: new RenewalAuthority({ ...around, members: () => authority.members() }),
+    },
   })
   return {
-    ...{ accounts, joined, alive, fastify },
+    ...{ accounts, joined, alive, trust, fastify },
     newToken(changes: Partial<Parameters<typeof accounts.createJoinToken>[1]> = {}) {
       const input = { roles: ['worker'], region: 'nrt', ttlMs: 60_000, ...changes }
       const { id, secret } = accounts.createJoinToken(by, input)
@@ -163,4 +180,18 @@ test('names and addresses of hosts are not to be had, but the name of a dead wor
   assert.equal(at.joined[0]?.nkey, nkeyOf('C'))
   const gatewayName = at.newToken({ host: 'ams-1', replaces: true })
   assert.equal((await at.join(gatewayName, 'ams-1')).status, 409)
+})
+
+test("while the cluster's authority is changed nobody joins whom others would not know", async () => {
+  await using at = await open()
+  const row = (host: string, trusts: string[], signedBy: string): TrustRow => ({
+    ...{ host, trusts, signedBy, endsAtMs: 0, signsUntilMs: undefined },
+  })
+  at.trust.push(row('ams-1', ['former', root], 'former'), row('nrt-1', ['former'], 'former'))
+  const token = at.newToken()
+  const refused = await at.join(token, 'nrt-2')
+  assert.equal(refused.status, 412)
+  assert.match(refused.body.error, /not yet known to nrt-1/)
+  at.trust[1] = row('nrt-1', ['former', root], 'former')
+  assert.equal((await at.join(token, 'nrt-2')).status, 200)
 })

@@ -1,12 +1,14 @@
-import { existsSync, readFileSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Accounts } from '#accounts'
 import { type Log, systemClock } from '#base'
 import { ApiClient } from '#corrosion'
+import { TRUST_SQL, trustRowOf } from '#trust'
 import type { FlapsConfig } from '../flaps-config.ts'
 import type { HostMembership } from '../host-membership.ts'
 import type { RegionRow } from '../rows.ts'
+import { canSign, readClusterFiles } from './cluster-files.ts'
 import { type ClusterMember, JoinAuthority } from './join-authority.ts'
+import { RenewalAuthority } from './renewal-authority.ts'
 
 export interface JoinAround {
   readonly accounts: Accounts
@@ -17,35 +19,36 @@ export interface JoinAround {
   readonly log: Log
 }
 
+export interface OpenJoin {
+  readonly authority: JoinAuthority
+  readonly renewal: RenewalAuthority
+}
+
 /**
- * Lets hosts join at this gateway. Undefined: it has no key to sign for them, as in a cluster that was founded before
- * there was one.
+ * Lets hosts join at this gateway, and renews what they show. Undefined: it has no key to sign for them, as in a cluster
+ * that was founded before there was one.
  */
 export function openJoin(
-  { join, agent, hosts }: FlapsConfig,
+  config: FlapsConfig,
   { accounts, database, regions, membership, log }: JoinAround,
-): JoinAuthority | undefined {
+): OpenJoin | undefined {
+  const { join, agent } = config
   if (join === undefined || agent === undefined) return undefined
-  if (!existsSync(join.joining_key_file)) {
+  if (!canSign(config)) {
     log.info({ file: join.joining_key_file }, 'no key to sign for hosts: none can join here')
     return undefined
   }
-  const read = (file: string) => readFileSync(file, 'utf8')
   const client = new ApiClient({
     url: agent.url,
     ...(agent.token === undefined ? {} : { bearerToken: agent.token }),
   })
-  return new JoinAuthority({
-    ...{ hostId: agent.host, accounts, regions, clock: systemClock, log },
-    caPem: read(join.ca_file),
-    joining: {
-      certificatePem: read(join.joining_cert_file),
-      privateKeyPem: read(join.joining_key_file),
-    },
-    shared: {
-      'cluster.key': read(hosts.key_file),
-      ...(agent.edge_keys === undefined ? {} : { 'edge-keys': read(agent.edge_keys) }),
-    },
+  const around = {
+    files: () => readClusterFiles(join, config, systemClock.nowMs()),
+    trust: () => database.prepare(TRUST_SQL).all().map(trustRowOf),
+    ...{ clock: systemClock, log },
+  }
+  const authority = new JoinAuthority({
+    ...{ ...around, hostId: agent.host, accounts, regions },
     appDomain: join.app_domain,
     founded: join.members,
     since: () => rowsOf(database),
@@ -55,6 +58,8 @@ export function openJoin(
       await client.execute(PUBLISH, [...values, systemClock.nowMs()], { signal })
     },
   })
+  const renewal = new RenewalAuthority({ ...around, members: () => authority.members() })
+  return { authority, renewal }
 }
 
 const PUBLISH = `

@@ -1,5 +1,6 @@
 import { type RequestOptions, request } from 'node:https'
 import { errorCode } from '#base'
+import { authoritiesIn } from '#trust'
 import { HostError } from '../errors.ts'
 import { caFingerprint } from './join-token.ts'
 
@@ -17,7 +18,8 @@ export async function askCa(
   signal: AbortSignal,
 ): Promise<string> {
   const { status, body } = await ask(url, '/v1/cluster/ca', { rejectUnauthorized: false, signal })
-  if (isCa(body, fingerprint)) return body
+  const named = namedBy(body, fingerprint)
+  if (named !== undefined) return named
   if (status === 404) throw cannotSign({ url })
   throw new HostError('host.join_refused', {
     what: 'who answers there is not of the cluster that the token is for',
@@ -26,11 +28,13 @@ export async function askCa(
   })
 }
 
-function isCa(pem: string, fingerprint: string): boolean {
+/** All that the token names; of one that was made before the cluster had two, the one that it names. */
+function namedBy(pem: string, fingerprint: string): string | undefined {
   try {
-    return caFingerprint(pem) === fingerprint
+    if (caFingerprint(pem) === fingerprint) return pem
+    return authoritiesIn(pem).find((one) => one.fingerprint === fingerprint)?.certificatePem
   } catch {
-    return false // no certificate at all
+    return undefined // no certificate at all
   }
 }
 
@@ -41,17 +45,60 @@ export async function askToJoin(
   body: unknown,
   signal: AbortSignal,
 ): Promise<unknown> {
-  const text = JSON.stringify(body)
-  const options = { method: 'POST', ca, signal, headers: { 'content-type': 'application/json' } }
-  const { status, body: answered } = await ask(url, '/v1/cluster/join', options, text)
+  return await post(
+    { url, path: '/v1/cluster/join', ca, signal },
+    body,
+    (why) =>
+      new HostError('host.join_refused', {
+        what: `the gateway lets this server not join: ${why.what}`,
+        values: { url },
+        ...why.fix,
+      }),
+  )
+}
+
+/** @throws HostError host.gateway_away; host.renewal_refused, in the words of the gateway */
+export async function askToRenew(
+  url: string,
+  ca: string,
+  body: unknown,
+  signal: AbortSignal,
+): Promise<unknown> {
+  return await post(
+    { url, path: '/v1/cluster/renew', ca, signal },
+    body,
+    (why) =>
+      new HostError('host.renewal_refused', {
+        what: `the gateway renews nothing: ${why.what}`,
+        values: { url },
+        ...why.fix,
+      }),
+  )
+}
+
+interface Where {
+  readonly url: string
+  readonly path: string
+  /** PEM: whoever it is that answers must be known by it. */
+  readonly ca: string
+  readonly signal: AbortSignal
+}
+
+type Refused = (why: { readonly what: string; readonly fix: { fix?: string } }) => HostError
+
+async function post(
+  { url, path, ca, signal }: Where,
+  body: unknown,
+  refused: Refused,
+): Promise<unknown> {
+  const headers = { 'content-type': 'application/json' }
+  const options = { method: 'POST', ca, signal, headers }
+  const { status, body: answered } = await ask(url, path, options, JSON.stringify(body))
   const answer = parsed(answered)
   if (status === 200) return answer
   const { error, fix } = (answer ?? {}) as { error?: unknown; fix?: unknown }
-  throw new HostError('host.join_refused', {
-    what: `the gateway lets this server not join: ${typeof error === 'string' ? error : `status ${status}`}`,
-    values: { url },
-    ...(typeof fix === 'string' ? { fix } : {}),
-  })
+  const what = typeof error === 'string' ? error : `status ${status}`
+  throw refused({ what, fix: typeof fix === 'string' ? { fix } : {} })
 }
 
 /** Where nobody can join, whatever the token says. */

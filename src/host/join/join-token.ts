@@ -1,4 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto'
+import { authoritiesIn } from '#trust'
 import { HostError } from '../errors.ts'
 
 /** What an operator hands to a server that is to join. A secret. */
@@ -29,6 +30,16 @@ export function parseJoinToken(text: string): JoinSecret {
   })
 }
 
-/** @param pem of the cluster's CA */
-export const caFingerprint = (pem: string): string =>
-  createHash('sha256').update(new X509Certificate(pem).raw).digest('hex')
+/**
+ * What a token names a cluster by: of its authority, or of both while one takes the other's place.
+ *
+ * @param pem of the cluster's `ca.pem`
+ * @throws TrustError trust.certificate_bad
+ */
+export function caFingerprint(pem: string): string {
+  const hash = createHash('sha256')
+  for (const { certificatePem } of authoritiesIn(pem)) {
+    hash.update(new X509Certificate(certificatePem).raw)
+  }
+  return hash.digest('hex')
+}

@@ -11,7 +11,7 @@ import {
   generateJoiningCa,
   generateServerCertificate,
   signCertificateRequest,
-} from '#corrosion'
+} from '#trust'
 import { foundCluster } from '../found-cluster.ts'
 import { type HostConfig, loadHostConfig } from '../host-config.ts'
 import { HostSupervisor } from '../host-supervisor.ts'

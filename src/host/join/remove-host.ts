@@ -11,7 +11,7 @@ const MEMBERS_MS = 10_000
 /** Tables with rows of a host, which nobody else may write while it lives. */
 const TABLES = [
   ...['machines', 'services', 'checks', 'volumes', 'regions', 'host_links'],
-  ...['wireguard_gateways', 'wireguard_links'],
+  ...['wireguard_gateways', 'wireguard_links', 'host_certificates'],
 ] as const
 
 /**

@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import 'reflect-metadata' // which the next one needs to be there first
 import * as x509 from '@peculiar/x509'
 import { type Clock, systemClock } from '#base'
-import { TransportError } from './errors.ts'
+import { TrustError } from './errors.ts'
 
 /** A certificate and its private key (PKCS #8), both PEM. The key is a secret: mode 0600. */
 export interface IssuedCertificate {
@@ -25,7 +25,10 @@ const CURVE = { name: 'ECDSA', namedCurve: 'P-384' } as const
 const SIGNING = { name: 'ECDSA', hash: 'SHA-384' } as const
 const DAY_MS = 86_400_000
 const CA_DAYS = 5 * 365
-const LEAF_DAYS = 365
+/** Of a host that was founded: it may be a cluster whose gateways cannot sign. */
+export const LEAF_DAYS = 365
+/** What a gateway signs: the host that has it asks for the next in time. */
+const RENEWED_DAYS = 90
 const JOINING_DAYS = 365
 /** Hosts whose clock is a little behind accept a new certificate at once. */
 const BACKDATED_MS = 3_600_000
@@ -58,7 +61,7 @@ export async function generateClusterCa(
 /**
  * An authority that signs for hosts in the cluster's place, and makes no other. A year, or as long as the cluster's.
  *
- * @throws TransportError transport.certificate_bad: also when the cluster's may sign for hosts alone
+ * @throws TrustError trust.certificate_bad: also when the cluster's may sign for hosts alone
  */
 export async function generateJoiningCa(
   ca: CertificateAuthority,
@@ -66,21 +69,18 @@ export async function generateJoiningCa(
 ): Promise<CertificateAuthority> {
   const signer = await readAuthority(ca)
   if (!mayMakeAuthorities(ca.certificatePem)) {
-    throw new TransportError('transport.certificate_bad', {
+    throw new TrustError('trust.certificate_bad', {
       what: "this cluster's authority was made to sign for hosts alone",
       fix: 'add hosts by the plan of the cluster: godwit host found',
     })
   }
   const keys = await generateKeys()
-  const { notBefore, notAfter } = validity(JOINING_DAYS, options.clock)
-  const latest = signer.certificate.notAfter
   const certificate = await x509.X509CertificateGenerator.create(
     {
       serialNumber: newSerial(),
       subject: 'CN=Godwit joining CA, O=Godwit',
       issuer: signer.certificate.subject,
-      notBefore,
-      notAfter: notAfter < latest ? notAfter : latest,
+      ...validityUnder(signer.certificate, JOINING_DAYS, options.clock),
       publicKey: keys.publicKey,
       signingKey: signer.key,
       signingAlgorithm: SIGNING,
@@ -99,10 +99,10 @@ export async function generateJoiningCa(
   return issued(certificate, keys)
 }
 
-/** Whether there may be a joining authority under it. */
-export function mayMakeAuthorities(caPem: string): boolean {
+/** Whether there may be a joining authority under it, or so many, each under the next. */
+export function mayMakeAuthorities(caPem: string, count = 1): boolean {
   const constraints = new x509.X509Certificate(caPem).getExtension(x509.BasicConstraintsExtension)
-  return constraints?.ca === true && (constraints.pathLength ?? 1) > 0
+  return constraints?.ca === true && (constraints.pathLength ?? count) >= count
 }
 
 const authorityExtensions = (pathLength: number) => [
@@ -134,7 +134,7 @@ export async function generateCertificateRequest(): Promise<CertificateRequest> 
  * Of the key of a request, whose own words count for nothing, for a server with these names or a client without.
  *
  * @returns PEM: the certificate, and that of an authority that is not the cluster's own
- * @throws TransportError transport.certificate_bad
+ * @throws TrustError trust.certificate_bad
  */
 export async function signCertificateRequest(
   ca: CertificateAuthority,
@@ -145,8 +145,56 @@ export async function signCertificateRequest(
   const { names = [] } = options
   const usage =
     names.length > 0 ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth
-  const certificate = await signLeaf(ca, publicKey, usage, options)
-  return `${certificate.toString('pem')}\n${ca.certificatePem}`
+  const certificate = await signLeaf(ca, publicKey, usage, { days: RENEWED_DAYS, ...options })
+  return chainOf(certificate, ca)
+}
+
+/**
+ * The same certificate by another authority, or for longer: of the same key, for the same purpose. That it was the
+ * cluster's is for the caller to see.
+ *
+ * @param chainPem the certificate, and what follows it
+ * @param options.names @default those that it has
+ * @param options.days at most as long as the signer's own @default 90
+ * @returns as `signCertificateRequest`
+ * @throws TrustError trust.certificate_bad
+ */
+export async function renewCertificate(
+  ca: CertificateAuthority,
+  chainPem: string,
+  options: Pick<LeafOptions, 'names' | 'clock'> & { readonly days?: number } = {},
+): Promise<string> {
+  const { publicKey, usage, names } = readLeaf(chainPem)
+  const about = { days: RENEWED_DAYS, names, ...options }
+  return chainOf(await signLeaf(ca, publicKey, usage, about), ca)
+}
+
+/** Whoever checks has the cluster's own authority: the one between them is shown. */
+function chainOf(certificate: x509.X509Certificate, { certificatePem }: CertificateAuthority) {
+  const { subject, issuer } = new x509.X509Certificate(certificatePem)
+  return `${certificate.toString('pem')}\n${subject === issuer ? '' : certificatePem}`
+}
+
+/** Addresses and names of a certificate. @throws TrustError trust.certificate_bad */
+export const namesIn = (chainPem: string): readonly string[] => readLeaf(chainPem).names
+
+function readLeaf(chainPem: string) {
+  try {
+    const leaf = new x509.X509Certificate(chainPem)
+    const [usage = x509.ExtendedKeyUsage.clientAuth] =
+      leaf.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? []
+    const named = leaf.getExtension(x509.SubjectAlternativeNameExtension)?.names.items ?? []
+    const names = named.flatMap(({ type, value }) =>
+      type === 'ip' || type === 'dns' ? [value] : [],
+    )
+    return { publicKey: leaf.publicKey, usage: usage as x509.ExtendedKeyUsage, names }
+  } catch (cause) {
+    throw new TrustError('trust.certificate_bad', {
+      what: 'a certificate that is to be renewed cannot be read',
+      fix: 'give a PEM certificate of a host',
+      cause,
+    })
+  }
 }
 
 async function keyOfRequest(requestPem: string): Promise<x509.PublicKey> {
@@ -160,28 +208,28 @@ async function keyOfRequest(requestPem: string): Promise<x509.PublicKey> {
 }
 
 const requestBad = (cause: unknown) =>
-  new TransportError('transport.certificate_bad', {
+  new TrustError('trust.certificate_bad', {
     what: 'the request for a certificate is none, or is not signed by its key',
     ...(cause === undefined ? {} : { cause }),
   })
 
 /**
- * What a node shows to those that connect to it, one year. Its names hold each address under which
+ * What a node shows to those that connect to it, a year, or as long as its signer's. Its names hold each address under which
  * peers reach it: they check the address that they dialled.
- * @throws TransportError transport.certificate_bad
+ * @throws TrustError trust.certificate_bad
  */
 export function generateServerCertificate(
   ca: CertificateAuthority,
   options: LeafOptions & { readonly names: readonly string[] },
 ): Promise<IssuedCertificate> {
   if (options.names.length > 0) return generateLeaf(ca, x509.ExtendedKeyUsage.serverAuth, options)
-  throw new TransportError('transport.certificate_bad', {
+  throw new TrustError('trust.certificate_bad', {
     what: 'a server certificate needs a name',
     fix: 'give the addresses under which peers reach this node',
   })
 }
 
-/** What a node shows to those it connects to, one year. @throws TransportError transport.certificate_bad */
+/** What a node shows to those it connects to, a year, or as long as its signer's. @throws TrustError trust.certificate_bad */
 export function generateClientCertificate(
   ca: CertificateAuthority,
   options: LeafOptions = {},
@@ -202,7 +250,7 @@ async function signLeaf(
   ca: CertificateAuthority,
   publicKey: x509.PublicKeyType,
   usage: x509.ExtendedKeyUsage,
-  options: LeafOptions,
+  options: LeafOptions & { readonly days?: number },
 ): Promise<x509.X509Certificate> {
   const signer = await readAuthority(ca)
   const names = (options.names ?? []).map(alternativeName)
@@ -213,7 +261,7 @@ async function signLeaf(
         { CN: [options.commonName ?? options.names?.[0] ?? 'godwit client'] },
       ]),
       issuer: signer.certificate.subject,
-      ...validity(LEAF_DAYS, options.clock),
+      ...validityUnder(signer.certificate, options.days ?? LEAF_DAYS, options.clock),
       publicKey,
       signingKey: signer.key,
       signingAlgorithm: SIGNING,
@@ -238,7 +286,7 @@ function alternativeName(name: string): x509.JsonGeneralName {
   const isDnsName =
     /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i
   if (isDnsName.test(name)) return { type: 'dns', value: name }
-  throw new TransportError('transport.certificate_bad', {
+  throw new TrustError('trust.certificate_bad', {
     what: 'a certificate cannot hold this name',
     values: { name: name.slice(0, 253) },
     fix: 'give an IP address or a DNS name, without a port',
@@ -251,7 +299,7 @@ async function readAuthority(ca: CertificateAuthority) {
     const key = await webcrypto.subtle.importKey('pkcs8', der, CURVE, false, ['sign'])
     return { certificate: new x509.X509Certificate(ca.certificatePem), key }
   } catch (cause) {
-    throw new TransportError('transport.certificate_bad', {
+    throw new TrustError('trust.certificate_bad', {
       what: 'the certificate authority cannot be read',
       fix: 'give the certificate and the key that `ca generate` wrote, both PEM',
       cause,
@@ -280,6 +328,20 @@ async function issued(
 function validity(days: number, clock: Clock = systemClock) {
   const nowMs = clock.nowMs()
   return { notBefore: new Date(nowMs - BACKDATED_MS), notAfter: new Date(nowMs + days * DAY_MS) }
+}
+
+/** Nobody accepts it when its signer's has ended. @throws TrustError trust.certificate_bad: it has already */
+function validityUnder(signer: x509.X509Certificate, days: number, clock: Clock = systemClock) {
+  const { notBefore, notAfter } = validity(days, clock)
+  const latest = signer.notAfter
+  if (latest.getTime() <= clock.nowMs()) {
+    throw new TrustError('trust.certificate_bad', {
+      what: 'the authority that is to sign has ended',
+      values: { authority: signer.subject, notAfter: latest.toISOString() },
+      fix: 'sign with one that is in date',
+    })
+  }
+  return { notBefore, notAfter: notAfter < latest ? notAfter : latest }
 }
 
 /** 127 bits, positive. Source: CA/Browser Forum Baseline Requirements 7.1 asks for 64 or more. */
