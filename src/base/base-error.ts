@@ -19,5 +19,7 @@ export class BaseError extends GodwitError<BaseErrorCode> {
     'base.cancelled': { status: 499 },
     /** A log level, duration or size that is written wrongly. */
     'base.value_bad': { status: 422 },
+    /** Files of a server's certificate and key that are none, or not of each other. */
+    'base.certificate_bad': { status: 422 },
   } as const
 }

@@ -3,32 +3,11 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
-import type { Clock } from './clock.ts'
 import { followFiles } from './followed-files.ts'
+import { handClock } from './hand-clock.fixture.ts'
 import { createLog } from './log.ts'
 
 const log = createLog({ part: 'base', level: 'silent', format: 'json' })
-
-/** Time passes when the test says so. */
-function handClock() {
-  const timers = new Set<() => void>()
-  const clock: Clock = {
-    nowMs: () => 0,
-    monotonicMs: () => 0,
-    setTimer(callback) {
-      timers.add(callback)
-      return { [Symbol.dispose]: () => timers.delete(callback) }
-    },
-    sleep: async () => undefined,
-  }
-  const pass = () => {
-    for (const callback of [...timers]) {
-      timers.delete(callback)
-      callback()
-    }
-  }
-  return { clock, pass, timers }
-}
 
 test('files that were put in the place of others are read once each time, and until they can be', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'godwit-followed-'))

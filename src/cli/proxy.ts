@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { createLog } from '#base'
+import { createLog, type Log } from '#base'
 import type { OpenHostApis } from '#proxy'
 import { withForwarding } from './api/forward.ts'
 import { proxyViewCommands } from './proxy-views.ts'
@@ -31,7 +31,7 @@ function runCommand(): Command {
       const log = createLog({ part: 'proxy' })
       const { routing } = settings
       if (routing === undefined) await runProxy(settings, log)
-      else await runRouting(settings, routing, await hostApisOf(routing.hosts), log)
+      else await runRouting(settings, routing, await hostApisOf(routing.hosts, log), log)
     })
     .addHelpText('after', `\nExample:\n  $ godwit proxy run --config proxy.toml`)
 }
@@ -39,9 +39,10 @@ function runCommand(): Command {
 /** Machines are started and stopped by flyd of their hosts. */
 async function hostApisOf(
   hosts: { readonly key_file: string; readonly port?: number } | undefined,
+  log: Log,
 ): Promise<OpenHostApis | undefined> {
   if (hosts === undefined) return undefined
   const { ClusterKey, HOST_API_PORT, HostClients } = await import('#flyd')
-  const key = ClusterKey.read(hosts.key_file)
+  const key = ClusterKey.read(hosts.key_file, log)
   return (addressOf) => new HostClients({ addressOf, key, port: hosts.port ?? HOST_API_PORT })
 }

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { Agent, get } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
+import type { TLSSocket } from 'node:tls'
 import { KeyRing, openAccounts } from '#accounts'
-import { createLog, systemRandom } from '#base'
-import { PLATFORM_SCHEMA } from '#corrosion'
+import { createLog, pollUntil, systemRandom } from '#base'
+import { generateClusterCa, generateServerCertificate, PLATFORM_SCHEMA } from '#corrosion'
 import { newKeyLine } from '#seal'
 import { loadFlapsConfig, parseListen } from './flaps-config.ts'
 import { openFlaps } from './open-flaps.ts'
@@ -14,8 +18,11 @@ import { openFlaps } from './open-flaps.ts'
 const by = { who: 'cli:test', requestId: '01TEST' }
 const log = createLog({ part: 'flaps', level: 'silent', format: 'json' })
 
-/** Files of an installation: accounts with `birds`, a replica with one region, a seed. */
-function install(folder: string): { config: string; token: string } {
+/**
+ * Files of an installation: accounts with `birds`, a replica with one region, a seed.
+ * @param more a line of its configuration
+ */
+function install(folder: string, more = ''): { config: string; token: string } {
   const line = newKeyLine('first', systemRandom)
   writeFileSync(join(folder, 'keys'), line, { mode: 0o600 })
   const path = join(folder, 'accounts.db')
@@ -39,6 +46,7 @@ function install(folder: string): { config: string; token: string } {
 listen = "127.0.0.1:0"
 admin = "127.0.0.1:0"
 replica = "${folder}/corrosion.db"
+${more}
 [accounts]
 database = "${path}"
 key_ring = "${folder}/keys"
@@ -71,6 +79,46 @@ test('an instance starts from its configuration, and without NATS refuses only w
   } finally {
     rmSync(folder, { recursive: true })
   }
+})
+
+test('new clients are shown the certificate that was put in the place of another, and who is connected is served on', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'godwit-flaps-'))
+  await using opened = new AsyncDisposableStack()
+  opened.defer(() => rmSync(folder, { recursive: true }))
+  const ca = await generateClusterCa()
+  const put = (name: string, text: string) => {
+    writeFileSync(join(folder, `${name}.new`), text)
+    renameSync(join(folder, `${name}.new`), join(folder, name))
+  }
+  const putCertificate = async () => {
+    const made = await generateServerCertificate(ca, { names: ['127.0.0.1'] })
+    put('server.pem', made.certificatePem)
+    put('server.key', made.privateKeyPem)
+    return new X509Certificate(made.certificatePem).fingerprint256
+  }
+  const first = await putCertificate()
+  const tls = `tls = { cert_file = "${folder}/server.pem", key_file = "${folder}/server.key" }`
+  const { config } = install(folder, tls)
+  const flaps = opened.use(await openFlaps(loadFlapsConfig(config), { log }))
+  const client = () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: ca.certificatePem })
+    opened.defer(() => agent.destroy())
+    return agent
+  }
+  const ask = async (agent: Agent) => {
+    const request = get(`${flaps.address}/v1/openapi.json`, { agent })
+    const [response] = await once(request, 'response')
+    response.resume()
+    await once(response, 'end')
+    const shown = (request.socket as TLSSocket).getPeerX509Certificate()?.fingerprint256
+    return [response.statusCode, shown, request.reusedSocket]
+  }
+  const before = client()
+  assert.deepEqual(await ask(before), [200, first, false])
+  const second = await putCertificate()
+  const isShown = async () => (await ask(client()))[1] === second
+  await pollUntil('the new certificate', isShown, { deadlineMs: 20_000 })
+  assert.deepEqual(await ask(before), [200, first, true])
 })
 
 test('an address to listen on is IPv4, IPv6 in brackets or a name, with a port', () => {

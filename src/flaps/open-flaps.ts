@@ -63,7 +63,7 @@ export interface OpenedForExtensions {
  * An instance of the API over what its configuration names. It needs neither NATS nor any host to
  * start: what they are needed for is refused until they are there.
  *
- * @throws Net6Error net6.mesh_away; CertificateError certificates.key_ring_bad
+ * @throws Net6Error net6.mesh_away; CertificateError certificates.key_ring_bad; BaseError base.certificate_bad
  */
 export async function openFlaps(
   config: FlapsConfig,
@@ -222,7 +222,7 @@ function organizationOfNetwork(accounts: Accounts, networkId: number) {
 }
 
 function tlsOf({ tls }: FlapsConfig) {
-  return tls && { tls: { cert: readFileSync(tls.cert_file), key: readFileSync(tls.key_file) } }
+  return tls && { tls: { certFile: tls.cert_file, keyFile: tls.key_file } }
 }
 
 function newLink(

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Log } from '#base'
+import type { CertificateFiles, Log } from '#base'
 import { allEndpoints } from './endpoints/all.ts'
 import { FlapsMetrics } from './flaps-metrics.ts'
 import type { ImageDepot } from './images/image-depot.ts'
@@ -8,7 +8,7 @@ import type { OpenJoin } from './join/open-join.ts'
 import { injectAsMachine, type MachineSource } from './machine-api/machine-source.ts'
 import { type NetworkApiOptions, serveNetworkApi } from './network/network-api.ts'
 import type { Rates } from './rate-limits.ts'
-import { buildServer, type ServerExtension, type TlsFiles } from './server.ts'
+import { buildServer, type ServerExtension } from './server.ts'
 import type { Services } from './services.ts'
 
 export interface FlapsOptions {
@@ -18,8 +18,8 @@ export interface FlapsOptions {
   /** `/healthz` and `/metrics`, for operators alone. */
   readonly admin: { readonly host: string; readonly port: number }
   readonly log: Log
-  /** PEM. Absent: plain HTTP. */
-  readonly tls?: TlsFiles
+  /** Absent: plain HTTP. */
+  readonly tls?: CertificateFiles
   readonly rates?: Rates
   /** Absent: it takes no images. */
   readonly depot?: ImageDepot
@@ -43,7 +43,11 @@ export interface RunningFlaps extends AsyncDisposable {
   ): ReturnType<typeof injectAsMachine>
 }
 
-/** Serves the API until it is disposed; that lets changes that are under way end. */
+/**
+ * Serves the API until it is disposed; that lets changes that are under way end.
+ *
+ * @throws BaseError base.certificate_bad; what the system says of files and addresses
+ */
 export async function runFlaps(options: FlapsOptions): Promise<RunningFlaps> {
   const { services, listen, log, rates, tls, depot, join, extensions = [] } = options
   const metrics = new FlapsMetrics()
@@ -59,10 +63,12 @@ export async function runFlaps(options: FlapsOptions): Promise<RunningFlaps> {
     ...(rates === undefined ? {} : { rates }),
   })
   await using opened = new AsyncDisposableStack()
-  const network =
-    options.network && opened.use(await serveNetworkApi(server, { ...options.network, log }))
+  const last = opened.use(new AsyncDisposableStack()) // ends after the server, as serveNetworkApi asks
   opened.defer(() => server.close())
-  const address = await server.listen(listen)
+  const network =
+    options.network && last.use(await serveNetworkApi(server, { ...options.network, log }))
+  const plain = await server.listen(listen) // Fastify does not know that its server speaks TLS
+  const address = tls === undefined ? plain : plain.replace(/^http:/, 'https:')
   const admin = await listenAdmin(metrics, options.admin)
   const { port } = admin.address() as AddressInfo
   log.info({ address, admin: port }, 'serving the Machines API')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Server } from 'node:http'
 import { createServer as createHttps } from 'node:https'
 import Fastify, { type FastifyInstance, type FastifyServerFactory } from 'fastify'
-import type { Log } from '#base'
+import { type CertificateFiles, type Clock, followCertificate, type Log } from '#base'
 import type { Endpoint } from './endpoint.ts'
 import { FlapsMetrics } from './flaps-metrics.ts'
 import { addIdentityRoutes } from './identity-routes.ts'
@@ -19,11 +19,6 @@ import { type Around, addRoute } from './route.ts'
 import { isStream, serveStreams } from './serve-streams.ts'
 import type { Services } from './services.ts'
 
-export interface TlsFiles {
-  readonly cert: Buffer
-  readonly key: Buffer
-}
-
 export interface ServerOptions {
   readonly services: Services
   readonly endpoints: readonly Endpoint[]
@@ -31,7 +26,8 @@ export interface ServerOptions {
   /** @default as documented */
   readonly rates?: Rates
   readonly metrics?: FlapsMetrics
-  readonly tls?: TlsFiles
+  /** Absent: plain HTTP. */
+  readonly tls?: CertificateFiles
   /** Absent: it takes no images. */
   readonly depot?: ImageDepot
   /** Absent: no server joins the cluster here. */
@@ -55,17 +51,22 @@ const PARAM_CHARS_MAX = 300
 /**
  * The API as a Fastify instance, not listening yet. Closing it answers what only reads and waits with
  * 503, so that clients ask another instance, and lets what changes something end.
+ *
+ * @throws BaseError base.certificate_bad; what the system says of the certificate's files
  */
 export function buildServer(options: ServerOptions): FastifyInstance {
-  const { services, endpoints, log, rates, metrics = new FlapsMetrics() } = options
+  const { services, endpoints, log, rates, metrics = new FlapsMetrics(), tls } = options
   for (const { id, access } of endpoints) {
     assert(access !== undefined, `${id} says nothing of who may call it`)
   }
+  const followed = new DisposableStack()
   const fastify: FastifyInstance = Fastify({
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: BODY_DEADLINE_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    ...(options.tls === undefined ? { http } : { serverFactory: httpsServers(options.tls) }),
+    ...(tls === undefined
+      ? { http }
+      : { serverFactory: httpsServers(tls, followed, { log, clock: services.clock }) }),
     exposeHeadRoutes: false,
     return503OnClosing: true,
     genReqId: requestIds(services),
@@ -73,6 +74,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     logger: false,
     frameworkErrors: (error, request, reply) => void sendError(error, request, reply, log),
   })
+  fastify.addHook('onClose', async () => followed.dispose())
   readAnyBodyAsJson(fastify)
   fastify.addHook('onRequest', async (request, reply) => {
     reply.header('fly-request-id', request.id)
@@ -113,9 +115,17 @@ export const HTTP_LIMITS = {
   keepAliveTimeout: KEEP_ALIVE_MS,
 }
 
-/** To Fastify both are servers of requests; its types tell them apart. */
-function httpsServers(tls: TlsFiles): FastifyServerFactory {
-  return (handler) => createHttps({ ...HTTP_LIMITS, ...tls }, handler) as unknown as Server
+/** Each shows what is in the files, until `followed` is disposed. To Fastify both are servers of requests; its types tell them apart. */
+function httpsServers(
+  files: CertificateFiles,
+  followed: DisposableStack,
+  around: { log: Log; clock: Clock },
+): FastifyServerFactory {
+  return (handler) => {
+    const server = createHttps(HTTP_LIMITS, handler)
+    followed.use(followCertificate(server, files, around))
+    return server as unknown as Server
+  }
 }
 
 function readAnyBodyAsJson(fastify: FastifyInstance): void {

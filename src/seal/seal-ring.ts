@@ -33,8 +33,8 @@ export class SealRing {
   readonly #refusals: SealRefusals
 
   readonly #file: string | undefined
-  /** Of the file when it was read. */
-  #stamp: string
+  /** Of the file when it was read: before the first use, which also sees what came between the text and now. */
+  #stamp = ''
 
   /**
    * @param file where the text stands: read anew when it has changed, so that who seals with a new key needs no restart
@@ -46,7 +46,6 @@ export class SealRing {
     this.#random = random
     this.#refusals = refusals
     this.#file = file
-    this.#stamp = stampOf(file)
   }
 
   #current(): Keys {
@@ -91,6 +90,11 @@ export class SealRing {
       throw this.#refusals.tampered(context, cause) // final() fails for a wrong tag only
     }
     return plaintext
+  }
+
+  /** Whether the key is in the ring that this was sealed with. */
+  hasKeyOf(sealed: Uint8Array): boolean {
+    return this.#current().all.has(nameOf(sealed))
   }
 
   isNewest(sealed: Uint8Array): boolean {

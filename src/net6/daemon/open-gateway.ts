@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { type Backoff, backoffMs, type Clock, type Log, type Random } from '#base'
 import type { ApiClient } from '#corrosion'
 import { PeerGateway } from '../gateway/peer-gateway.ts'
@@ -73,12 +72,8 @@ class KeptWebSocketEnd implements AsyncDisposable {
     const { signal } = this.#stopping
     for (let failures = 0; !signal.aborted; failures += 1) {
       try {
-        const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile) }
         await using _end = await openWebSocketEnd({
-          listen: parseListen(listen),
-          tls,
-          peerPort,
-          log,
+          ...{ listen: parseListen(listen), tls: { certFile, keyFile }, peerPort, clock, log },
         })
         await aborted(signal)
         return

@@ -3,12 +3,13 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { connect } from 'node:tls'
 import { WebSocket } from 'ws'
-import { createLog, pollUntil } from '#base'
+import { createLog, pollUntil, systemClock } from '#base'
 import { openHostNetwork } from '../host-network.ts'
 import { peerAddress } from '../six-pn-address.ts'
 import { openSystem } from '../system.ts'
@@ -25,8 +26,9 @@ const DEADLINE = { deadlineMs: 60_000, intervalMs: 50 }
 const PORT = 51_831
 const log = createLog({ part: 'net6', level: 'fatal' })
 
-function selfSigned(folder: string) {
-  const [key, cert] = [join(folder, 'key'), join(folder, 'cert')]
+/** What the folder had of these is replaced, a file after the other. */
+function putSelfSigned(folder: string, name: string) {
+  const [keyFile, certFile] = [join(folder, 'key'), join(folder, 'cert')]
   const words = [
     'req',
     '-x509',
@@ -36,10 +38,10 @@ function selfSigned(folder: string) {
     'ec_paramgen_curve:prime256v1',
     '-nodes',
   ]
-  execFileSync('openssl', [...words, '-subj', '/CN=gateway', '-keyout', key, '-out', cert], {
-    stdio: 'ignore',
-  })
-  return { key: readFileSync(key), cert: readFileSync(cert) }
+  const out = ['-keyout', `${keyFile}.new`, '-out', `${certFile}.new`]
+  execFileSync('openssl', [...words, '-subj', `/CN=${name}`, ...out], { stdio: 'ignore' })
+  for (const file of [keyFile, certFile]) renameSync(`${file}.new`, file)
+  return { keyFile, certFile }
 }
 
 async function openEnd(t: TestContext) {
@@ -49,9 +51,11 @@ async function openEnd(t: TestContext) {
   const programs = await openHostNetwork({ system, host: TRIAL_HOST })
   const gateway = await PeerGateway.open({ system, programs, folder, host: TRIAL_HOST, port: PORT })
   const listen = { host: '127.0.0.1', port: 0 }
-  const end = await openWebSocketEnd({ listen, tls: selfSigned(folder), peerPort: PORT, log })
+  const tls = putSelfSigned(folder, 'gateway')
+  const around = { clock: systemClock, log }
+  const end = await openWebSocketEnd({ listen, tls, peerPort: PORT, ...around })
   t.after(() => end[Symbol.asyncDispose]())
-  return { gateway, system, url: `wss://127.0.0.1:${end.port}/` }
+  return { gateway, system, folder, port: end.port, url: `wss://127.0.0.1:${end.port}/` }
 }
 
 async function connected(url: string): Promise<WebSocket> {
@@ -132,4 +136,23 @@ test('who speaks something else is put through to nobody', async (t) => {
   }
   const plain = await fetch(url.replace('wss', 'http')).catch(() => undefined)
   assert.equal(plain, undefined, 'no plain HTTP')
+})
+
+test('who comes after the certificate was replaced sees the new one, and who is there stays connected', async (t) => {
+  const { folder, port, url } = await openEnd(t)
+  const before = await connected(url)
+  t.after(() => before.terminate())
+  const shown = async () => {
+    const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false })
+    await once(socket, 'secureConnect')
+    const { subject } = socket.getPeerCertificate()
+    socket.destroy()
+    return subject.CN
+  }
+  assert.equal(await shown(), 'gateway')
+  putSelfSigned(folder, 'renewed')
+  await pollUntil('the new certificate', async () => (await shown()) === 'renewed', DEADLINE)
+  const pong = once(before, 'pong')
+  before.ping()
+  await pong
 })

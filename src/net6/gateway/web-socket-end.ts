@@ -4,15 +4,16 @@ import { once } from 'node:events'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
-import type { Log } from '#base'
+import { type CertificateFiles, type Clock, followCertificate, type Log } from '#base'
 import { DatagramReader, datagramFrame } from './datagram-stream.ts'
 
 export interface WebSocketEndOptions {
   readonly listen: { readonly host: string; readonly port: number }
-  /** PEM. Clients do not verify it: WireGuard does that inside. */
-  readonly tls: { readonly cert: string | Buffer; readonly key: string | Buffer }
+  /** Clients do not verify it: WireGuard does that inside. */
+  readonly tls: CertificateFiles
   /** WireGuard's UDP port on this host. */
   readonly peerPort: number
+  readonly clock: Clock
   readonly log: Log
 }
 
@@ -29,10 +30,16 @@ const UNSENT_BYTES_MAX = 256 * 1024
 const MESSAGE_BYTES_MAX = 1 << 20
 const HEADERS_MS = 10_000
 
-/** Each connection has a UDP socket of its own, so that WireGuard can tell clients apart. */
+/**
+ * Each connection has a UDP socket of its own, so that WireGuard can tell clients apart.
+ *
+ * @throws BaseError base.certificate_bad; what the system says of files and the address
+ */
 export async function openWebSocketEnd(options: WebSocketEndOptions): Promise<WebSocketEnd> {
-  const { listen, tls, peerPort, log } = options
-  const server = createServer({ ...tls, ALPNProtocols: ['http/1.1'], headersTimeout: HEADERS_MS })
+  const { listen, tls, peerPort, clock, log } = options
+  const server = createServer({ ALPNProtocols: ['http/1.1'], headersTimeout: HEADERS_MS })
+  using opened = new DisposableStack()
+  opened.use(followCertificate(server, tls, { log, clock }))
   server.maxConnections = CLIENTS_MAX
   server.on('request', (_request, response) => response.writeHead(426).end())
   const sockets = new WebSocketServer({
@@ -50,17 +57,14 @@ export async function openWebSocketEnd(options: WebSocketEndOptions): Promise<We
     const oldest = performance.now() - SILENT_MS
     for (const [client, atMs] of heardMs) if (atMs < oldest) client.terminate()
   }, SWEEP_MS)
-  try {
-    server.listen(listen.port, listen.host)
-    await once(server, 'listening') // rejects with an error
-  } catch (error) {
-    clearInterval(sweep)
-    throw error
-  }
+  opened.defer(() => clearInterval(sweep))
+  server.listen(listen.port, listen.host)
+  await once(server, 'listening') // rejects with an error
+  const held = opened.move()
   return {
     port: (server.address() as AddressInfo).port,
     async [Symbol.asyncDispose]() {
-      clearInterval(sweep)
+      held.dispose()
       for (const client of sockets.clients) client.terminate()
       const closed = once(server, 'close')
       server.close()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -9,7 +9,7 @@ import { fc } from '#property'
 import { newKeyLine } from '#seal'
 import type { PlatformRow } from '../routing-table/platform-rows.ts'
 import { CertificateStore, customSealContext, sealContext } from './certificate-store.ts'
-import { EdgeKeyRing } from './edge-key-ring.ts'
+import { EdgeKeyRing, readEdgeKeyRing } from './edge-key-ring.ts'
 import { issueLocally, openLocalAuthority } from './local-authority.ts'
 import { CLAIM_SETTLE_MS, CLAIM_STATE, type Duty, dutyOf, rankHosts } from './renewal-duty.ts'
 import {
@@ -113,6 +113,35 @@ test('sealed bytes changed anywhere do not open, and old keys of the ring still 
   assert.throws(() => keys.open(rotated.seal(Buffer.from('x'), 'c'), 'c'), {
     code: 'certificates.sealed_bad',
   })
+})
+
+test('a key that is put into the ring of a running edge opens what was refused before, and old ones open on', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'godwit-edge-keys-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'edge-keys')
+  const put = (text: string) => {
+    writeFileSync(`${file}.new`, text, { mode: 0o600 })
+    renameSync(`${file}.new`, file)
+  }
+  put(ring)
+  const followed = readEdgeKeyRing(file, systemRandom)
+  const { made, chain } = store(500, followed)
+  const both = ring + newKeyLine('k2', systemRandom)
+  const newer = new EdgeKeyRing(both, systemRandom)
+  made.put(certRow('a.test', 'h1'))
+  const sealed = newer.seal(Buffer.from('key'), sealContext('b.test', 'h1'))
+  made.put(certRow('b.test', 'h1', { sealed_key: sealed }))
+  made.put(certRow('c.test', 'h1'))
+  assert.deepEqual([chain('a.test'), chain('b.test')], ['a.test by h1', undefined])
+  assert.equal(chain('b.test'), undefined)
+  const tickets = ticketKeys(followed, 0)
+  put(both)
+  assert.equal(chain('b.test'), 'b.test by h1')
+  assert.equal(chain('c.test'), 'c.test by h1', 'sealed with the old key, and never opened before')
+  assert.ok(followed.isNewest(followed.seal(Buffer.from('x'), 'c')))
+  assert.ok(!followed.isNewest(keys.seal(Buffer.from('x'), 'c')))
+  assert.notDeepEqual(ticketKeys(followed, 0), tickets)
+  assert.deepEqual(ticketKeys(followed, 0), ticketKeys(newer, 0))
 })
 
 test('all edges have the same ticket keys, which change twice a day and overlap', () => {

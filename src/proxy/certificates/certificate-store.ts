@@ -18,8 +18,8 @@ interface StoredCertificate {
   readonly sealedKey: Uint8Array
   readonly notBeforeMs: number
   readonly notAfterMs: number
-  /** Unsealed when first needed; null: it cannot be. */
-  opened: Certificate | null | undefined
+  /** Unsealed when first needed; null: it cannot be; `later`: once the key that it is sealed with is in the ring. */
+  opened: Certificate | null | 'later' | undefined
 }
 
 export interface CertificateStoreOptions {
@@ -149,20 +149,27 @@ export class CertificateStore implements Certificates {
     for (const stored of all) {
       if (stored.opened === null || stored.notBeforeMs > nowMs || stored.notAfterMs <= nowMs)
         continue
+      if (stored.opened === 'later') {
+        if (!this.#options.keys.hasKeyOf(stored.sealedKey)) continue
+        stored.opened = undefined
+      }
       if (best === undefined || isBetter(stored, best)) best = stored
     }
     if (best === undefined) return undefined
     best.opened ??= this.#open(name, best)
-    return best.opened ?? this.#best(name) // the next best, when this one cannot be opened
+    if (best.opened === null || best.opened === 'later') return this.#best(name) // the next best
+    return best.opened
   }
 
-  #open(name: string, stored: StoredCertificate): Certificate | null {
+  #open(name: string, stored: StoredCertificate): Certificate | null | 'later' {
+    const { keys, log } = this.#options
+    const isKeyThere = keys.hasKeyOf(stored.sealedKey)
     try {
-      const key = this.#options.keys.open(stored.sealedKey, stored.sealedFor).toString('utf8')
+      const key = keys.open(stored.sealedKey, stored.sealedFor).toString('utf8')
       return { chain: stored.chain, key }
     } catch (error) {
-      this.#options.log.error({ err: error, hostname: name }, 'a certificate cannot be used')
-      return null
+      log.error({ err: error, hostname: name }, 'a certificate cannot be used')
+      return isKeyThere ? null : 'later'
     }
   }
 }

@@ -8,15 +8,22 @@ import { CertificateError } from './errors.ts'
  * host of the row.
  */
 export class EdgeKeyRing extends SealRing {
-  /** @throws CertificateError certificates.key_ring_bad */
-  constructor(text: string, random: Random) {
-    super(text, random, refusals)
+  /**
+   * @param file see SealRing
+   * @throws CertificateError certificates.key_ring_bad
+   */
+  constructor(text: string, random: Random, file?: string) {
+    super(text, random, refusals, file)
   }
 }
 
-/** @throws CertificateError certificates.key_ring_bad: also when others than its owner may read it */
+/**
+ * Follows its file: a key that an operator adds needs no restart.
+ *
+ * @throws CertificateError certificates.key_ring_bad: also when others than its owner may read it
+ */
 export const readEdgeKeyRing = (path: string, random: Random): EdgeKeyRing =>
-  new EdgeKeyRing(readRing(path, refusals), random)
+  new EdgeKeyRing(readRing(path, refusals), random, path)
 
 const SAME_EVERYWHERE = 'put the same key ring on every edge'
 
