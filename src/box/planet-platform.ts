@@ -1,10 +1,9 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { errorCode, pollUntil } from '#base'
 import { askFlyd } from '#flyd'
 import {
-  type FoundedHost,
-  foundCluster,
+  foundHosts,
   type HostRole,
   hostStatus,
   loadHostConfig,
@@ -69,6 +68,11 @@ export class PlanetPlatform {
     return loadHostConfig(this.#disk(host, 'host.toml')).worker.runtime ?? 'runc'
   }
 
+  /** What an operator keeps of the cluster: the folder of `godwit host found`. */
+  get clusterFolder(): string {
+    return this.world.operatorPath('cluster')
+  }
+
   /** Writes the files of a new cluster to the hosts' disks. What had files already is another cluster's. */
   async found({
     hosts,
@@ -88,8 +92,9 @@ export class PlanetPlatform {
         names,
       }
     })
-    const { hosts: founded } = await foundCluster({ hosts: planned })
-    for (const one of founded) this.#write(one)
+    rmSync(this.clusterFolder, { recursive: true, force: true })
+    await foundHosts(planned, this.clusterFolder)
+    for (const { host } of planned) this.#install(host)
   }
 
   /** Starts a host's parts, unless they run. */
@@ -164,12 +169,10 @@ export class PlanetPlatform {
     return this.world.node(host).diskPath(...rest)
   }
 
-  #write({ host, config, secrets }: FoundedHost): void {
-    const folder = this.#disk(host, 'secrets')
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    for (const [name, text] of Object.entries(secrets)) {
-      writeFileSync(join(folder, name), text, { mode: 0o600 })
-    }
-    writeFileSync(this.#disk(host, 'host.toml'), config, { mode: 0o600 }) // the last: then it is founded
+  #install(host: string): void {
+    const copy = (name: string) =>
+      cpSync(join(this.clusterFolder, host, name), this.#disk(host, name), { recursive: true })
+    copy('secrets')
+    copy('host.toml') // the last: then it is founded
   }
 }

@@ -31,9 +31,10 @@ export function hostCertsCommand(print: Print): Command {
     )
 }
 
-const jsonOf = ({ host, trusts, signedBy, endsAtMs, signsUntilMs }: TrustRow) => ({
+const jsonOf = ({ host, trusts, signedBy, endsAtMs, signsUntilMs, shares }: TrustRow) => ({
   ...{ host, trusts, signed_by: signedBy, ends_at: new Date(endsAtMs).toISOString() },
   signs_until: signsUntilMs === undefined ? null : new Date(signsUntilMs).toISOString(),
+  shares,
 })
 
 /** Hosts of before there were such rows, too. */
@@ -43,12 +44,16 @@ export function certificateTable(
 ): string {
   const silent = hosts.filter(({ id }) => !rows.some(({ host }) => host === id))
   return renderTable([
-    ['HOST', 'UNTIL', 'SIGNED BY', 'TRUSTS', 'SIGNS HOSTS UNTIL'],
-    ...rows.map(({ host, trusts, signedBy, endsAtMs, signsUntilMs }) => [
+    ['HOST', 'UNTIL', 'SIGNED BY', 'TRUSTS', 'SHARED KEYS', 'SIGNS HOSTS UNTIL'],
+    ...rows.map(({ host, trusts, signedBy, endsAtMs, signsUntilMs, shares }) => [
       ...[host, showTime(endsAtMs), signedBy === '' ? 'nobody that it trusts' : short(signedBy)],
-      ...[trusts.map(short).join(' '), signsUntilMs === undefined ? '' : showTime(signsUntilMs)],
+      ...[
+        trusts.map(short).join(' '),
+        short(shares),
+        signsUntilMs === undefined ? '' : showTime(signsUntilMs),
+      ],
     ]),
-    ...silent.map(({ id }) => [id, 'says nothing: upgrade it', '', '', '']),
+    ...silent.map(({ id }) => [id, 'says nothing: upgrade it', '', '', '', '']),
   ])
 }
 

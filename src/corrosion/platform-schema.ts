@@ -260,6 +260,7 @@ CREATE TABLE host_certificates (
   signed_by TEXT NOT NULL DEFAULT '',        -- the one of them under which its certificates are
   ends_at INTEGER NOT NULL DEFAULT 0,        -- of the first of its certificates that ends
   signs_until INTEGER,                       -- a gateway's: how long it can sign for hosts
+  shares TEXT NOT NULL DEFAULT '',           -- digest of the keys that all hosts share
   updated_at INTEGER NOT NULL DEFAULT 0
 );
 `

@@ -13,7 +13,12 @@ import { Type } from 'typebox'
 import { loadConfig } from '#base'
 import { authoritiesIn, type CertificateAuthority } from '#trust'
 import { HostError } from './errors.ts'
-import { type FoundedHost, foundCluster, type StandingCluster } from './found-cluster.ts'
+import {
+  type FoundedHost,
+  foundCluster,
+  type PlannedHost,
+  type StandingCluster,
+} from './found-cluster.ts'
 import { hostSchema, memberSchema } from './host-config.ts'
 
 const closed = { additionalProperties: false }
@@ -59,6 +64,14 @@ export interface FoundedCluster {
 export async function foundInFolder(planFile: string, folder: string): Promise<FoundedCluster> {
   const { hosts } = loadConfig({ schema: planSchema, file: planFile })
   checkPlan(hosts)
+  return await foundHosts(hosts, folder)
+}
+
+/** The same of a plan that is no file. @throws HostError host.cluster_bad */
+export async function foundHosts(
+  hosts: readonly PlannedHost[],
+  folder: string,
+): Promise<FoundedCluster> {
   const standing = readStanding(folder)
   const { ca, hosts: founded } = await foundCluster({ hosts, standing })
   mkdirSync(folder, { recursive: true, mode: 0o700 })

@@ -10,6 +10,7 @@ import type { WorldPlan } from './plan.ts'
  *                                cuts/<link>.json     links that are cut
  *                                nodes/<node>/        seen by the node as /run/godwit
  *   /var/lib/godwit/planets/<planet>/<node>/         seen by the node as /var/lib/godwit: its disk
+ *                                    .operator/       on no node: what an operator keeps at home
  */
 const RUN_ROOT = '/run/godwit/planets'
 const DISK_ROOT = '/var/lib/godwit/planets'
@@ -18,6 +19,8 @@ export const runFolder = (planet: string, ...rest: string[]) => join(RUN_ROOT, p
 export const nodeRunFolder = (planet: string, node: string, ...rest: string[]) =>
   join(RUN_ROOT, planet, 'nodes', node, ...rest)
 export const nodeDiskFolder = (planet: string, node: string) => join(DISK_ROOT, planet, node)
+export const operatorFolder = (planet: string, ...rest: string[]) =>
+  join(DISK_ROOT, planet, '.operator', ...rest)
 
 export const delayControlSocket = (planet: string) => runFolder(planet, 'delay', 'delay.ctl')
 

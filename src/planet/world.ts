@@ -4,7 +4,7 @@ import { type CommandRecord, listCommands, startCommand, stopCommand } from './c
 import { waitConverged } from './convergence.ts'
 import { setLinkDelay } from './delay/control-client.ts'
 import { PlanetError } from './errors.ts'
-import { delayControlSocket, readRecord } from './folders.ts'
+import { delayControlSocket, operatorFolder, readRecord } from './folders.ts'
 import { type CutLink, cutLink, findLink, healLink, listCuts } from './links.ts'
 import { PlanetNode } from './node.ts'
 import type { Outage } from './path-choice.ts'
@@ -47,6 +47,11 @@ export class World {
 
   get name(): string {
     return this.plan.name
+  }
+
+  /** On no node: what an operator keeps at home. Goes with the planet. */
+  operatorPath(...rest: string[]): string {
+    return operatorFolder(this.name, ...rest)
   }
 
   /** @throws PlanetError planet.node_unknown */

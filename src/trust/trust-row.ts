@@ -9,10 +9,12 @@ export interface TrustRow {
   readonly endsAtMs: number
   /** Of a gateway: how long it can sign for hosts. */
   readonly signsUntilMs: number | undefined
+  /** A digest of the keys that it shares with all hosts. */
+  readonly shares: string
 }
 
 export const TRUST_SQL =
-  'SELECT host_id, trusts, signed_by, ends_at, signs_until FROM host_certificates ORDER BY host_id'
+  'SELECT host_id, trusts, signed_by, ends_at, signs_until, shares FROM host_certificates ORDER BY host_id'
 
 /** A row as the replica gives it; what is none of ours is as if the host trusted nobody. */
 export function trustRowOf(row: Readonly<Record<string, unknown>>): TrustRow {
@@ -23,6 +25,7 @@ export function trustRowOf(row: Readonly<Record<string, unknown>>): TrustRow {
     signedBy: String(signedBy ?? ''),
     endsAtMs: Number(endsAt ?? 0),
     signsUntilMs: typeof until === 'number' && until > 0 ? until : undefined,
+    shares: String(row['shares'] ?? ''),
   }
 }
 

@@ -185,7 +185,7 @@ test('names and addresses of hosts are not to be had, but the name of a dead wor
 test("while the cluster's authority is changed nobody joins whom others would not know", async () => {
   await using at = await open()
   const row = (host: string, trusts: string[], signedBy: string): TrustRow => ({
-    ...{ host, trusts, signedBy, endsAtMs: 0, signsUntilMs: undefined },
+    ...{ host, trusts, signedBy, endsAtMs: 0, signsUntilMs: undefined, shares: '' },
   })
   at.trust.push(row('ams-1', ['former', root], 'former'), row('nrt-1', ['former'], 'former'))
   const token = at.newToken()

@@ -51,7 +51,7 @@ async function newHost(host: string, address: string, names: string[] = []) {
 const api = await newHost('ams-1', '192.0.2.1', ['api.example'])
 const worker = await newHost('nrt-1', '192.0.2.2')
 const row = (host: string, trusts: string[]): TrustRow => ({
-  ...{ host, trusts, signedBy: printOf(former), endsAtMs: 0, signsUntilMs: undefined },
+  ...{ host, trusts, signedBy: printOf(former), endsAtMs: 0, signsUntilMs: undefined, shares: '' },
 })
 
 async function open() {

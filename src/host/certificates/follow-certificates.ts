@@ -12,6 +12,8 @@ const PERIOD_MS = 300_000
 /** A gateway asks nobody but itself. */
 const WAITING_MS = 5_000
 const AGAIN_MS = 60_000
+/** What its operator changes. */
+const OPERATORS = ['ca.pem', 'joining.pem', 'joining.key', 'cluster.key', 'edge-keys'] as const
 /** All hosts see at one time that a gateway's are others. */
 const SPREAD_MS = 15_000
 const CALL_MS = 30_000
@@ -57,7 +59,7 @@ export class CertificateFollower {
     const { config, clock, log } = this.#options
     const { secret } = placesOf(config())
     if (this.#isGateway()) {
-      const paths = ['ca.pem', 'joining.pem', 'joining.key'].map(secret)
+      const paths = OPERATORS.map(secret)
       const changed = () => this.#askBy(0)
       this.#files = followFiles({ paths, changed, clock, log })
     }

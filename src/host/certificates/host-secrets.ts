@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { writeDurably } from '#base'
 import { authoritiesIn, endOf, rootOf, type TrustRow } from '#trust'
@@ -17,7 +17,16 @@ export interface HostSecrets {
   readonly seed: string
   /** Of a gateway that signs for hosts. */
   readonly joiningPem: string | undefined
+  /** Of the keys that all hosts share. */
+  readonly shares: string
 }
+
+const SHARED = ['cluster.key', 'edge-keys'] as const
+/** Hex digits: enough to see that two hosts have the same. */
+const DIGEST_CHARS = 16
+
+const digestOf = (texts: readonly string[]): string =>
+  createHash('sha256').update(texts.join('\0')).digest('hex').slice(0, DIGEST_CHARS)
 
 /** @throws what reading a file says */
 export function readHostSecrets(config: HostConfig): HostSecrets {
@@ -31,6 +40,7 @@ export function readHostSecrets(config: HostConfig): HostSecrets {
     clientKeyPem: read('client.key'),
     seed: read('nats.seed'),
     joiningPem: existsSync(secret('joining.key')) ? read('joining.pem') : undefined,
+    shares: digestOf(SHARED.map((name) => textOf(secret(name)) ?? '')),
   }
 }
 
@@ -44,6 +54,7 @@ export function trustOf(host: string, secrets: HostSecrets, nowMs: number): Trus
     signedBy: roots[0] !== undefined && roots[0] === roots[1] ? roots[0] : '',
     endsAtMs: Math.min(endOf(serverPem), endOf(clientPem)),
     signsUntilMs: joiningPem === undefined ? undefined : endOf(joiningPem),
+    shares: secrets.shares,
   }
 }
 

@@ -3,20 +3,24 @@ import { TRUST_SQL, type TrustRow, trustRowOf } from '#trust'
 import { AGENT_URL } from '../parts/corrosion-part.ts'
 
 const PUBLISH = `
-INSERT INTO host_certificates (host_id, trusts, signed_by, ends_at, signs_until, updated_at)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO host_certificates (host_id, trusts, signed_by, ends_at, signs_until, shares, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (host_id) DO UPDATE SET trusts = excluded.trusts, signed_by = excluded.signed_by,
-  ends_at = excluded.ends_at, signs_until = excluded.signs_until, updated_at = excluded.updated_at
+  ends_at = excluded.ends_at, signs_until = excluded.signs_until, shares = excluded.shares,
+  updated_at = excluded.updated_at
 WHERE trusts IS NOT excluded.trusts OR signed_by IS NOT excluded.signed_by
-  OR ends_at IS NOT excluded.ends_at OR signs_until IS NOT excluded.signs_until`
+  OR ends_at IS NOT excluded.ends_at OR signs_until IS NOT excluded.signs_until
+  OR shares IS NOT excluded.shares`
 
 /** Tells all hosts what this one trusts and shows; writes nothing where they know. @throws CorrosionError; the signal's reason */
 export async function publishTrust(
   client: Pick<ApiClient, 'execute'>,
-  { host, trusts, signedBy, endsAtMs, signsUntilMs }: TrustRow,
+  row: TrustRow,
   { nowMs, signal }: { readonly nowMs: number; readonly signal: AbortSignal },
 ): Promise<void> {
-  const values = [host, JSON.stringify(trusts), signedBy, endsAtMs, signsUntilMs ?? null, nowMs]
+  const { host, trusts, signedBy, endsAtMs, signsUntilMs, shares } = row
+  const until = signsUntilMs ?? null
+  const values = [host, JSON.stringify(trusts), signedBy, endsAtMs, until, shares, nowMs]
   await client.execute(PUBLISH, values, { signal })
 }
 
