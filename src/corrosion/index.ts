@@ -32,6 +32,8 @@ export { SubscriptionError } from './subscriptions/errors.ts'
 export type { QueryChange, QuerySubscriber } from './subscriptions/live-query.ts'
 export { LiveQuery } from './subscriptions/live-query.ts'
 export { Subscriptions } from './subscriptions/subscriptions.ts'
+export type { BundledAuthority } from './transport/ca-bundle.ts'
+export { authoritiesIn, rootOf } from './transport/ca-bundle.ts'
 export type {
   CertificateAuthority,
   CertificateRequest,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
+import { systemClock } from '#base'
 import {
   generateCertificateRequest,
   generateClientCertificate,
@@ -84,4 +85,27 @@ test('a joining authority signs what a request has the key of, for the names tha
       code: 'transport.certificate_bad',
     })
   }
+})
+
+test('nothing outlasts the certificate of who signed it, and one that has ended signs nothing', async () => {
+  const startMs = Date.now()
+  const at = (days: number) => ({ ...systemClock, nowMs: () => startMs + days * DAY_MS })
+  const endOf = (pem: string) => new X509Certificate(pem).validToDate.getTime()
+  const ca = await generateClusterCa()
+  const joining = await generateJoiningCa(ca, { clock: at(4 * 365 + 100) })
+  assert.equal(endOf(joining.certificatePem), endOf(ca.certificatePem))
+  const early = await generateJoiningCa(ca)
+  const clock = at(100)
+  const { requestPem } = await generateCertificateRequest()
+  const signed = [
+    await signCertificateRequest(early, requestPem, { clock }),
+    (await generateServerCertificate(early, { names: ['192.0.2.7'], clock })).certificatePem,
+    (await generateClientCertificate(early, { clock })).certificatePem,
+  ]
+  for (const pem of signed) assert.equal(endOf(pem), endOf(early.certificatePem))
+  const late = { clock: at(366) }
+  const isBad = { code: 'transport.certificate_bad' }
+  await assert.rejects(signCertificateRequest(early, requestPem, late), isBad)
+  await assert.rejects(generateClientCertificate(early, late), isBad)
+  await assert.rejects(generateJoiningCa(ca, { clock: at(5 * 365 + 1) }), isBad)
 })

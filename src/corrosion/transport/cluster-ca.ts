@@ -72,15 +72,12 @@ export async function generateJoiningCa(
     })
   }
   const keys = await generateKeys()
-  const { notBefore, notAfter } = validity(JOINING_DAYS, options.clock)
-  const latest = signer.certificate.notAfter
   const certificate = await x509.X509CertificateGenerator.create(
     {
       serialNumber: newSerial(),
       subject: 'CN=Godwit joining CA, O=Godwit',
       issuer: signer.certificate.subject,
-      notBefore,
-      notAfter: notAfter < latest ? notAfter : latest,
+      ...validityUnder(signer.certificate, JOINING_DAYS, options.clock),
       publicKey: keys.publicKey,
       signingKey: signer.key,
       signingAlgorithm: SIGNING,
@@ -99,10 +96,10 @@ export async function generateJoiningCa(
   return issued(certificate, keys)
 }
 
-/** Whether there may be a joining authority under it. */
-export function mayMakeAuthorities(caPem: string): boolean {
+/** Whether there may be a joining authority under it, or so many, each under the next. */
+export function mayMakeAuthorities(caPem: string, count = 1): boolean {
   const constraints = new x509.X509Certificate(caPem).getExtension(x509.BasicConstraintsExtension)
-  return constraints?.ca === true && (constraints.pathLength ?? 1) > 0
+  return constraints?.ca === true && (constraints.pathLength ?? count) >= count
 }
 
 const authorityExtensions = (pathLength: number) => [
@@ -166,7 +163,7 @@ const requestBad = (cause: unknown) =>
   })
 
 /**
- * What a node shows to those that connect to it, one year. Its names hold each address under which
+ * What a node shows to those that connect to it, a year, or as long as its signer's. Its names hold each address under which
  * peers reach it: they check the address that they dialled.
  * @throws TransportError transport.certificate_bad
  */
@@ -181,7 +178,7 @@ export function generateServerCertificate(
   })
 }
 
-/** What a node shows to those it connects to, one year. @throws TransportError transport.certificate_bad */
+/** What a node shows to those it connects to, a year, or as long as its signer's. @throws TransportError transport.certificate_bad */
 export function generateClientCertificate(
   ca: CertificateAuthority,
   options: LeafOptions = {},
@@ -213,7 +210,7 @@ async function signLeaf(
         { CN: [options.commonName ?? options.names?.[0] ?? 'godwit client'] },
       ]),
       issuer: signer.certificate.subject,
-      ...validity(LEAF_DAYS, options.clock),
+      ...validityUnder(signer.certificate, LEAF_DAYS, options.clock),
       publicKey,
       signingKey: signer.key,
       signingAlgorithm: SIGNING,
@@ -280,6 +277,20 @@ async function issued(
 function validity(days: number, clock: Clock = systemClock) {
   const nowMs = clock.nowMs()
   return { notBefore: new Date(nowMs - BACKDATED_MS), notAfter: new Date(nowMs + days * DAY_MS) }
+}
+
+/** Nobody accepts it when its signer's has ended. @throws TransportError transport.certificate_bad: it has already */
+function validityUnder(signer: x509.X509Certificate, days: number, clock: Clock = systemClock) {
+  const { notBefore, notAfter } = validity(days, clock)
+  const latest = signer.notAfter
+  if (latest.getTime() <= clock.nowMs()) {
+    throw new TransportError('transport.certificate_bad', {
+      what: 'the authority that is to sign has ended',
+      values: { authority: signer.subject, notAfter: latest.toISOString() },
+      fix: 'sign with one that is in date',
+    })
+  }
+  return { notBefore, notAfter: notAfter < latest ? notAfter : latest }
 }
 
 /** 127 bits, positive. Source: CA/Browser Forum Baseline Requirements 7.1 asks for 64 or more. */
