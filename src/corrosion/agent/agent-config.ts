@@ -96,12 +96,15 @@ export function readSchemaFiles(paths: readonly string[]): string {
   return files.map((file) => readFileSync(file, 'utf8')).join('\n;\n')
 }
 
-export function readTls({
-  ca_file: ca,
-  cert_file,
-  key_file,
-  client,
-}: Static<typeof TlsSchema>): ClusterTls {
+type TlsFiles = Static<typeof TlsSchema>
+
+/** The files that `readTls` reads. */
+export const tlsPaths = ({ ca_file, cert_file, key_file, client }: TlsFiles): string[] => [
+  ...[ca_file, cert_file, key_file],
+  ...[client.cert_file, client.key_file],
+]
+
+export function readTls({ ca_file: ca, cert_file, key_file, client }: TlsFiles): ClusterTls {
   const read = (file: string) => readFileSync(file, 'utf8')
   return {
     caPem: read(ca),

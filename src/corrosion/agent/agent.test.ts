@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
@@ -18,6 +18,13 @@ import { loadAgentConfig } from './agent-config.ts'
 const SCHEMA = `CREATE TABLE tests (id INTEGER NOT NULL PRIMARY KEY, text TEXT NOT NULL DEFAULT '');`
 const CONVERGE_MS = 30_000
 
+interface FleetChanges {
+  readonly ca?: CertificateAuthority
+  /** PEM. @default of `ca` */
+  readonly trusted?: string
+  readonly clusterId?: number
+}
+
 /** Agents in this process, over QUIC on loopback. */
 class Fleet {
   readonly folder: string
@@ -34,8 +41,8 @@ class Fleet {
     this.declare(SCHEMA)
   }
 
-  static async start(t: TestContext, count: number): Promise<Fleet> {
-    const fleet = new Fleet(t, await generateClusterCa())
+  static async start(t: TestContext, count: number, ca?: CertificateAuthority): Promise<Fleet> {
+    const fleet = new Fleet(t, ca ?? (await generateClusterCa()))
     for (let index = 0; index < count; index += 1) await fleet.add()
     await fleet.until('all know each other', () =>
       fleet.agents.every(({ node }) => node.members.size === count - 1),
@@ -48,7 +55,7 @@ class Fleet {
     writeFileSync(join(this.folder, 'schema.sql'), schema)
   }
 
-  async add(changes: { ca?: CertificateAuthority; clusterId?: number } = {}): Promise<Agent> {
+  async add(changes: FleetChanges = {}): Promise<Agent> {
     const agent = await Agent.start(await this.config(changes), (error) =>
       assert.fail(String(error)),
     )
@@ -56,15 +63,28 @@ class Fleet {
     return agent
   }
 
-  async config({ ca = this.#ca, clusterId = 0 } = {}) {
-    const own = join(this.folder, `n${this.agents.length}`)
-    mkdirSync(own, { recursive: true })
+  /** Each file whole, in the place of what was there. @param trusted PEM */
+  async putTls(index: number, ca: CertificateAuthority, trusted: string): Promise<void> {
+    const own = join(this.folder, `n${index}`)
     const client = await generateClientCertificate(ca)
     const server = await generateServerCertificate(ca, { names: ['127.0.0.1'] })
-    const file = (name: string, text: string) => {
-      writeFileSync(join(own, name), text)
-      return JSON.stringify(join(own, name))
+    const files = {
+      'ca.pem': trusted,
+      'server.pem': server.certificatePem,
+      'server.key': server.privateKeyPem,
+      'client.pem': client.certificatePem,
+      'client.key': client.privateKeyPem,
     }
+    for (const [name, text] of Object.entries(files)) {
+      writeFileSync(join(own, 'new'), text)
+      renameSync(join(own, 'new'), join(own, name))
+    }
+  }
+
+  async config({ ca = this.#ca, trusted = ca.certificatePem, clusterId = 0 }: FleetChanges = {}) {
+    const own = join(this.folder, `n${this.agents.length}`)
+    mkdirSync(own, { recursive: true })
+    await this.putTls(this.agents.length, ca, trusted)
     const bootstrap = this.agents.slice(0, 2).map(({ node }) => `"${node.transport.address}"`)
     const toml = `
 db = { path = "${own}/state.db", schema_paths = ["${this.folder}/schema.sql"] }
@@ -77,10 +97,10 @@ bind_addr = "127.0.0.1:0"
 cluster_id = ${clusterId}
 bootstrap = [${bootstrap.join(', ')}]
 [gossip.tls]
-ca_file = ${file('ca.pem', ca.certificatePem)}
-cert_file = ${file('server.pem', server.certificatePem)}
-key_file = ${file('server.key', server.privateKeyPem)}
-client = { cert_file = ${file('client.pem', client.certificatePem)}, key_file = ${file('client.key', client.privateKeyPem)} }
+ca_file = "${own}/ca.pem"
+cert_file = "${own}/server.pem"
+key_file = "${own}/server.key"
+client = { cert_file = "${own}/client.pem", key_file = "${own}/client.key" }
 `
     const path = join(own, 'agent.toml')
     writeFileSync(path, toml)
@@ -220,6 +240,37 @@ test('agents of another CA, and of another cluster id, are kept out', async (t) 
     fleet.agents.map(({ node }) => node.members.size),
     [1, 1, 0, 0],
   )
+})
+
+test('agents take other TLS files while they run: of a new authority beside the old one, then of it alone', async (t) => {
+  const [oldCa, newCa] = [await generateClusterCa(), await generateClusterCa()]
+  const both = oldCa.certificatePem + newCa.certificatePem
+  const fleet = await Fleet.start(t, 2, oldCa)
+  const refusals = () =>
+    fleet.agents.reduce((sum, { node }) => sum + node.transport.counters.connectsFailed, 0)
+  const early = await fleet.add({ ca: newCa, trusted: both })
+  write(early, `INSERT INTO tests VALUES (1, 'of one with new certificates')`)
+  await fleet.until('it has been refused', () => refusals() > 0)
+  assert.equal(early.node.members.size, 0)
+
+  for (const index of [0, 1]) await fleet.putTls(index, oldCa, both)
+  await fleet.until('it is heard', () => rowsOf(fleet.at(0)).includes('new certificates'))
+  write(fleet.at(1), `INSERT INTO tests VALUES (2, 'of one with old certificates')`)
+  await fleet.equal('both ways')
+
+  for (const index of [0, 1, 2]) await fleet.putTls(index, newCa, newCa.certificatePem)
+  await fleet.add({ ca: newCa })
+  write(fleet.at(0), `INSERT INTO tests VALUES (3, 'after the change')`)
+  await fleet.equal('one that never knew the old authority has all rows')
+  await fleet.until('all know each other', () =>
+    fleet.agents.every(({ node }) => node.members.size === 3),
+  )
+  const before = refusals()
+  const late = await fleet.add({ ca: oldCa, trusted: both })
+  write(late, `INSERT INTO tests VALUES (4, 'of one that was forgotten')`)
+  await fleet.until('it has been refused', () => refusals() > before)
+  assert.equal(late.node.members.size, 0)
+  assert(!rowsOf(fleet.at(0)).includes('forgotten'))
 })
 
 test('the admin socket answers as Corrosion does, and survives nonsense', async (t) => {

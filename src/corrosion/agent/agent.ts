@@ -1,5 +1,6 @@
 import type { Server } from 'node:http'
-import { createLog, type Log, systemClock, systemRandom } from '#base'
+import { createLog, followFiles, type Log, systemClock, systemRandom } from '#base'
+import { authoritiesIn } from '#trust'
 import type { ApiHost, HealthReport } from '../api/api-host.ts'
 import { ApiServer } from '../api/api-server.ts'
 import { QueryProcesses } from '../api/query-processes.ts'
@@ -10,10 +11,11 @@ import { ReadPool } from '../store/read-pool.ts'
 import type { Committed } from '../store/store.ts'
 import { Store } from '../store/store.ts'
 import { Subscriptions } from '../subscriptions/subscriptions.ts'
-import { openQuicTransport } from '../transport/quic-transport.ts'
+import { openQuicTransport, type RenewableTransport } from '../transport/quic-transport.ts'
+import type { Transport, TransportHandlers } from '../transport/transport.ts'
 import { parseSocketAddress } from '../wire/socket-address.ts'
 import { AdminServer } from './admin-server.ts'
-import { type AgentConfig, readSchemaFiles, readTls } from './agent-config.ts'
+import { type AgentConfig, readSchemaFiles, readTls, tlsPaths } from './agent-config.ts'
 import type { AgentView } from './agent-view.ts'
 import { ClusterNode } from './cluster-node.ts'
 import { SyncError } from './errors.ts'
@@ -38,6 +40,7 @@ export class Agent implements ApiHost, AgentView {
   readonly config: AgentConfig
   readonly #hlc = new HybridClock(systemClock)
   readonly #timers: NodeJS.Timeout[] = []
+  #tlsFiles: Disposable | undefined
   #node: ClusterNode | undefined
   #api: ApiServer | undefined
   #admin: AdminServer | undefined
@@ -139,13 +142,7 @@ export class Agent implements ApiHost, AgentView {
         touched: (rows) => this.subscriptions.committed(rows),
         fatal,
       },
-      (handlers) =>
-        openQuicTransport({
-          listen: gossip.bind_addr,
-          ...(gossip.external_addr === undefined ? {} : { advertise: gossip.external_addr }),
-          tls: readTls(gossip.tls),
-          handlers,
-        }),
+      (handlers) => this.#openTransport(handlers),
     )
     const token = api.authorization?.['bearer-token']
     this.#api = await ApiServer.listen(
@@ -173,6 +170,37 @@ export class Agent implements ApiHost, AgentView {
     } catch (error) {
       this.log.error({ err: error }, 'the schema files were refused; the schema is as it was')
     }
+  }
+
+  async #openTransport(handlers: TransportHandlers): Promise<Transport> {
+    const { bind_addr, external_addr, tls } = this.config.gossip
+    let transport: RenewableTransport | undefined
+    // From before they are read: none that is put there meanwhile is missed.
+    this.#tlsFiles = followFiles({
+      paths: tlsPaths(tls),
+      changed: () => this.#renewTls(transport),
+      log: this.log,
+    })
+    transport = await openQuicTransport({
+      listen: bind_addr,
+      ...(external_addr === undefined ? {} : { advertise: external_addr }),
+      tls: readTls(tls),
+      handlers,
+    })
+    return transport
+  }
+
+  /** @throws TransportError transport.certificate_bad, SyncError, and what reading says; all goes on as before then. */
+  #renewTls(transport: RenewableTransport | undefined): void {
+    if (transport === undefined) {
+      throw new SyncError('sync.agent_away', { what: 'the agent is being started' })
+    }
+    const tls = readTls(this.config.gossip.tls)
+    transport.renewTls(tls)
+    const trusted = authoritiesIn(tls.caPem).map(
+      ({ fingerprint, notAfterMs }) => `${fingerprint} until ${new Date(notAfterMs).toISOString()}`,
+    )
+    this.log.info({ trusted }, 'the TLS files have changed; peers of these authorities are trusted')
   }
 
   /** What `cluster set-id` has set counts more than the file. */
@@ -205,6 +233,7 @@ export class Agent implements ApiHost, AgentView {
 
   async #stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
+    this.#tlsFiles?.[Symbol.dispose]()
     await this.#admin?.close()
     await this.#api?.close()
     this.#metrics?.close()

@@ -24,3 +24,15 @@ export class TransportError extends GodwitError<TransportErrorCode> {
     'transport.closed': { status: 503 },
   } as const
 }
+
+export function closedError(): TransportError {
+  return new TransportError('transport.closed', { what: 'the transport of this node was closed' })
+}
+
+export function addressBad(address: string): TransportError {
+  return new TransportError('transport.address_bad', {
+    what: 'this is no address of an agent',
+    values: { address: address.slice(0, 80) },
+    fix: 'give an IP address and a port: 192.0.2.1:8787 or [2001:db8::1]:8787',
+  })
+}

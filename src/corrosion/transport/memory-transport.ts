@@ -1,6 +1,6 @@
 import { type Clock, startDeadline } from '#base'
 import { FrameReader } from '../wire/frame.ts'
-import { TransportError } from './errors.ts'
+import { closedError, TransportError } from './errors.ts'
 import { Outbox } from './outbox.ts'
 import { SessionEnd, type SessionPipe, sessionReset } from './session-end.ts'
 import {
@@ -326,10 +326,6 @@ class MemoryPipe implements SessionPipe {
     this.session.fail(sessionReset(reason))
     this.#owner.ended()
   }
-}
-
-function closedError(): TransportError {
-  return new TransportError('transport.closed', { what: 'the transport of this node was closed' })
 }
 
 const EMPTY = new Uint8Array()

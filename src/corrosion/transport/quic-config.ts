@@ -24,7 +24,7 @@ export const SESSIONS_MAX = 32
 export const UNI_STREAMS_MAX = 16
 const DATAGRAM_QUEUE = 256
 
-/** BoringSSL's names. What cluster-ca.ts makes, and what other CAs are likely to make. */
+/** BoringSSL's names. What cluster-ca.ts of trust makes, and what other CAs are likely to make. */
 const SIGNATURES =
   'ecdsa_secp384r1_sha384:ecdsa_secp256r1_sha256:ed25519:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384'
 

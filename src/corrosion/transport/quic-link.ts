@@ -7,6 +7,7 @@ import { TransportError } from './errors.ts'
 import type { Outbox } from './outbox.ts'
 import { isNamed, UDP_PAYLOAD_BYTES_MAX } from './quic-config.ts'
 import { InboundFrames, PARTIAL_BYTES_MAX } from './quic-frames.ts'
+import type { QuicIdentity } from './quic-identity.ts'
 import { QuicSessions } from './quic-sessions.ts'
 import { writeStream } from './quiche-stream.ts'
 import { type SessionEnd, sessionReset } from './session-end.ts'
@@ -23,6 +24,8 @@ export interface LinkOwner {
   datagramReceived(bytes: Uint8Array, from: string): void
   frameReceived(payload: Uint8Array, from: string): void
   sessionOpened(session: BiSession): void
+  /** Whether what its peer showed is of an authority that is trusted now: files change while a connection is being made. */
+  trusts(link: QuicLink): boolean
   /** Both sides are who they should be. */
   linkOpened(link: QuicLink): void
   /** Once, and the last of it. */
@@ -33,6 +36,8 @@ export interface LinkInit {
   readonly owner: LinkOwner
   readonly connection: Connection
   readonly role: 'server' | 'client'
+  /** Its connection was made with it. */
+  readonly identity: QuicIdentity
   /** `host:port` of the peer. */
   readonly address: string
   readonly host: string
@@ -47,6 +52,8 @@ export interface LinkInit {
 /** The lowest ids of unidirectional streams, by who opens them (RFC 9000, section 2.1). */
 const FIRST_UNI = { client: 2, server: 3 } as const
 const UNI_BIT = 2
+/** TLS alert (RFC 8446, section 6.2). */
+const CERTIFICATE_UNKNOWN = 46
 const EMPTY = new Uint8Array()
 /** The socket may keep a packet that it was given, so each has its buffer; one that stayed empty is kept. */
 let sparePacket: Buffer | undefined
@@ -107,6 +114,15 @@ export class QuicLink {
 
   isFrom(host: string, port: number): boolean {
     return this.#init.port === port && this.#init.host === host
+  }
+
+  get identity(): QuicIdentity {
+    return this.#init.identity
+  }
+
+  /** What the peer showed, DER, its own certificate first. */
+  get peerChain(): readonly Uint8Array[] {
+    return this.connection.peerCertChain() ?? []
   }
 
   /** Smoothed by quiche, whole milliseconds. */
@@ -183,7 +199,10 @@ export class QuicLink {
     if (this.#state === 'closed') return
     this.#closeReason ??= error
     try {
-      this.connection.close(true, 0, EMPTY)
+      // Who is refused hears it as a refusal in the handshake is heard.
+      const isRefused = error.code === 'transport.peer_refused'
+      const code = isRefused ? this.owner.quiche.CRYPTO_ERROR_START + CERTIFICATE_UNKNOWN : 0
+      this.connection.close(!isRefused, code, EMPTY)
       this.#sendPackets()
     } finally {
       this.#closed()
@@ -200,7 +219,7 @@ export class QuicLink {
   }
 
   #established(): void {
-    const [leaf] = this.connection.peerCertChain() ?? []
+    const [leaf] = this.peerChain
     const isKnown = this.role === 'server' ? leaf !== undefined : isNamed(leaf, this.#init.host)
     if (!isKnown) {
       this.close(
@@ -210,6 +229,10 @@ export class QuicLink {
           fix: 'make its server certificate with this address among the names',
         }),
       )
+      return
+    }
+    if (!this.owner.trusts(this)) {
+      this.close(distrusted(this.address))
       return
     }
     this.#state = 'open'
@@ -353,6 +376,15 @@ export class QuicLink {
       values: { peer: this.address },
     })
   }
+}
+
+/** Why a connection ends whose peer showed a certificate of an authority that was dropped. */
+export function distrusted(peer: string): TransportError {
+  return new TransportError('transport.peer_refused', {
+    what: 'the authority of a peer is not trusted any more',
+    values: { peer },
+    fix: 'give that host certificates of an authority that this one trusts',
+  })
 }
 
 function messageOf(error: unknown): string {

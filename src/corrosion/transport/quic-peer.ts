@@ -55,7 +55,7 @@ export class QuicPeer {
 
   /** Takes the link for all that is to be sent. The one before, if any, only ends its sessions. */
   adopt(link: QuicLink): void {
-    if (this.link !== undefined) this.link.outbox = undefined
+    this.release()
     this.link = link
     link.outbox = this.outbox
     this.#lastError = undefined
@@ -96,6 +96,12 @@ export class QuicPeer {
       what: 'as many sessions with a peer as there may be wait for its connection',
       values: { peer: this.address, sessions: OPENINGS_MAX },
     })
+  }
+
+  /** Gives up the link in use. What waits to be sent waits for the next. */
+  release(): void {
+    if (this.link !== undefined) this.link.outbox = undefined
+    this.link = undefined
   }
 
   /** The link in use has closed, or could not be made. What waited for it is dropped. */

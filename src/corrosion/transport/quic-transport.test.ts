@@ -4,68 +4,23 @@ import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { pollUntil } from '#base'
-import {
-  type CertificateAuthority,
-  generateCertificateRequest,
-  generateClientCertificate,
-  generateClusterCa,
-  generateJoiningCa,
-  generateServerCertificate,
-  signCertificateRequest,
-} from '#trust'
+import { generateClusterCa, generateServerCertificate } from '#trust'
 import { parseSocketAddress } from '../wire/socket-address.ts'
 import type { ClusterTls } from './quic-config.ts'
-import { openQuicTransport } from './quic-transport.ts'
-import { framed, transportContract, type Witness } from './transport-contract.ts'
-
-async function newClusterTls(of?: CertificateAuthority): Promise<ClusterTls> {
-  const authority = of ?? (await generateClusterCa())
-  const server = await generateServerCertificate(authority, { names: ['127.0.0.1', '::1'] })
-  const client = await generateClientCertificate(authority)
-  return { caPem: authority.certificatePem, server, client }
-}
+import {
+  newClusterTls,
+  newJoinedTls,
+  openQuicWitness,
+  openRelay,
+  until,
+} from './quic-witness.fixture.ts'
+import { framed, transportContract } from './transport-contract.ts'
 
 const ca = await generateClusterCa()
 const tls = await newClusterTls(ca)
-const joined = await newJoinedTls()
+const joined = await newJoinedTls(ca)
 
-/** As a host that joined has it: its certificates are of an authority of the cluster's. */
-async function newJoinedTls(): Promise<ClusterTls> {
-  const joining = await generateJoiningCa(ca)
-  const issue = async (names: readonly string[]) => {
-    const { requestPem, privateKeyPem } = await generateCertificateRequest()
-    return {
-      privateKeyPem,
-      certificatePem: await signCertificateRequest(joining, requestPem, { names }),
-    }
-  }
-  const server = await issue(['127.0.0.1', '::1'])
-  return { caPem: ca.certificatePem, server, client: await issue([]) }
-}
-
-async function openWitness(listen = '127.0.0.1:0', own = tls): Promise<Witness> {
-  const datagrams: Witness['datagrams'] = []
-  const frames: Witness['frames'] = []
-  const sessions: Witness['sessions'] = []
-  const transport = await openQuicTransport({
-    listen,
-    tls: own,
-    connectDeadlineMs: 1_000,
-    silenceMs: 1_500,
-    handlers: {
-      datagramReceived: (bytes, from) =>
-        datagrams.push({ text: Buffer.from(bytes).toString(), from }),
-      frameReceived: (bytes, from) => frames.push({ text: Buffer.from(bytes).toString(), from }),
-      sessionOpened: (session) => sessions.push(session),
-    },
-  })
-  return { transport, datagrams, frames, sessions }
-}
-
-const until = async (what: string, isSo: () => boolean) => {
-  await pollUntil(what, isSo, { deadlineMs: 20_000 })
-}
+const openWitness = (listen = '127.0.0.1:0', own: ClusterTls = tls) => openQuicWitness(listen, own)
 
 transportContract('QUIC', async () => {
   const second = await openWitness('127.0.0.1:0', joined)
@@ -91,7 +46,7 @@ transportContract('QUIC', async () => {
 
 test('QUIC: a node of another cluster is refused, whoever dials', async (context) => {
   const member = await openWitness()
-  const stranger = await openWitness('127.0.0.1:0', await newClusterTls())
+  const stranger = await openWitness('127.0.0.1:0', await newClusterTls(await generateClusterCa()))
   context.after(() => Promise.all([member.transport.close(), stranger.transport.close()]))
   for (const [from, to] of [
     [member, stranger],
@@ -240,7 +195,8 @@ test('QUIC: addresses that are none, and certificates that are none, are refused
 
 test('QUIC: where one packet in ten is lost, frames and sessions still arrive whole', async (context) => {
   const [a, b] = [await openWitness(), await openWitness()]
-  const relay = await openLossyRelay(b.transport.address, 10)
+  let count = 0
+  const relay = await openRelay(b.transport.address, () => ++count % 10 !== 0)
   context.after(async () => {
     await Promise.all([a.transport.close(), b.transport.close()])
     relay.close()
@@ -259,19 +215,3 @@ test('QUIC: where one packet in ten is lost, frames and sessions still arrive wh
   await sending
   assert.equal(payload?.length, 400_000)
 })
-
-/** Passes packets between one client and `target`, and loses each `nth` of them. */
-async function openLossyRelay(target: string, nth: number) {
-  const { port = 0, host = '' } = parseSocketAddress(target) ?? {}
-  const socket = createSocket('udp4')
-  let clientPort = 0
-  let count = 0
-  socket.on('message', (packet, from) => {
-    if (from.port !== port) clientPort = from.port
-    count += 1
-    if (count % nth !== 0) socket.send(packet, from.port === port ? clientPort : port, host)
-  })
-  socket.bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  return { address: `127.0.0.1:${socket.address().port}`, close: () => socket.close() }
-}

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import type { RemoteInfo } from 'node:dgram'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Quiche } from '@matrixai/quic/native/quiche.js'
-import type { Config } from '@matrixai/quic/native/types.js'
 import { type Clock, type Random, startDeadline, systemClock, systemRandom } from '#base'
 import { formatSocketAddress, parseSocketAddress } from '../wire/socket-address.ts'
-import { TransportError } from './errors.ts'
+import { addressBad, closedError, TransportError } from './errors.ts'
 import { PeerTable } from './peer-table.ts'
-import { type ClusterTls, IDLE_TIMEOUT_MS, loadQuiche, quicConfig } from './quic-config.ts'
-import { type LinkOwner, QuicLink } from './quic-link.ts'
+import { type ClusterTls, IDLE_TIMEOUT_MS, loadQuiche } from './quic-config.ts'
+import { checkTls, QuicIdentity } from './quic-identity.ts'
+import { distrusted, type LinkOwner, QuicLink } from './quic-link.ts'
 import type { QuicPeer } from './quic-peer.ts'
 import {
   type BiSession,
@@ -18,7 +19,7 @@ import {
   type TransportHandlers,
   type WaitOptions,
 } from './transport.ts'
-import { openUdpSocket, type UdpSocket } from './udp-socket.ts'
+import { openUdpSocket, parseListen, type UdpSocket } from './udp-socket.ts'
 
 export interface QuicTransportOptions {
   /** Where to listen, `ip:port`; port 0 takes a free one. */
@@ -48,28 +49,25 @@ const SILENCE_MS = 5_000
 /** Of a whole session. */
 const SESSION_MS_MAX = 300_000
 
+/** One that takes other TLS files while it runs. */
+export interface RenewableTransport extends Transport {
+  /**
+   * New connections go by them at once. Those that are there go on, unless an authority was dropped: then the ones end whose
+   * peers showed a certificate of it.
+   * @throws TransportError transport.certificate_bad, TrustError trust.certificate_bad: all goes on as before; transport.closed
+   */
+  renewTls(tls: ClusterTls): void
+}
+
 /** @throws TransportError transport.quic_missing, .address_bad, .certificate_bad */
-export async function openQuicTransport(options: QuicTransportOptions): Promise<Transport> {
+export async function openQuicTransport(
+  options: QuicTransportOptions,
+): Promise<RenewableTransport> {
   const quiche = await loadQuiche()
   const listen = parseListen(options.listen)
   const transport = new QuicTransport(quiche, options)
   await transport.start(listen)
   return transport
-}
-
-function parseListen(text: string) {
-  const isAnyPort = text.endsWith(':0')
-  const parsed = parseSocketAddress(isAnyPort ? text.replace(/0$/, '1') : text)
-  if (parsed !== undefined) return { ...parsed, port: isAnyPort ? 0 : parsed.port }
-  throw addressBad(text)
-}
-
-function addressBad(address: string): TransportError {
-  return new TransportError('transport.address_bad', {
-    what: 'this is no address of an agent',
-    values: { address: address.slice(0, 80) },
-    fix: 'give an IP address and a port: 192.0.2.1:8787 or [2001:db8::1]:8787',
-  })
 }
 
 /**
@@ -78,19 +76,18 @@ function addressBad(address: string): TransportError {
  *
  * It drives quiche itself, through the bindings of @matrixai/quic: see docs/adr/0005.
  */
-class QuicTransport implements Transport, LinkOwner {
+class QuicTransport implements RenewableTransport, LinkOwner {
   readonly quiche: Quiche
   readonly clock: Clock
   readonly counters = newCounters()
   readonly #handlers: TransportHandlers
   readonly #connectDeadlineMs: number
   readonly #silenceMs: number
-  readonly #serverConfig: Config
-  readonly #clientConfig: Config
   readonly #peers: PeerTable
   readonly #links = new Map<string, QuicLink>()
   readonly #dirty = new Set<QuicLink>()
   readonly #flushDirty = () => this.#flushAll()
+  #identity: QuicIdentity
   #strangers = 0
   #socket: UdpSocket | undefined
   #housekeeping: Disposable | undefined
@@ -106,8 +103,7 @@ class QuicTransport implements Transport, LinkOwner {
     this.#connectDeadlineMs = options.connectDeadlineMs ?? CONNECT_DEADLINE_MS
     this.#silenceMs = options.silenceMs ?? SILENCE_MS
     this.#address = options.advertise ?? ''
-    this.#serverConfig = quicConfig(quiche, options.tls, 'server')
-    this.#clientConfig = quicConfig(quiche, options.tls, 'client')
+    this.#identity = new QuicIdentity(quiche, options.tls)
   }
 
   get address(): string {
@@ -157,6 +153,14 @@ class QuicTransport implements Transport, LinkOwner {
     return link?.isOpen ? link.rttMs : undefined
   }
 
+  renewTls(tls: ClusterTls): void {
+    if (this.#isClosed) throw closedError()
+    checkTls(tls, this.clock.nowMs())
+    const before = this.#identity
+    this.#identity = new QuicIdentity(this.quiche, tls)
+    if (this.#identity.hasDroppedOf(before)) void this.#dropDistrusted()
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -191,6 +195,11 @@ class QuicTransport implements Transport, LinkOwner {
     this.#handlers.sessionOpened(session)
   }
 
+  trusts(link: QuicLink): boolean {
+    const identity = this.#identity
+    return link.identity === identity || identity.trusts(link.peerChain, this.clock.nowMs())
+  }
+
   linkOpened(link: QuicLink): void {
     if (link.role === 'server') this.#strangers -= 1
     const peer = this.#peers.of(link.address)
@@ -205,6 +214,23 @@ class QuicTransport implements Transport, LinkOwner {
     if (!link.wasOpen) this.counters.connectsFailed += 1
     const peer = this.#peers.known(link.address)
     if (peer?.link === link) peer.lost(error, this.clock.monotonicMs())
+  }
+
+  /** One each turn: a chain takes milliseconds to check, and there may be a thousand. */
+  async #dropDistrusted(): Promise<void> {
+    for (const link of new Set(this.#links.values())) {
+      if (link.isOpen && !this.trusts(link)) this.#distrust(link)
+      await nextTurn()
+    }
+  }
+
+  /** A peer that has new files already takes at once what waits for it. */
+  #distrust(link: QuicLink): void {
+    const peer = this.#peers.known(link.address)
+    const isInUse = peer?.link === link
+    if (isInUse) peer.release()
+    link.close(distrusted(link.address))
+    if (isInUse && !peer.outbox.isEmpty) this.#ensureLink(peer)
   }
 
   /** The peer, with a connection that is there or being made; undefined: not now. */
@@ -234,7 +260,7 @@ class QuicTransport implements Transport, LinkOwner {
     const local = this.#local()
     const remote = { host: peer.host, port: peer.port }
     const { Connection } = this.quiche
-    const connection = Connection.connect(null, id, local, remote, this.#clientConfig)
+    const connection = Connection.connect(null, id, local, remote, this.#identity.client)
     peer.link = this.#newLink({ connection, role: 'client', ...remote, id })
     this.flushSoon(peer.link)
     return undefined
@@ -256,7 +282,8 @@ class QuicTransport implements Transport, LinkOwner {
     const id = init.id.toString('latin1')
     const address = formatSocketAddress(host, port)
     const local = this.#local()
-    const link = new QuicLink({ ...init, owner: this, address, id, firstId, local })
+    const identity = this.#identity
+    const link = new QuicLink({ ...init, owner: this, identity, address, id, firstId, local })
     this.#links.set(id, link)
     if (firstId !== undefined) this.#links.set(firstId, link)
     return link
@@ -322,7 +349,7 @@ class QuicTransport implements Transport, LinkOwner {
     const remote = { host: from.address, port: from.port }
     try {
       const { Connection } = this.quiche
-      const connection = Connection.accept(id, null, this.#local(), remote, this.#serverConfig)
+      const connection = Connection.accept(id, null, this.#local(), remote, this.#identity.server)
       this.#strangers += 1
       return this.#newLink({ connection, role: 'server', ...remote, id, firstId })
     } catch {
@@ -368,8 +395,4 @@ class QuicTransport implements Transport, LinkOwner {
       if (nowMs - link.lastReceivedAtMs > KEEP_ALIVE_MS) link.keepAlive()
     }
   }
-}
-
-function closedError(): TransportError {
-  return new TransportError('transport.closed', { what: 'the transport of this node was closed' })
 }

@@ -1,6 +1,7 @@
 import { createSocket, type RemoteInfo } from 'node:dgram'
 import { once } from 'node:events'
-import { TransportError } from './errors.ts'
+import { parseSocketAddress } from '../wire/socket-address.ts'
+import { addressBad, TransportError } from './errors.ts'
 
 export interface UdpSocket {
   readonly host: string
@@ -18,6 +19,14 @@ export interface UdpHandlers {
 
 /** The kernel gives what it allows. A burst of a whole cluster must fit. */
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+
+/** `ip:port`, of which port 0 is any that is free. @throws TransportError transport.address_bad */
+export function parseListen(text: string) {
+  const isAnyPort = text.endsWith(':0')
+  const parsed = parseSocketAddress(isAnyPort ? text.replace(/0$/, '1') : text)
+  if (parsed !== undefined) return { ...parsed, port: isAnyPort ? 0 : parsed.port }
+  throw addressBad(text)
+}
 
 /** @throws TransportError transport.address_bad: the address is not of this machine, or is taken. */
 export async function openUdpSocket(
