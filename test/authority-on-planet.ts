@@ -22,8 +22,16 @@ interface Shown {
   readonly shares: string
 }
 
-/** As an operator does it, and with no daemon restarted: the pids of all parts stay. */
-export async function changeAuthority(platform: Platform, hosts: readonly string[]) {
+/**
+ * As an operator does it, and with no daemon restarted: the pids of all parts stay.
+ *
+ * @param isServed a gateway asks a host for something
+ */
+export async function changeAuthority(
+  platform: Platform,
+  hosts: readonly string[],
+  isServed: () => Promise<void>,
+) {
   const { box, world } = platform
   const shownAt = async (host: string): Promise<Shown[]> =>
     JSON.parse(await platform.godwit(host, ['host', 'certs', '--json']))
@@ -70,7 +78,8 @@ export async function changeAuthority(platform: Platform, hosts: readonly string
   const asked = JSON.parse(await platform.godwit(AMS, ['host', 'renew', '--json']))
   assert.deepEqual(asked.waiting_for, [LATE], 'nobody shows what that one does not know')
   assert.equal((await answers()).status, 200)
-  await platform.startHost(LATE)
+  await box.startHost(LATE)
+  await box.hostReady(LATE)
   await all('show certificates of the next one', AMS, (one) => one.signed_by === next)
   assert.equal((await answers()).status, 200)
 
@@ -81,29 +90,36 @@ export async function changeAuthority(platform: Platform, hosts: readonly string
   const asks = ['-sS', '--max-time', '5', '--cacert', onlyFormer, `${box.apiUrl(AMS)}/v1/x`]
   await assert.rejects(world.node('ams-client').run('curl', asks), /SSL certificate problem/)
 
-  await changeSharedKey(platform, all)
+  const renewAll = () => Promise.all(hosts.map((host) => platform.godwit(host, ['host', 'renew'])))
+  await changeSharedKey(platform, { all, renewAll, isServed })
   assert.deepEqual(await pids(), began, 'no daemon was restarted')
 }
 
-type All = (what: string, at: string, isRight: (one: Shown) => boolean) => Promise<Shown[]>
+interface Around {
+  readonly all: (
+    what: string,
+    at: string,
+    isRight: (one: Shown) => boolean,
+  ) => Promise<readonly Shown[]>
+  readonly renewAll: () => Promise<unknown>
+  readonly isServed: () => Promise<void>
+}
 
-/** At the gateways alone. In each of its states machines are made and asked for at other hosts. */
-async function changeSharedKey({ box, world }: Platform, all: All): Promise<void> {
+/** At the gateways alone: the hosts are told. */
+async function changeSharedKey({ world }: Platform, { all, renewAll, isServed }: Around) {
   const fileOf = (host: string) => world.node(host).diskPath('secrets', 'cluster.key')
   const old = readFileSync(fileOf(AMS), 'utf8').trim()
   const next = randomBytes(32).toString('hex')
   for (const lines of [[next, old], [old, next], [next]]) {
+    const text = `${lines.join('\n')}\n`
     for (const gateway of GATEWAYS) {
-      writeFileSync(`${fileOf(gateway)}.new`, `${lines.join('\n')}\n`, { mode: 0o600 })
+      writeFileSync(`${fileOf(gateway)}.new`, text, { mode: 0o600 })
       renameSync(`${fileOf(gateway)}.new`, fileOf(gateway))
     }
-    const isTold = (host: string) => readFileSync(fileOf(host), 'utf8').trim() === lines.join('\n')
-    await eventually(`the keys of ${LATE}`, () => isTold(LATE), Boolean, LONG_MS)
-    const [{ shares } = { shares: '' }] = await all('share them', IAD, (one) => one.shares !== '')
-    await all('share the same', IAD, (one) => one.shares === shares)
-    for (const gateway of GATEWAYS) {
-      const flyd = await box.flyd(gateway)
-      assert.notEqual(flyd, undefined)
-    }
+    await renewAll()
+    assert.equal(readFileSync(fileOf(LATE), 'utf8'), text)
+    const [{ shares } = { shares: '' }] = await all('share keys', IAD, (one) => one.shares !== '')
+    await all('share the same keys', IAD, (one) => one.shares === shares)
+    await isServed()
   }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { FlydSeen } from '#box'
+import { changeAuthority } from './authority-on-planet.ts'
 import { eventually, testPlanet } from './planet-world.ts'
 import { HOSTS, IMAGE, ISSUER, Platform } from './platform-on-planet.ts'
 
@@ -100,6 +101,19 @@ test('machines in three regions, by curl alone', async (t) => {
     const { iss, aud, machine_id: machine } = claims
     assert.deepEqual([iss, aud, machine], [`${ISSUER}/birds`, 'me', id])
   })
+
+  await t.test(
+    'are served while the CA of the cluster and the key of its hosts are changed',
+    async () => {
+      await changeAuthority(platform, [...HOSTS, BESIDE], async () => {
+        const path = `${machines}/${idIn('nrt')}/exec`
+        const { stdout } = await platform.must(200, iad, 'POST', path, {
+          command: ['echo', 'here'],
+        })
+        assert.equal(stdout, 'here\n')
+      })
+    },
+  )
 
   await t.test(
     'move to a host that joins while the cluster runs, and nobody else is restarted',

@@ -16,7 +16,7 @@ export class QuicIdentity {
 
   /** @throws TransportError transport.certificate_bad */
   constructor(quiche: Quiche, tls: ClusterTls) {
-    this.#authorities = certificatesIn(tls.caPem)
+    this.#authorities = certificatesOf(tls.caPem, 'ca')
     this.server = quicConfig(quiche, tls, 'server')
     this.client = quicConfig(quiche, tls, 'client')
   }
@@ -44,9 +44,9 @@ export class QuicIdentity {
  * other do not fit for a while. @throws TransportError transport.certificate_bad: they will not
  */
 export function checkTls(tls: ClusterTls, nowMs: number): void {
-  const authorities = certificatesIn(tls.caPem)
+  const authorities = certificatesOf(tls.caPem, 'ca')
   for (const role of ['server', 'client'] as const) {
-    const chain = certificatesIn(tls[role].certificatePem)
+    const chain = certificatesOf(tls[role].certificatePem, role)
     const [leaf] = chain
     if (leaf?.checkPrivateKey(readKey(tls[role].privateKeyPem, role)) !== true) {
       throw unfit(role, 'its private key is of another certificate')
@@ -60,6 +60,15 @@ export function checkTls(tls: ClusterTls, nowMs: number): void {
   }
 }
 
+/** @throws TransportError transport.certificate_bad */
+function certificatesOf(pem: string, of: 'ca' | 'server' | 'client'): X509Certificate[] {
+  try {
+    return certificatesIn(pem)
+  } catch (cause) {
+    throw unfit(of, 'it cannot be read', cause)
+  }
+}
+
 function readKey(pem: string, role: 'server' | 'client'): KeyObject {
   try {
     return createPrivateKey(pem)
@@ -68,7 +77,7 @@ function readKey(pem: string, role: 'server' | 'client'): KeyObject {
   }
 }
 
-const unfit = (role: 'server' | 'client', reason: string, cause?: unknown) =>
+const unfit = (role: 'ca' | 'server' | 'client', reason: string, cause?: unknown) =>
   new TransportError('transport.certificate_bad', {
     what: 'a certificate of this node does not fit the other TLS files',
     values: { certificate: role, reason },

@@ -54,7 +54,7 @@ export interface RenewableTransport extends Transport {
   /**
    * New connections go by them at once. Those that are there go on, unless an authority was dropped: then the ones end whose
    * peers showed a certificate of it.
-   * @throws TransportError transport.certificate_bad, TrustError trust.certificate_bad: all goes on as before; transport.closed
+   * @throws TransportError transport.certificate_bad: all goes on as before; transport.closed
    */
   renewTls(tls: ClusterTls): void
 }

@@ -14,8 +14,9 @@ const WAITING_MS = 5_000
 const AGAIN_MS = 60_000
 /** What its operator changes. */
 const OPERATORS = ['ca.pem', 'joining.pem', 'joining.key', 'cluster.key', 'edge-keys'] as const
-/** All hosts see at one time that a gateway's are others. */
-const SPREAD_MS = 15_000
+/** All hosts see at one time that a gateway's are others, and a gateway takes some milliseconds for each. */
+const SPREAD_MS_A_HOST = 50
+const SPREAD_MS_MAX = 60_000
 const CALL_MS = 30_000
 const DAY_MS = 86_400_000
 /** What renews itself has half of this left when nothing is wrong. */
@@ -96,11 +97,12 @@ export class CertificateFollower {
   }
 
   async #look(): Promise<void> {
-    const { clock, random } = this.#options
+    const { config, clock, random } = this.#options
     const said = await this.#gatewaysSay()
     if (said !== undefined && said !== this.#answered) {
       this.#answered = said
-      this.#askBy(this.#isGateway() ? 0 : random.next() * SPREAD_MS)
+      const spreadMs = Math.min(SPREAD_MS_A_HOST * config().members.length, SPREAD_MS_MAX)
+      this.#askBy(this.#isGateway() ? 0 : random.next() * spreadMs)
     }
     if (clock.monotonicMs() < this.#askAtMs) return
     await this.renewNow(AbortSignal.any([this.#ending.signal, AbortSignal.timeout(CALL_MS)]))
