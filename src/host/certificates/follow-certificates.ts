@@ -10,7 +10,7 @@ import { type Renewed, renewCertificates } from './renew-certificates.ts'
 const LOOK_MS = 2_000
 const PERIOD_MS = 300_000
 /** A gateway asks nobody but itself. */
-const WAITING_MS = 5_000
+const WAITING_MS = 2_000
 const AGAIN_MS = 60_000
 /** What its operator changes. */
 const OPERATORS = ['ca.pem', 'joining.pem', 'joining.key', 'cluster.key', 'edge-keys'] as const
