@@ -131,7 +131,9 @@ export function hostRemoveCommand(print: Print): Command {
       withAccounts(accounts, (open) => open.removeHost(operatorCall(), { host: name }))
       if (json) return print(`${JSON.stringify({ host: name, ...removed })}\n`)
       print(`${name} is removed, and ${removed.machines} machines with it\n`)
-      print('if somebody else has its disk, change the cluster key: docs/flyd.md, A new key\n')
+      print(
+        "if somebody else has its disk, change the cluster's key and CA: docs/operate.md, Certificates\n",
+      )
     })
     .addHelpText('after', `\nExample:\n  $ godwit host remove nrt-2`)
 }

@@ -154,7 +154,7 @@ function connectionFailed({ url }: Pick<Sent, 'url'>, cause: unknown): ApiError 
     return new ApiError('api.untrusted', {
       what: "the API's certificate is not trusted",
       values,
-      fix: 'name the platform’s CA with --ca or GODWIT_CA',
+      fix: 'name the platform’s CA with --ca or GODWIT_CA; if it has been changed, its operator has the new ca.pem',
       cause,
     })
   }
