@@ -162,7 +162,10 @@ export function hostJoinCommand(print: Print, systemctl?: Systemctl): Command {
     .option('--name <host>', 'of this host', hostname())
     .option('--address <ip>', 'under which other hosts reach it, if the token says so')
     .option('--folder <folder>', 'state of this host', dirname(CONFIG_FILE))
-    .option('--settings <file>', 'TOML: [worker], [edge], [dns] of its file, docs/host.md')
+    .option(
+      '--settings <file>',
+      'TOML: [region], [worker], [edge], [dns] of its file, docs/host.md',
+    )
     .option('--unit-folder <folder>', 'where units are', '/etc/systemd/system')
     .option('--no-install', 'start nothing: run `godwit host run` by other means')
     .option('--json', 'print JSON')

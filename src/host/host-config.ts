@@ -111,6 +111,11 @@ export const hostSchema = Type.Object(
       {
         /** `<app>.<domain>` are the apps' own names. The same on all hosts. */
         app_domain: Type.Optional(Type.String()),
+        /**
+         * Of this host: visitors of all apps that have the shared address may come there, too. For edges in whose front
+         * no prefix is announced.
+         */
+        addresses: Type.Optional(Type.Array(Type.String())),
         /** Announced while this host's proxy is well. Absent: routes are somebody else's matter. */
         anycast: Type.Optional(
           Type.Object(
@@ -181,12 +186,27 @@ export function loadHostConfig(file: string): HostConfig {
 }
 
 const settingsSchema = Type.Partial(
-  Type.Pick(hostSchema, ['run_folder', 'worker', 'edge', 'dns', 'wireguard']),
+  Type.Object(
+    {
+      ...Type.Pick(hostSchema, ['run_folder', 'worker', 'edge', 'dns', 'wireguard']).properties,
+      /** Where it stands, when its region is new: the cluster cannot tell it. */
+      region: Type.Object(
+        {
+          name: Type.Optional(Type.String()),
+          latitude: Type.Optional(Type.Number({ minimum: -90, maximum: 90 })),
+          longitude: Type.Optional(Type.Number({ minimum: -180, maximum: 180 })),
+        },
+        closed,
+      ),
+    },
+    closed,
+  ),
   closed,
 )
+export type HostSettings = Static<typeof settingsSchema>
 
 /** What a host's file may say beside what the cluster tells it. @throws BaseError base.config_unreadable, base.config_bad */
-export const loadHostSettings = (file: string): Static<typeof settingsSchema> =>
+export const loadHostSettings = (file: string): HostSettings =>
   loadConfig({ schema: settingsSchema, file })
 
 /** This host among the members. @throws HostError host.config_bad */

@@ -6,7 +6,7 @@ import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { generateCertificateRequest } from '#trust'
 import { HostError } from '../errors.ts'
-import { type HostConfig, memberSchema } from '../host-config.ts'
+import { type HostSettings, memberSchema } from '../host-config.ts'
 import { askCa, askToJoin } from './ask-gateway.ts'
 import { parseJoinToken } from './join-token.ts'
 
@@ -21,9 +21,7 @@ export interface JoinOptions {
   /** State of the host; its file is `host.toml` in it. */
   readonly folder: string
   /** What else its file is to say. */
-  readonly settings?: Partial<
-    Pick<HostConfig, 'run_folder' | 'worker' | 'edge' | 'dns' | 'wireguard'>
-  >
+  readonly settings?: HostSettings
   readonly signal: AbortSignal
 }
 
@@ -61,7 +59,8 @@ const answerSchema = Type.Object({
  * @throws HostError host.running: it is a host already; host.join_refused, host.gateway_away
  */
 export async function joinCluster(options: JoinOptions): Promise<Joined> {
-  const { url, name, address, folder, settings = {}, signal } = options
+  const { url, name, address, folder, signal } = options
+  const { region: place = {}, ...settings } = options.settings ?? {}
   const configFile = join(folder, 'host.toml')
   if (existsSync(configFile)) {
     throw new HostError('host.running', {
@@ -102,7 +101,7 @@ export async function joinCluster(options: JoinOptions): Promise<Joined> {
       folder,
       ...settings,
       edge,
-      region: told.region,
+      region: { ...told.region, ...place },
       members: told.members,
     }),
   )

@@ -202,13 +202,17 @@ test('a bare server becomes a host: keys of its own, a file that its daemons can
   assert(!existsSync(join(folder, 'host.toml')))
   const joined = await joinCluster({
     ...options,
-    settings: { worker: { pool_gb: 5, image_cache_gb: 3 } },
+    settings: {
+      worker: { pool_gb: 5, image_cache_gb: 3 },
+      region: { name: 'Amsterdam West', latitude: 52.4 },
+    },
   })
   assert.deepEqual([joined.host, joined.region, joined.roles], ['ams-9', 'ams', ['worker']])
   const [first, second] = asked
   assert.equal(first?.['nkey'], second?.['nkey'], 'the gateway knows it again')
   const config = loadHostConfig(joined.configFile)
   assert.deepEqual([config.worker.pool_gb, config.folder, config.members.length], [5, folder, 2])
+  assert.deepEqual(config.region, { ...region, name: 'Amsterdam West', latitude: 52.4 })
   for (const name of ['server.key', 'client.key', 'nats.seed', 'cluster.key']) {
     assert.equal(statSync(join(folder, 'secrets', name)).mode & 0o777, 0o600, name)
   }

@@ -39,7 +39,8 @@ function gatewayOf(config: HostConfig) {
   const { address } = selfOf(config)
   const { v4, shared_v4: sharedV4 } = config.gateway.addresses
   const region = config.region.code
-  if (v4.includes(address) || sharedV4 === address) return { region }
+  const isServed = [...v4, sharedV4, ...(config.edge.addresses ?? [])].includes(address)
+  if (isServed) return { region }
   const listen = `${address.includes(':') ? `[${address}]` : address}:${WEB_SOCKET_PORT}`
   const tls = { cert_file: at.secret('server.pem'), key_file: at.secret('server.key') }
   return { region, web_socket: { listen, ...tls } }

@@ -78,6 +78,19 @@ acme = { directory_url = "https://acme.test/directory" }
   assert.doesNotMatch(told('ams-2', asWorker, 'proxy'), /acme\.test/)
 })
 
+test('where an edge serves at its own address, port 443 is left to the proxy', async (t) => {
+  const { load } = await cluster(t)
+  const told = (edge: string, part: string) =>
+    partsOf(load('ams-2', (text) => text.replace('[region]', `${edge}[region]`))).find(
+      ({ name }) => name === part,
+    )?.files[0]?.text ?? ''
+  const own = '[edge]\naddresses = ["10.0.0.2"]\n'
+  assert.match(told('', 'net'), /web_socket/)
+  assert.doesNotMatch(told('', 'proxy'), /addresses/)
+  assert.doesNotMatch(told(own, 'net'), /web_socket/)
+  assert.match(told(own, 'proxy'), /addresses = \[ "10\.0\.0\.2" \]/)
+})
+
 test("an edge's BGP sessions come to the network's daemon as it reads them, with the defaults filled in", async (t) => {
   const { load } = await cluster(t)
   const edge = `[edge.anycast]

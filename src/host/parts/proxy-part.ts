@@ -13,7 +13,7 @@ const DRAIN_S = 20
 /** Edges take clients' connections; every host's proxy leads to the machines beside it. */
 export const proxyPart: PartOf = (config) => {
   const at = placesOf(config)
-  const { app_domain: appDomain = '', local_ca: localCa, acme } = config.edge
+  const { addresses = [], app_domain: appDomain = '', local_ca: localCa, acme } = config.edge
   const { autostop } = config.worker
   const socket = at.run('proxy.sock')
   const proxy = {
@@ -25,6 +25,7 @@ export const proxyPart: PartOf = (config) => {
       host: config.host,
       is_edge: hasRole(config, 'edge'),
       app_domain: appDomain,
+      ...(addresses.length === 0 ? {} : { addresses }),
       folder: at.state('proxy'),
       key_ring: at.secret('edge-keys'),
       corrosion: { url: AGENT_URL },

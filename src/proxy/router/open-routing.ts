@@ -30,6 +30,8 @@ export interface RoutingOptions {
   readonly ownHostId: string
   /** `<app>.<domain>` are the apps' own names. */
   readonly appDomain: string
+  /** Of this host, beside those that rows give to apps. */
+  readonly ownAddresses?: readonly string[]
   /** Of corrosion's agent on this host. */
   readonly corrosion: { readonly url: string; readonly bearerToken?: string | undefined }
   /** Where the last known table is kept for the next start. */
@@ -99,7 +101,10 @@ export async function openRouting(options: RoutingOptions): Promise<Routing> {
     const machine = table.machine(text(row, 'id'))
     if (machine !== undefined) options.closeUpgrades?.(machine)
   }
-  const table = new RoutingTable({ ownHostId, appDomain: options.appDomain, onRow })
+  const table = new RoutingTable({
+    ...{ ownHostId, appDomain: options.appDomain, onRow },
+    ownAddresses: options.ownAddresses ?? [],
+  })
   const known = await loadTable(table, options.tablePath, clock.monotonicMs())
   log.info({ rows: known ?? 0 }, 'the routing table of the last stop')
   const autostop = new Autostop({

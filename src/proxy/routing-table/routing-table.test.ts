@@ -44,6 +44,15 @@ test('a shared address leads by name: own domain, exact certificate, wildcard of
   assert.equal(appAt('hidden.apps.test'), 'name_unknown', 'it does not have this address')
 })
 
+test("at the host's own address the apps that have a shared one are found by name", () => {
+  const fixture = new TableFixture('h1', ['192.0.2.99']).app('a').app('hidden')
+  fixture.ip('192.0.2.7', 'a', 'shared_v4').machine('ma', 'a', 'h1').machine('mh', 'hidden', 'h1')
+  const at = (name?: string) => fixture.table.lookup('192.0.2.99', 443, 'tcp', name)
+  assert.equal(routeOf(at('a.apps.test')).app.name, 'a')
+  assert.equal(at(), 'name_needed')
+  assert.equal(at('hidden.apps.test'), 'name_unknown')
+})
+
 test('a name that one app has proved is not taken over by a claim that another has not proved', () => {
   const fixture = new TableFixture().app('a').app('b').cert('x.test', 'a', { updated_at: 1 })
   fixture.cert('x.test', 'b', { host_id: 'h2', updated_at: 9, state: 'pending' })

@@ -1,23 +1,11 @@
+import { AddressBook, type AddressEntry } from './address-book.ts'
 import { AppEntry } from './app-entry.ts'
-import { canonicalAddress } from './canonical-address.ts'
 import { HostnameIndex } from './hostname-index.ts'
 import { MachineEntry } from './machine-entry.ts'
 import { keyOf, number, type PlatformRow, type TableName, text } from './platform-rows.ts'
 import type { PortRoute } from './port-route.ts'
 import { ServiceEntry } from './service-entry.ts'
 import { Topology } from './topology.ts'
-
-export type AddressKind = 'v4' | 'shared_v4' | 'v6' | 'private_v6'
-const ADDRESS_KINDS: readonly string[] = ['v4', 'shared_v4', 'v6', 'private_v6']
-
-/** An address of apps: a shared one has several. */
-export interface AddressEntry {
-  readonly address: string
-  readonly kind: AddressKind
-  /** 6PN network that may reach a private address; 0 for others. */
-  readonly networkId: number
-  readonly appIds: Set<string>
-}
 
 /** Why there is no route, in the order in which a connection meets it. */
 export type NoRoute = 'address_unknown' | 'name_needed' | 'name_unknown' | 'port_unexposed'
@@ -26,6 +14,8 @@ export interface RoutingTableOptions {
   readonly ownHostId: string
   /** Of the apps' own names. @default none */
   readonly appDomain?: string
+  /** Of this host: they lead to all apps that have a shared one, by name. @default none */
+  readonly ownAddresses?: readonly string[]
   /** Told of rows that other indexes live on: certificates, challenges. */
   readonly onRow?: (table: TableName, row: PlatformRow, isThere: boolean) => void
 }
@@ -42,12 +32,13 @@ export class RoutingTable {
   readonly #appsByName = new Map<string, AppEntry>()
   readonly #machines = new Map<string, MachineEntry>()
   readonly #services = new Map<string, ServiceEntry>()
-  readonly #addresses = new Map<string, AddressEntry>()
+  readonly #addresses: AddressBook
   readonly #onRow: RoutingTableOptions['onRow']
   /** Rows that came, ever: a figure to export. */
   changeCount = 0
 
-  constructor({ ownHostId, appDomain = '', onRow }: RoutingTableOptions) {
+  constructor({ ownHostId, appDomain = '', ownAddresses = [], onRow }: RoutingTableOptions) {
+    this.#addresses = new AddressBook(ownAddresses)
     this.topology = new Topology(ownHostId)
     this.hostnames = new HostnameIndex(appDomain)
     this.#onRow = onRow
@@ -102,7 +93,7 @@ export class RoutingTable {
   }
 
   addresses(): Iterable<AddressEntry> {
-    return this.#addresses.values()
+    return this.#addresses
   }
 
   /**
@@ -170,7 +161,7 @@ export class RoutingTable {
     else if (table === 'services') this.#putService(row)
     else if (table === 'checks') this.#putCheck(row)
     else if (table === 'apps') this.#putApp(row)
-    else if (table === 'ips') this.#putAddress(row)
+    else if (table === 'ips') this.#addresses.put(row)
     else if (table === 'certs') this.hostnames.put(row)
     else if (table === 'custom_certs') this.hostnames.putCustom(row)
     else if (table === 'hosts') this.topology.putHost(row)
@@ -184,7 +175,7 @@ export class RoutingTable {
     else if (table === 'services') this.#removeService(row)
     else if (table === 'checks') this.#removeCheck(row)
     else if (table === 'apps') this.#removeApp(row)
-    else if (table === 'ips') this.#removeAddress(row)
+    else if (table === 'ips') this.#addresses.remove(row)
     else if (table === 'certs') this.hostnames.remove(text(row, 'hostname'), text(row, 'host_id'))
     else if (table === 'custom_certs') this.hostnames.removeCustom(text(row, 'hostname'))
     else if (table === 'hosts') this.topology.removeHost(text(row, 'id'))
@@ -213,23 +204,6 @@ export class RoutingTable {
     app.isKnown = false
     app.version += 1
     this.#forgetApp(app)
-  }
-
-  #putAddress(row: PlatformRow): void {
-    const address = canonicalAddress(text(row, 'address'))
-    const kind = text(row, 'kind')
-    if (!ADDRESS_KINDS.includes(kind)) return
-    const known = this.#addresses.get(address)
-    const appIds = known?.appIds ?? new Set<string>()
-    appIds.add(text(row, 'app_id'))
-    const networkId = number(row, 'network_id')
-    this.#addresses.set(address, { address, kind: kind as AddressKind, networkId, appIds })
-  }
-
-  #removeAddress(row: PlatformRow): void {
-    const entry = this.#addresses.get(canonicalAddress(text(row, 'address')))
-    entry?.appIds.delete(text(row, 'app_id'))
-    if (entry?.appIds.size === 0) this.#addresses.delete(entry.address)
   }
 
   #machineEntry(id: string): MachineEntry {

@@ -7,8 +7,8 @@ export class TableFixture {
   nowMs = 1_000_000
   #updates = 0
 
-  constructor(ownHostId = 'h1') {
-    this.table = new RoutingTable({ ownHostId, appDomain: 'apps.test' })
+  constructor(ownHostId = 'h1', ownAddresses: readonly string[] = []) {
+    this.table = new RoutingTable({ ownHostId, appDomain: 'apps.test', ownAddresses })
     this.host(ownHostId, 'ams')
   }
 

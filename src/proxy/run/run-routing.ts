@@ -110,6 +110,7 @@ async function openProxy(
   if (hosts !== undefined) opened.use(hosts)
   routing = await openRouting({
     ...{ ownHostId: host, appDomain, keys, clock, random, log, backhaulPort },
+    ownAddresses: more.addresses,
     corrosion: { url: more.corrosion.url, bearerToken: more.corrosion.token },
     tablePath: join(folder, 'table'),
     backhaulAddress: backhaul.address,

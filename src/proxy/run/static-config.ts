@@ -72,6 +72,8 @@ const routingSchema = Type.Object(
     is_edge: Type.Boolean({ default: true }),
     /** `<app>.<domain>` are the apps' own names. */
     app_domain: Type.String({ default: '' }),
+    /** Of this host: visitors of every app that has a shared address may come there, too, and name it. */
+    addresses: Type.Array(Type.String(), { default: [] }),
     /** Where the last known table is kept. */
     folder: Type.String({ default: '/var/lib/godwit/proxy' }),
     /** The edges' key ring, the same on all edges: a file of mode 600. */

@@ -14,6 +14,18 @@ test('an edge listens on all addresses of its apps, any other host on the privat
   assert.deepEqual(listens(false), privates)
 })
 
+test('an edge listens at its own addresses for the apps that have a shared one', () => {
+  const rows = new TableFixture('h1', ['192.0.2.99']).app('a').machine('m1', 'a', 'h1')
+  rows.app('b').machine('m2', 'b', 'h1').ip('192.0.2.8', 'b')
+  const listens = (protocol: 'tcp' | 'udp') => [
+    ...wantedListeners(rows.table, { isEdge: true, protocol }).keys(),
+  ]
+  assert.deepEqual(listens('tcp'), ['192.0.2.8 80', '192.0.2.8 443'])
+  rows.ip('192.0.2.7', 'a', 'shared_v4')
+  assert.deepEqual(listens('tcp').slice(-2), ['192.0.2.99 80', '192.0.2.99 443'])
+  assert.deepEqual(listens('udp'), [])
+})
+
 test('UDP is served by edges at IPv4 addresses that are one app’s own', () => {
   const rows = new TableFixture().app('a').machine('m1', 'a', 'h1')
   rows.service('m1', 'a', [{ port: 5_000 }], { protocol: 'udp', internal_port: 5_000 })
