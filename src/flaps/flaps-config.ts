@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox'
 import { BaseError, loadConfig } from '#base'
 import { HOST_API_PORT } from '#flyd'
 import { STATE_FOLDER } from '#net6'
-import { clusterMember } from './join/join-authority.ts'
+import { clusterMember } from './join/cluster-member.ts'
 
 const closed = { additionalProperties: false }
 

@@ -5,13 +5,9 @@ import 'reflect-metadata' // which the next one needs to be there first
 import * as x509 from '@peculiar/x509'
 import { systemClock } from '#base'
 import { authoritiesIn, rootOf } from './ca-bundle.ts'
-import {
-  type CertificateAuthority,
-  generateClientCertificate,
-  generateClusterCa,
-  generateJoiningCa,
-  generateServerCertificate,
-} from './cluster-ca.ts'
+import { generateClusterCa, generateJoiningCa } from './cluster-ca.ts'
+import { generateClientCertificate, generateServerCertificate } from './host-certificate.ts'
+import type { CertificateAuthority } from './issuing.ts'
 
 const DAY_MS = 86_400_000
 const now = Date.now()

@@ -4,18 +4,16 @@ import { test } from 'node:test'
 import { systemClock } from '#base'
 import { rootOf } from './ca-bundle.ts'
 import { isDue } from './certificate-times.ts'
+import { generateClusterCa, generateJoiningCa, mayMakeAuthorities } from './cluster-ca.ts'
+import { TrustError } from './errors.ts'
 import {
   generateCertificateRequest,
   generateClientCertificate,
-  generateClusterCa,
-  generateJoiningCa,
   generateServerCertificate,
-  mayMakeAuthorities,
   namesIn,
   renewCertificate,
   signCertificateRequest,
-} from './cluster-ca.ts'
-import { TrustError } from './errors.ts'
+} from './host-certificate.ts'
 
 const DAY_MS = 86_400_000
 const daysOf = (certificate: X509Certificate) =>

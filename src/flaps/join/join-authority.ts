@@ -6,17 +6,7 @@ import { hostsWithout, signCertificateRequest, type TrustRow } from '#trust'
 import { refuse, refuseWithFix } from '../errors.ts'
 import type { RegionRow } from '../rows.ts'
 import type { ClusterFiles } from './cluster-files.ts'
-
-/** A host of the cluster as all hosts' files have it. */
-export const clusterMember = Type.Object({
-  host: Type.String(),
-  region: Type.String(),
-  address: Type.String(),
-  roles: Type.Array(Type.String()),
-  nkey: Type.String(),
-  gateway_nkey: Type.Optional(Type.String()),
-})
-export type ClusterMember = Static<typeof clusterMember>
+import type { ClusterMember } from './cluster-member.ts'
 
 const PEM_CHARS_MAX = 4_096
 

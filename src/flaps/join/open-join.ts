@@ -7,7 +7,8 @@ import type { FlapsConfig } from '../flaps-config.ts'
 import type { HostMembership } from '../host-membership.ts'
 import type { RegionRow } from '../rows.ts'
 import { canSign, readClusterFiles } from './cluster-files.ts'
-import { type ClusterMember, JoinAuthority } from './join-authority.ts'
+import type { ClusterMember } from './cluster-member.ts'
+import { JoinAuthority } from './join-authority.ts'
 import { RenewalAuthority } from './renewal-authority.ts'
 
 export interface JoinAround {

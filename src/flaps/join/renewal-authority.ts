@@ -13,7 +13,7 @@ import {
 } from '#trust'
 import { refuse } from '../errors.ts'
 import type { ClusterFiles } from './cluster-files.ts'
-import type { ClusterMember } from './join-authority.ts'
+import type { ClusterMember } from './cluster-member.ts'
 
 /** What a host is to have from now on. */
 export interface RenewalAnswer {

@@ -17,7 +17,8 @@ import {
 } from '#trust'
 import { FlapsWorld } from '../fixture/flaps-world.ts'
 import { buildServer } from '../server.ts'
-import type { ClusterMember, JoinAuthority } from './join-authority.ts'
+import type { ClusterMember } from './cluster-member.ts'
+import type { JoinAuthority } from './join-authority.ts'
 import { RenewalAuthority } from './renewal-authority.ts'
 
 const log = createLog({ part: 'flaps', level: 'silent', format: 'json' })
