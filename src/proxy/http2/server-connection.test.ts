@@ -408,6 +408,8 @@ test('who leaves twice announces it, then serves no new streams', () => {
   assert.equal(connection.isLeaving, true)
 })
 
+const PRIORITY = Buffer.alloc(5)
+
 const floods: [name: string, code: string, one: (index: number) => Buffer, most: number][] = [
   [
     'streams begun and reset',
@@ -425,6 +427,9 @@ const floods: [name: string, code: string, one: (index: number) => Buffer, most:
   ['PING', 'h2-flood', () => frame(Type.ping, 0, 0, Buffer.alloc(8)), 1001],
   ['SETTINGS', 'h2-flood', () => frame(Type.settings, 0, 0), 1001],
   ['empty DATA', 'h2-flood', (index) => (index === 0 ? post(1) : data(1, 0)), 1001],
+  ['WINDOW_UPDATE', 'h2-flood', () => frame(Type.windowUpdate, 0, 0, uint32(1)), 1001],
+  ['PRIORITY', 'h2-flood', (index) => frame(Type.priority, 0, 2 * index + 1, PRIORITY), 1001],
+  ['frames of no known type', 'h2-flood', () => frame(0x10, 0, 0), 1001],
 ]
 
 for (const [name, code, one, most] of floods) {
@@ -446,6 +451,42 @@ for (const [name, code, one, most] of floods) {
     assert.equal(patient.connection.isOver, false, 'as many, over a longer time')
   })
 }
+
+test('updates of windows are no flood while what was sent explains them', () => {
+  const server = greeted().say(get(1))
+  const [stream] = server.begun
+  assert(stream !== undefined)
+  const piece = Buffer.alloc(100)
+  for (let index = 0; index < 5_000; index += 1) {
+    assert.equal(server.connection.data(stream, piece, 0, piece.length), piece.length)
+    server.sent()
+    for (const id of [0, 1]) server.say(frame(Type.windowUpdate, 0, id, uint32(piece.length)))
+  }
+  for (let id = 3; id < 10_000; id += 2) {
+    server.say(frame(Type.priority, 0, id, PRIORITY)).say(get(id))
+    server.say(frame(Type.windowUpdate, 0, id, uint32(1 << 20)))
+    server.connection.endData(server.begun.at(-1) ?? stream)
+    server.sent()
+  }
+  assert.equal(server.connection.isOver, false)
+})
+
+test('a peer that opens its window byte by byte is one that floods', () => {
+  const server = greeted().say(get(1))
+  const [stream] = server.begun
+  assert(stream !== undefined)
+  const body = Buffer.alloc(1 << 20)
+  let at = server.connection.data(stream, body, 0, body.length)
+  let count = 0
+  while (!server.connection.isOver && count < 3_000) {
+    for (const id of [0, 1]) server.say(frame(Type.windowUpdate, 0, id, uint32(1)))
+    at += server.connection.data(stream, body, at, body.length - at)
+    server.sent()
+    count += 1
+  }
+  assert.equal(server.events.at(-1), 'h2-flood')
+  assert(count < 600, `${count} bytes were sent one by one`)
+})
 
 const anyFrame = fc
   .tuple(

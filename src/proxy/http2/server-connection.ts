@@ -3,22 +3,17 @@ import { cleanTrailer } from '../http1/trailer.ts'
 import type { Memory, MemoryPool } from '../net/memory.ts'
 import type { ConnectionUser } from './connection-user.ts'
 import { Code, Flag, readUint31, Type, WINDOW_MAX } from './frame.ts'
-import { FrameBudget } from './frame-budget.ts'
 import { FrameReader, type FrameSink } from './frame-reader.ts'
 import type { FrameWriter } from './frame-writer.ts'
 import { HeadBlock } from './head-block.ts'
 import { HpackDecoder } from './hpack-decoder.ts'
 import { HpackEncoder } from './hpack-encoder.ts'
+import { PeerBudget } from './peer-budget.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { MALFORMED, RequestLines, TOO_LARGE } from './request-lines.ts'
 import { SendWindow } from './send-window.ts'
 import type { ServerStream } from './server-stream.ts'
 import { applySettings, writeSettings } from './settings.ts'
-
-/** Streams that were begun for nothing: reset by the peer, or refused. */
-const RESETS_MAX = 200
-/** Frames that bring nothing: PING, SETTINGS, empty DATA, and what belongs to no stream. */
-const IDLE_FRAMES_MAX = 1000
 
 /** One for all of the process: what is in it holds during a call. */
 const requestLines = new RequestLines()
@@ -35,8 +30,7 @@ export class ServerConnection implements FrameSink {
   readonly streams = new Map<number, ServerStream>()
   readonly #receive: ReceiveWindow
   readonly #send: SendWindow
-  readonly #resets = new FrameBudget(RESETS_MAX)
-  readonly #idleFrames = new FrameBudget(IDLE_FRAMES_MAX)
+  readonly #budget = new PeerBudget()
   #nowMs = 0
   #lastId = 0
   #hasSettings = false
@@ -117,8 +111,11 @@ export class ServerConnection implements FrameSink {
         case Type.priority:
           if (id === 0) this.broken(Code.protocolError)
           else if (end - start !== 5) this.#refuse(id, Code.frameSizeError)
+          else this.#extraFrame()
           break // what it asks for nobody has to do (RFC 9113, section 5.3.2)
-      } // of other types nothing is to be made (section 5.5)
+        default:
+          this.#extraFrame() // of other types nothing is to be made (section 5.5)
+      }
   }
 
   #headers(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
@@ -172,6 +169,7 @@ export class ServerConnection implements FrameSink {
 
   #request(id: number, endsStream: boolean): void {
     this.#lastId = id
+    this.#budget.streamBegan()
     if (id > this.#servedMax) return
     requestLines.end(!endsStream, this.#user.webSocketKey)
     if (requestLines.result === MALFORMED) this.#refuse(id, Code.protocolError)
@@ -237,6 +235,7 @@ export class ServerConnection implements FrameSink {
       this.broken(Code.frameSizeError)
       return
     }
+    if (!this.#extraFrame()) return
     const more = readUint31(bytes, start)
     if (id === 0) {
       if (more === 0) this.broken(Code.protocolError)
@@ -320,7 +319,10 @@ export class ServerConnection implements FrameSink {
 
   /** bytes[start, start + length) of the body. HOT. @returns how many of them were taken; the windows forbid more */
   data(stream: ServerStream, bytes: Uint8Array, start: number, length: number): number {
-    return stream.isOpen ? this.#send.data(stream, bytes, start, length) : length
+    if (!stream.isOpen) return length
+    const taken = this.#send.data(stream, bytes, start, length)
+    this.#budget.sent(taken, length)
+    return taken
   }
 
   endData(stream: ServerStream): void {
@@ -365,12 +367,19 @@ export class ServerConnection implements FrameSink {
   }
 
   #countReset(): void {
-    if (!this.#resets.take(this.#nowMs)) this.#abused('h2-resets')
+    if (!this.#budget.reset(this.#nowMs)) this.#abused('h2-resets')
   }
 
   /** @returns false: it was one too many */
   #idleFrame(): boolean {
-    const isFine = this.#idleFrames.take(this.#nowMs)
+    return this.#isFine(this.#budget.idleFrame(this.#nowMs))
+  }
+
+  #extraFrame(): boolean {
+    return this.#isFine(this.#budget.extraFrame(this.#nowMs))
+  }
+
+  #isFine(isFine: boolean): boolean {
     if (!isFine) this.#abused('h2-flood')
     return isFine
   }
