@@ -214,27 +214,51 @@ test('from create to destroy through the API, with the capacity reserved on the 
 })
 
 test('killed at any moment of a life and started again, a machine is there once, and goes without a trace', async () => {
-  for (const [createMs, endMs] of [
-    [0, 0],
-    [15, 400],
-    [60, 30],
-    [140, 120],
-    [260, 250],
-  ] as const) {
-    const id = await create()
-    await passed(createMs)
+  for (const lives of LIVES) {
+    const ids = await reaching(lives.map(({ createMs: ageMs }) => ({ ageMs, begin: create })))
     await killDaemon()
     await startDaemon()
-    await waitFor(id, 'started')
-    assert.equal(guestsOf(id), 1, `killed ${createMs} ms after the create`)
-    await host.destroy(id, { force: true, nonce: undefined }, never)
-    await passed(endMs)
+    await Promise.all(ids.map((id) => waitFor(id, 'started')))
+    for (const [at, id] of ids.entries()) {
+      assert.equal(guestsOf(id), 1, `killed ${lives[at]?.createMs} ms after the create`)
+    }
+    const destroy = (id: string) => () => host.destroy(id, { force: true, nonce: undefined }, never)
+    const ends = lives.map(({ endMs: ageMs }, at) => ({ ageMs, begin: destroy(ids[at] ?? '') }))
+    await reaching(ends)
     await killDaemon()
     await startDaemon()
-    await waitFor(id, 'destroyed')
-    assert.deepEqual(tracesOf(id), [], `killed ${endMs} ms after the destroy`)
+    await Promise.all(ids.map((id) => waitFor(id, 'destroyed')))
+    for (const [at, id] of ids.entries()) {
+      assert.deepEqual(tracesOf(id), [], `killed ${lives[at]?.endMs} ms after the destroy`)
+    }
   }
 })
+
+/** How long before a kill each machine was created, and destroyed: a kill hits several at moments of their own. */
+const LIVES = [
+  [
+    { createMs: 0, endMs: 0 },
+    { createMs: 140, endMs: 120 },
+  ],
+  [
+    { createMs: 15, endMs: 400 },
+    { createMs: 60, endMs: 30 },
+    { createMs: 260, endMs: 250 },
+  ],
+] as const
+
+/** Begins each so much before the last one is done. */
+async function reaching<T>(
+  all: readonly { readonly ageMs: number; readonly begin: () => Promise<T> }[],
+): Promise<T[]> {
+  const oldestMs = Math.max(...all.map(({ ageMs }) => ageMs))
+  return await Promise.all(
+    all.map(async ({ ageMs, begin }) => {
+      await passed(oldestMs - ageMs)
+      return await begin()
+    }),
+  )
+}
 
 /** The moment of a kill is what varies: no state is waited for. */
 const passed = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -5,5 +5,5 @@ testRuntime({
   name: 'qemu',
   subjectPath: join(import.meta.dirname, 'contract-subject.ts'),
   isVirtual: true,
-  leakRounds: 20, // an emulated machine takes its time, also from a template
+  leakRounds: 6, // an emulated machine takes its time, also from a template
 })

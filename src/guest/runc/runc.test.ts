@@ -5,5 +5,5 @@ testRuntime({
   name: 'runc',
   subjectPath: join(import.meta.dirname, 'contract-subject.ts'),
   isVirtual: false,
-  leakRounds: 50,
+  leakRounds: 15,
 })
