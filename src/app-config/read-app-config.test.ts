@@ -195,6 +195,10 @@ const refused: readonly (readonly [string, RegExp])[] = [
     /^services\[0\]: Service has no processes set but app has 2 processes defined/,
   ],
   [
+    `[http_service]\ninternal_port = 1\n[http_service.http_options.response.headers]\nx-long = "${'v'.repeat(20_000)}"\n`,
+    /headers: are 20006 bytes together; at most 16384/,
+  ],
+  [
     '[http_service]\ninternal_port = 1\nprocesses = ["nope"]\n',
     /^http_service\.processes: names 'nope'; process groups are app$/,
   ],

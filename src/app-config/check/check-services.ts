@@ -5,6 +5,8 @@ import { checkHttpCheck, checkMachineChecks, checkServiceTiming } from './check-
 
 const HANDLERS = ['http', 'tls', 'tcp', 'pg_tls', 'proxy_proto'] as const
 const PORT_MAX = 65_535
+/** The proxy leaves out what goes beyond: proxy/routing-table/port-spec.ts. */
+const HEADERS_BYTES_MAX = 16 << 10
 
 /** `[http_service]` and `[[services]]`, with their ports and checks. */
 export function checkServices(
@@ -18,6 +20,7 @@ export function checkServices(
 
 function checkHttpService(service: HttpService, problems: Problems): void {
   checkShared(service, '/http_service', problems)
+  checkHttpOptions(service.http_options, '/http_service/http_options', problems)
   for (const [index, check] of (service.checks ?? []).entries()) {
     const path = `/http_service/checks/${index}`
     checkServiceTiming(check, path, problems)
@@ -93,7 +96,21 @@ function checkPort(
     const why = `datagrams arrive at the port that clients send to, ${single}, not at internal_port`
     problems.warn(`${path}/port`, why)
   }
+  checkHttpOptions(port.http_options, `${path}/http_options`, problems)
   if (port.force_https && !handlers.includes('http')) {
     problems.warn(`${path}/force_https`, "has no effect without the handler 'http'")
   }
+}
+
+function checkHttpOptions(options: Port['http_options'], path: string, problems: Problems): void {
+  let bytes = 0
+  for (const [name, value] of Object.entries(options?.response?.headers ?? {})) {
+    const values = Array.isArray(value) ? value : [typeof value === 'string' ? value : '']
+    for (const one of values) bytes += name.length + one.length
+  }
+  if (bytes <= HEADERS_BYTES_MAX) return
+  problems.error(
+    `${path}/response/headers`,
+    `are ${bytes} bytes together; at most ${HEADERS_BYTES_MAX} are added to an answer`,
+  )
 }

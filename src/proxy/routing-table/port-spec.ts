@@ -55,6 +55,8 @@ export interface ReplayCacheRule {
 
 export const REPLAY_CACHE_TTL_S_MIN = 10
 const PORTS_MAX = 1_000
+/** Names and values together: a head with them must fit the memory of a turn. What goes beyond is left out. */
+const RULES_BYTES_MAX = 16 << 10
 
 export function parsePortSpecs(value: unknown): readonly PortSpec[] {
   if (!Array.isArray(value)) return []
@@ -107,12 +109,22 @@ function parseHttp(value: Json): HttpOptions {
 
 function parseHeaders(value: Json): HttpOptions['responseHeaders'] {
   const headers = new Map<string, readonly string[] | null>()
+  let left = RULES_BYTES_MAX
   for (const [name, given] of Object.entries(value)) {
-    if (given === false) headers.set(name.toLowerCase(), null)
-    else if (typeof given === 'string') headers.set(name.toLowerCase(), [given])
-    else if (Array.isArray(given)) headers.set(name.toLowerCase(), strings(given))
+    const values = valuesOf(given)
+    if (values === undefined) continue
+    for (const one of values ?? ['']) left -= name.length + one.length
+    if (left < 0) break
+    headers.set(name.toLowerCase(), values)
   }
   return headers
+}
+
+/** null: the header is taken away. */
+function valuesOf(given: unknown): readonly string[] | null | undefined {
+  if (given === false) return null
+  if (typeof given === 'string') return [given]
+  return Array.isArray(given) ? strings(given) : undefined
 }
 
 function parseReplayCache(value: unknown): readonly ReplayCacheRule[] {
