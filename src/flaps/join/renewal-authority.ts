@@ -52,9 +52,9 @@ export class RenewalAuthority {
     const memberOf = (host: string) => hosts.find((one) => one.host === host)
     const renewal = readRenewal(signed, (host) => memberOf(host)?.nkey, nowMs)
     const { caPem, joining, root, shared } = files()
-    const present = rootIn(renewal, memberOf(renewal.host), caPem, nowMs)
+    const present = rootsIn(renewal, memberOf(renewal.host), caPem, nowMs)
     const told = { ...shared, 'ca.pem': caPem }
-    const isOther = present !== root
+    const isOther = present.some((one) => one !== root) // one alone: it died while it wrote them
     const waiting = isOther ? hostsWithout(root, hosts.map(nameOf), trust()) : []
     if (waiting.length > 0) return { secrets: told, waiting_for: waiting }
     if (!isOther && !isAnyDue(renewal, joining.certificatePem, nowMs)) {
@@ -75,18 +75,16 @@ const isAnyDue = ({ server, client }: Renewal, joiningPem: string, nowMs: number
   isDue(server, joiningPem, nowMs) || isDue(client, joiningPem, nowMs)
 
 /** What it shows must be the cluster's, still good, and that of the member's address. @throws FlapsError flaps.forbidden */
-function rootIn(
+function rootsIn(
   { host, server, client }: Renewal,
   member: ClusterMember | undefined,
   caPem: string,
   nowMs: number,
-): string {
-  const root = rootOf(server, caPem, nowMs)
-  const isOwn = root !== undefined && rootOf(client, caPem, nowMs) !== undefined
+): readonly (string | undefined)[] {
+  const roots = [server, client].map((pem) => rootOf(pem, caPem, nowMs))
   const isServer = new X509Certificate(server).keyUsage?.includes(SERVER_AUTH) === true
-  if (isOwn && isServer && member !== undefined && namesIn(server).includes(member.address)) {
-    return root
-  }
+  const isOwn = member !== undefined && namesIn(server).includes(member.address)
+  if (isServer && isOwn && !roots.includes(undefined)) return roots
   const what = `permission_denied: the certificates of ${host} have ended, or are not of this cluster`
   throw refuse('flaps.forbidden', what)
 }

@@ -36,13 +36,16 @@ async function newHost(host: string, address: string, names: string[] = []) {
   const member: ClusterMember = {
     ...{ host, region: 'ams', address, roles: ['worker'], nkey: pair.getPublicKey() },
   }
-  const ask = (atMs: number, changes: { host?: string; server?: string; seed?: string } = {}) =>
+  const ask = (
+    atMs: number,
+    changes: { host?: string; server?: string; client?: string; seed?: string } = {},
+  ) =>
     signRenewal(
       {
         host: changes.host ?? host,
         at_ms: atMs,
         server: changes.server ?? server.certificatePem,
-        client: client.certificatePem,
+        client: changes.client ?? client.certificatePem,
       },
       { seed: changes.seed ?? seed, serverKeyPem: server.privateKeyPem },
     )
@@ -131,7 +134,10 @@ test('by another authority it signs when all hosts know that one, and for nobody
   const { body } = await at.renew(worker.ask(at.state.nowMs))
   assert.deepEqual(body.waiting_for, [])
   assert.equal(rootOf(body.secrets['server.pem'], next.certificatePem, Date.now()), printOf(next))
-  const again = await at.renew(worker.ask(at.state.nowMs, { server: body.secrets['server.pem'] }))
+  const { 'server.pem': server, 'client.pem': client } = body.secrets
+  const half = await at.renew(worker.ask(at.state.nowMs, { server }))
+  assert.notEqual(half.body.secrets['client.pem'], undefined, 'it died before it wrote this one')
+  const again = await at.renew(worker.ask(at.state.nowMs, { server, client }))
   assert.deepEqual(Object.keys(again.body.secrets).sort(), ['ca.pem', 'cluster.key'])
 })
 
