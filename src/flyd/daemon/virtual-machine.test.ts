@@ -21,20 +21,26 @@ test('a virtual machine has the same life: network, checks, a flyd that is away,
   const config = { ...loadFlydConfig(trial.configFile), runtime: 'qemu' } as const
   const start = () => openFlyd(config, { log, version: '0', accelerator: 'tcg' })
   let flyd = await start()
+  let made = ''
+  const waitFor = (state: string) => {
+    const states = [state]
+    const options = { states, version: undefined, fromEventId: undefined, timeoutMs: 180_000 }
+    return flyd.host.wait(made, options, never)
+  }
+  const destroy = async () => {
+    await flyd.host.destroy(made, { force: true, nonce: undefined }, never)
+    await waitFor('destroyed')
+  }
   try {
     const input = trial.newMachine({
       ...withFigures,
       checks: { alive: { type: 'http', port: 80, path: '/index.html', grace_period: '0s' } },
     })
     const { id } = input
-    const waitFor = (state: string) => {
-      const states = [state]
-      const options = { states, version: undefined, fromEventId: undefined, timeoutMs: 180_000 }
-      return flyd.host.wait(id, options, never)
-    }
     const hold = machineHold(input.config)
     assert.equal(flyd.book.reserve(input.reservation, hold, 180_000, performance.now()), undefined)
     await flyd.host.create(input, never)
+    made = id
     await waitFor('started')
     const isPassing = async () => {
       const { checks } = await flyd.host.machine(id, never)
@@ -81,10 +87,12 @@ test('a virtual machine has the same life: network, checks, a flyd that is away,
       code: 'flyd.state_bad',
       message: /the machine needs \d+ MB now/,
     })
-    await flyd.host.destroy(id, { force: true, nonce: undefined }, never)
-    await waitFor('destroyed')
+    await destroy()
+    made = ''
     assert.equal(existsSync(`/run/netns/godwit-machine-${id}`), false)
   } finally {
+    // Left there, it would hold the host's folders, and that error would stand in the place of why.
+    if (made !== '') await destroy().catch(console.error)
     await flyd[Symbol.asyncDispose]()
   }
 })
