@@ -30,7 +30,8 @@ import { assertUnheld, withHolder, withoutHolder } from '../holders.ts'
 import { PoolLock } from '../pool-lock.ts'
 import { assertExtendable, type Making, notFound, sameDevice } from '../same-device.ts'
 import { dmsetup, type LogicalVolume, logicalVolumes, lvm } from './lvm.ts'
-import { broken, findPool, mapperName, type PoolStatus, parsePoolStatus } from './pool-status.ts'
+import { mendPool } from './mend-pool.ts'
+import { findPool, mapperName, type PoolStatus, parsePoolStatus } from './pool-status.ts'
 import { CHUNK_BYTES, ensureThinPool, type ThinPoolOptions } from './thin-pool.ts'
 import { readThinUsage } from './thin-usage.ts'
 
@@ -51,6 +52,8 @@ export class LvmThinDriver implements BlockDriver {
   readonly #pool: string
   readonly #drafts: string
   readonly #lock: PoolLock
+  /** A command of LVM has failed, perhaps in the middle of something. */
+  #isUnsettled = false
 
   private constructor({ group, pool, runFolder = '/run/godwit/volume' }: LvmThinOptions) {
     this.#group = group
@@ -101,7 +104,7 @@ export class LvmThinDriver implements BlockDriver {
     let draft: DraftFolder | undefined
     try {
       const sizeBytes = deviceSize(await fileSize(path))
-      const begun = await this.#lock.hold(async () => {
+      const begun = await this.#held(async () => {
         const there = await this.find(id, signal)
         if (there !== undefined) return sameDevice(there, making)
         await this.#assertRoom(signal)
@@ -128,7 +131,7 @@ export class LvmThinDriver implements BlockDriver {
 
   async extend(id: DeviceId, sizeBytes: number, signal?: AbortSignal): Promise<Device> {
     const wantedBytes = deviceSize(sizeBytes)
-    return await this.#lock.hold(async () => {
+    return await this.#held(async () => {
       const device = await this.#get(id, signal)
       assertExtendable(device, wantedBytes)
       if (device.sizeBytes === wantedBytes) return device
@@ -139,7 +142,7 @@ export class LvmThinDriver implements BlockDriver {
   }
 
   async remove(id: DeviceId, signal?: AbortSignal): Promise<void> {
-    await this.#lock.hold(async () => {
+    await this.#held(async () => {
       const device = await this.find(id, signal)
       if (device === undefined) return
       assertUnheld(device)
@@ -148,7 +151,7 @@ export class LvmThinDriver implements BlockDriver {
   }
 
   async attach(id: DeviceId, options: AttachOptions, signal?: AbortSignal): Promise<Attachment> {
-    return await this.#lock.hold(async () => {
+    return await this.#held(async () => {
       const [volume] = await this.#volumes(`lv_name=${nameOf(id)}`, signal)
       if (volume === undefined) throw notFound(id)
       const device = deviceOf(volume)
@@ -159,7 +162,7 @@ export class LvmThinDriver implements BlockDriver {
   }
 
   async detach(id: DeviceId, holder: DeviceId, signal?: AbortSignal): Promise<void> {
-    await this.#lock.hold(async () => {
+    await this.#held(async () => {
       const device = await this.find(id, signal)
       if (device === undefined) return
       const left = withoutHolder(device, holder)
@@ -180,7 +183,7 @@ export class LvmThinDriver implements BlockDriver {
   }
 
   async listUsage(signal?: AbortSignal): Promise<readonly DeviceUsage[]> {
-    return await this.#lock.hold(async () => {
+    return await this.#held(async () => {
       const volumes = await this.#volumes('lv_name=~^d[.]', signal)
       const usage = await readThinUsage(this.#group, this.#pool, signal)
       const used = volumes.map((volume) => {
@@ -212,7 +215,7 @@ export class LvmThinDriver implements BlockDriver {
   ): Promise<Device> {
     const { origin } = making
     const names = [id, ...(origin === undefined ? [] : [origin])].map(nameOf)
-    return await this.#lock.hold(async () => {
+    return await this.#held(async () => {
       const select = names.map((name) => `lv_name=${name}`).join(' || ')
       const found = (await this.#volumes(`(${select})`, signal)).map(deviceOf)
       const there = found.find((device) => device.id === id)
@@ -271,19 +274,40 @@ export class LvmThinDriver implements BlockDriver {
     }
   }
 
-  /**
-   * A command of LVM that was killed may have left a volume that the kernel has not heard of: it tells the
-   * kernel when the next one is made.
-   */
+  /** Alone, and not upon what a command of LVM that failed has left. */
+  async #held<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return await this.#lock.hold(async () => {
+      if (this.#isUnsettled) await this.#mend(signal)
+      this.#isUnsettled = false
+      try {
+        return await work()
+      } catch (error) {
+        this.#isUnsettled = errorCode(error) === 'volume.tool_failed'
+        throw error
+      }
+    }, signal)
+  }
+
   async #mend(signal?: AbortSignal): Promise<void> {
-    if (await this.#isAgreed(signal)) return
-    await this.#createThin(
-      't.mend',
-      { made: 'empty', isReadOnly: false, sizeBytes: SIZE_STEP_BYTES },
+    const nameIn = (volume: string, layer?: string) => mapperName(this.#group, volume, layer)
+    const parts = [`${this.#pool}_tmeta`, `${this.#pool}_tdata`].map((part) => nameIn(part))
+    await mendPool(
+      {
+        path: this.#path(this.#pool),
+        isAgreed: (within) => this.#isAgreed(within),
+        devices: [...parts, nameIn(this.#pool, 'tpool'), nameIn(this.#pool)],
+        volumeDevices: async (within) =>
+          (await this.#volumes('lv_name!=""', within)).map(({ name }) => nameIn(name)),
+        make: (name, within) =>
+          this.#createThin(
+            name,
+            { made: 'empty', isReadOnly: false, sizeBytes: SIZE_STEP_BYTES },
+            within,
+          ),
+        remove: (name, within) => lvm('lvremove', ['--force', this.#path(name)], within),
+      },
       signal,
     )
-    if (await this.#isAgreed(signal)) return
-    throw broken(this.#path(this.#pool), 'LVM and the kernel disagree about its last change')
   }
 
   async #isAgreed(signal?: AbortSignal): Promise<boolean> {
@@ -303,7 +327,7 @@ export class LvmThinDriver implements BlockDriver {
   /** With no signal: this is what an abort leads to. */
   async #dropDraft(draft: DraftFolder): Promise<void> {
     try {
-      await this.#lock.hold(async () => {
+      await this.#held(async () => {
         const [volume] = await this.#volumes(`lv_name=${draftName(draft)}`)
         if (volume !== undefined) await lvm('lvremove', ['--force', this.#path(volume.name)])
       })
