@@ -1,14 +1,18 @@
-/** Counts what hosts of a planet get from each other's public addresses: sealed by WireGuard, and TCP in clear. */
+/**
+ * Counts what hosts of a planet get from each other's public addresses: sealed by WireGuard, and TCP in clear. The API, whose
+ * TLS hosts ask what to trust, is for the world, and neither.
+ */
 
 import { MESH_PORT } from '#net6'
 import type { World } from '#planet'
 
 const TABLE = 'backhaul_watch'
+const API_PORT = 4280
 
 export interface BackhaulSeen {
   /** Packets of WireGuard. */
   readonly sealed: number
-  /** Packets of TCP from a public address of another host. */
+  /** Packets of TCP from a public address of another host, but for those of its API. */
   readonly clear: number
 }
 
@@ -32,6 +36,8 @@ export class BackhaulWatch {
         chain in {
           type filter hook input priority -10; policy accept;
           udp dport { ${MESH_PORT}, ${MESH_PORT + 1} } counter name sealed
+          tcp dport ${API_PORT} accept
+          tcp sport ${API_PORT} accept
           ip saddr { ${v4} } meta l4proto tcp counter name clear
           ip6 saddr { ${v6} } meta l4proto tcp counter name clear
         }
