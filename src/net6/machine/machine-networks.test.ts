@@ -48,6 +48,15 @@ async function populated(t: TestContext) {
   return { ...host, make, inside, pings, counters }
 }
 
+/** What `ip` says of the host's links, once the kernel has noticed of each what it is plugged into. */
+async function settledLinks(shell: (script: string) => Promise<string>): Promise<string> {
+  const settled = async () => {
+    const links = await shell('ip -o link')
+    return !/NO-CARRIER|LOWERLAYERDOWN|state DOWN/.test(links) && links
+  }
+  return await pollUntil('links with a carrier', settled, DEADLINE)
+}
+
 test('machines of one network on one host reach each other, those of another never', async (t) => {
   const { make, pings, inside, counters } = await populated(t)
   const [first, second, other] = [await make(7), await make(7), await make(8)]
@@ -120,7 +129,7 @@ test('the host reaches a service of a machine, and the machine no service of the
     const answer = await inside(machine, `busybox nc -w 1 ${address} 8080 </dev/null || true`)
     assert.equal(answer, '', address)
   }
-  assert((await counters(machine))?.drops.host_service ?? 0 >= 5)
+  assert(((await counters(machine))?.drops.host_service ?? 0) >= 5)
 })
 
 test('making a network twice changes nothing, and a daemon that was killed finds it as it was', async (t) => {
@@ -128,13 +137,13 @@ test('making a network twice changes nothing, and a daemon that was killed finds
   const [first, second] = [await make(7, { receiveBytesPerS: 1_000_000 }), await make(7)]
   assert(await pings(first, second.privateIp))
   const spec = { id: first.id, networkId: 7, kind: 'container' } as const
-  const links = await shell('ip -o link')
+  const links = await settledLinks(shell)
   assert.deepEqual(await networks.make({ ...spec, receiveBytesPerS: 1_000_000 }), first)
   const reopened = await MachineNetworks.open(options)
   assert.deepEqual(await reopened.make({ ...spec, receiveBytesPerS: 1_000_000 }), first)
   assert.equal(await shell('ip -o link'), links)
   assert.match(await shell(`tc qdisc show dev ${first.hostDevice}`), /tbf .*rate 8Mbit/)
-  assert((await counters(first))?.inPackets ?? 0 >= 1, 'counters go on')
+  assert(((await counters(first))?.inPackets ?? 0) >= 1, 'counters go on')
   assert(await pings(first, second.privateIp))
   const listed = await reopened.list()
   assert.deepEqual(new Set(listed.map(({ id }) => id)), new Set([first.id, second.id]))
