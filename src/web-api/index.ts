@@ -8,5 +8,5 @@
  */
 export type { FoundImage, ImageLookup } from './image-lookup.ts'
 export { registryImages } from './image-lookup.ts'
-export type { WebAccounts, WebApiOptions } from './web-api.ts'
 export { webApi, webApiOver } from './web-api.ts'
+export type { WebAccounts, WebApiOptions } from './web-api-options.ts'

@@ -1,33 +1,12 @@
-import type { Accounts } from '#accounts'
 import { addRoute, type OpenedForExtensions, type ServerExtension } from '#flaps'
 import { addGraphqlRoute } from './graphql/graphql-route.ts'
-import { type ImageLookup, registryImages } from './image-lookup.ts'
+import { registryImages } from './image-lookup.ts'
 import { buildEndpoints } from './rest/builds.ts'
 import { loginEndpoints } from './rest/logins.ts'
 import { webLogEndpoints } from './rest/logs.ts'
 import { webOrganizationEndpoints } from './rest/organizations.ts'
 import { webReleaseEndpoints } from './rest/releases.ts'
-
-/** What of accounts only the web API shows or changes. */
-export type WebAccounts = Pick<
-  Accounts,
-  | 'members'
-  | 'appOfRelease'
-  | 'userOfToken'
-  | 'beginLogin'
-  | 'redeemLogin'
-  | 'createOrganization'
-  | 'addMember'
->
-
-export interface WebApiOptions {
-  readonly accounts: WebAccounts
-  readonly images: ImageLookup
-  /** `<app>.<domain>` are the apps' own names. Absent: they have none. */
-  readonly appDomain?: string | undefined
-  /** The server speaks TLS itself. */
-  readonly isTls?: boolean
-}
+import type { WebApiOptions } from './web-api-options.ts'
 
 /** GraphQL and the web's REST calls, on a server of the Machines API. */
 export function webApi(options: WebApiOptions): ServerExtension {

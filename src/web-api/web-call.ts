@@ -18,7 +18,7 @@ import {
   type Services,
 } from '#flaps'
 import { Action, type ActionMask, tokenUuid, type VerifiedToken } from '#macaroon'
-import type { WebApiOptions } from './web-api.ts'
+import type { WebApiOptions } from './web-api-options.ts'
 
 /** To mint a token is to do all that it may; so it is to take one back. */
 export const EVERYTHING: ActionMask =

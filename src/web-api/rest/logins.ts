@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { errorCode } from '#base'
 import { type Answer, type Call, type Endpoint, endpoint, ok, refuse } from '#flaps'
-import type { WebApiOptions } from '../web-api.ts'
+import type { WebApiOptions } from '../web-api-options.ts'
 
 const tag = 'Web'
 const why = 'who logs in has no token yet'

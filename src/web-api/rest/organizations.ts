@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { type Call, type Endpoint, endpoint, ok, PERSONAL_SLUG } from '#flaps'
-import type { WebApiOptions } from '../web-api.ts'
+import type { WebApiOptions } from '../web-api-options.ts'
 import { type OrganizationView, organizationId, WebCall } from '../web-call.ts'
 
 const tag = 'Web'

@@ -4,7 +4,7 @@ import { type Endpoint, endpoint, ok, refuse } from '#flaps'
 import { timeText } from '#flyd'
 import { Action } from '#macaroon'
 import { failureOf, isInProgress } from '../subjects/releases.ts'
-import type { WebApiOptions } from '../web-api.ts'
+import type { WebApiOptions } from '../web-api-options.ts'
 import { webCallOf } from './organizations.ts'
 
 const tag = 'Web'
