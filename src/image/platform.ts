@@ -1,5 +1,4 @@
 import { arch } from 'node:process'
-import type { Descriptor } from './manifest.ts'
 
 /** What an image runs on, in Go's words. Source: OCI image-spec, image-index.md. */
 export interface Platform {
@@ -17,10 +16,10 @@ export const hostPlatform = (): Platform => ({
 })
 
 /** The entry of an index that fits best; the first of equals, as the format asks. */
-export function choosePlatform(
-  entries: readonly Descriptor[],
+export function choosePlatform<Entry extends { readonly platform?: Platform }>(
+  entries: readonly Entry[],
   wanted: Platform,
-): Descriptor | undefined {
+): Entry | undefined {
   const fitting = entries.filter(
     ({ platform }) => platform?.os === wanted.os && platform.architecture === wanted.architecture,
   )
