@@ -1,5 +1,4 @@
-import { type ErrorJson, type Fault, GodwitError } from '#base'
-import type { HostRefusal } from './refusal.ts'
+import { GodwitError } from '#base'
 
 export type MarketErrorCode = keyof typeof MarketError.catalogue
 
@@ -37,20 +36,4 @@ export class MarketError extends GodwitError<MarketErrorCode> {
     /** The NATS server did not start, or does not take a change. */
     'market.server_failed': { status: 500 },
   } as const
-}
-
-/** Why no host was found: the reason of each host that refused, in the order in which they came. */
-export class PlacementError extends MarketError {
-  /** At most REFUSALS_MAX; the counts in `values` are of all. */
-  readonly refusals: readonly HostRefusal[]
-
-  constructor(code: MarketErrorCode, fault: Fault, refusals: readonly HostRefusal[]) {
-    super(code, fault)
-    this.refusals = refusals
-  }
-
-  override toJSON(): ErrorJson {
-    const json = super.toJSON()
-    return { ...json, values: { ...json.values, refusals: this.refusals } }
-  }
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { pollUntil } from '#base'
-import type { PlacementError } from './errors.ts'
 import { ams, host, nrt, request, soon, TestMarket, whole } from './market.fixture.ts'
 import { decodeOrder, encodeAnswer, encodeAsk, encodeOrder, encodeOrderAnswer } from './message.ts'
 import type { NatsLink } from './nats-link.ts'
 import type { Placement } from './placement.ts'
+import type { PlacementError } from './placement-error.ts'
 import { askSubject, hostSubjects, orderSubject } from './subjects.ts'
 
 const half = { needs: { guest: { cpuKind: 'shared', cpus: 8, memoryMb: 2_048 } } } as const

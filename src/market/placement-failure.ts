@@ -1,5 +1,5 @@
-import { PlacementError } from './errors.ts'
 import type { Region } from './host.ts'
+import { PlacementError } from './placement-error.ts'
 import { type PlacementLimits, REFUSALS_MAX } from './placement-limits.ts'
 import type { PlacementRequest } from './placement-request.ts'
 import {
