@@ -22,8 +22,8 @@ export { openNet, type RunningNet } from './daemon/open-net.ts'
 export { Net6Error } from './errors.ts'
 export { PEER_PORT } from './gateway/peer-gateway.ts'
 export type { DeviceStatus, GatewayStatus } from './health/device-status.ts'
-export type { FaultKind, NetworkFault } from './health/faults.ts'
 export { findNetworkFaults } from './health/find-faults.ts'
+export type { FaultKind, NetworkFault } from './health/network-fault.ts'
 export {
   type MachineStatus,
   type NetworkStatus,

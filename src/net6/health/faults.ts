@@ -1,28 +1,8 @@
 /** Says what is wrong from what was seen. No I/O: find-faults.ts looks. */
 import { SILENT_MS } from '../mesh/mesh-plan.ts'
 import { type DeviceTrial, type GatewayTrial, gatewayFaultsIn } from './gateway-faults.ts'
+import type { NetworkFault } from './network-fault.ts'
 import type { NetworkStatus, PeerStatus } from './network-status.ts'
-
-export type FaultKind =
-  | 'not_set_up'
-  | 'firewall_missing'
-  | 'machine_link_down'
-  | 'program_missing'
-  | 'link_broken'
-  | 'port_blocked'
-  | 'peer_stale'
-  | 'mtu_hole'
-  | 'gateway_missing'
-
-export interface NetworkFault {
-  readonly kind: FaultKind
-  /** A notice may have a harmless reason. @default fault */
-  readonly severity?: 'fault' | 'notice'
-  /** Which machine, host or device. */
-  readonly subject: string
-  readonly what: string
-  readonly fix: string
-}
 
 /** What was tried of a peer, from here. */
 export interface PeerTrial {

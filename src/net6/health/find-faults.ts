@@ -6,9 +6,10 @@ import { type MeshKey, readMeshKeys } from '../mesh/mesh-keys.ts'
 import { SILENT_MS } from '../mesh/mesh-plan.ts'
 import type { System } from '../system.ts'
 import type { DeviceStatus } from './device-status.ts'
-import { faultsIn, type NetworkFault, type PeerTrial } from './faults.ts'
+import { faultsIn, type PeerTrial } from './faults.ts'
 import type { DeviceTrial, GatewayTrial } from './gateway-faults.ts'
 import { gatewaysThatAnswer } from './gateway-trial.ts'
+import type { NetworkFault } from './network-fault.ts'
 import {
   networkStatus,
   type PeerStatus,

@@ -3,7 +3,7 @@ import type { KnownGateway } from '../gateway/known-gateways.ts'
 import { PEER_DEVICE } from '../gateway/peer-gateway.ts'
 import { SILENT_MS } from '../mesh/mesh-plan.ts'
 import type { DeviceStatus } from './device-status.ts'
-import type { NetworkFault } from './faults.ts'
+import type { NetworkFault } from './network-fault.ts'
 
 /** What was tried of a gateway, from here. */
 export interface GatewayTrial {
