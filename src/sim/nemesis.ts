@@ -1,8 +1,9 @@
 import type { Random } from '#base'
 import type { Kernel } from './kernel.ts'
+import type { Network } from './network.ts'
 import type { SimNode } from './node.ts'
+import type { Partitions } from './partitions.ts'
 import { exponentialMs } from './random-stream.ts'
-import type { World } from './world.ts'
 
 /** Faults as data. A kind that is left out does not happen; `every` is a mean, in virtual time. */
 export interface FaultPlan {
@@ -78,17 +79,27 @@ export function swarm(plan: FaultPlan, random: Random): FaultPlan {
   return Object.fromEntries(kept)
 }
 
+/** What of a world faults strike. */
+export interface NemesisWorld {
+  readonly nodes: readonly SimNode[]
+  readonly network: Network
+  readonly partitions: Partitions
+  readonly nowMs: number
+  /** Runs `act` after `afterMs` of world time, outside all nodes. */
+  after(afterMs: number, act: () => void): Disposable
+}
+
 /** Carries out a plan, each kind of fault with its own dice, until it is stopped. */
 export class Nemesis {
   /** What is left of the plan after the swarm. */
   readonly plan: FaultPlan
-  readonly #world: World
+  readonly #world: NemesisWorld
   readonly #kernel: Kernel
   readonly #spare: ReadonlySet<string>
   readonly #downMax: number
   #isStopped = false
 
-  constructor(world: World, kernel: Kernel, plan: FaultPlan, options: NemesisOptions) {
+  constructor(world: NemesisWorld, kernel: Kernel, plan: FaultPlan, options: NemesisOptions) {
     this.#world = world
     this.#kernel = kernel
     this.#spare = new Set(options.spare)
