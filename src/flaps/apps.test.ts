@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { type Caveat, expiryOf, parseBundle } from '#macaroon'
+import { newToken } from './fixture/fixture-tokens.ts'
 import { FlapsWorld } from './fixture/flaps-world.ts'
-import { newToken } from './fixture/memory-directory.ts'
 import { StillClock } from './fixture/still-clock.ts'
 
 test('the log of an app comes a page at a time, narrowed to a machine or region', async () => {

@@ -3,8 +3,8 @@ import test from 'node:test'
 import { Action, type Caveat, caveatsFromJson, parseActions } from '#macaroon'
 import type { Endpoint } from './endpoint.ts'
 import { allEndpoints } from './endpoints/all.ts'
+import { dischargedToken, newToken, undischargedToken } from './fixture/fixture-tokens.ts'
 import { FlapsWorld } from './fixture/flaps-world.ts'
-import { dischargedToken, newToken, undischargedToken } from './fixture/memory-directory.ts'
 
 /**
  * Who may do what, by hand: what each call is about, and the actions on it that a token must grant. A new

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { parseMetrics } from '#observe'
+import { newToken } from './fixture/fixture-tokens.ts'
 import { FlapsWorld } from './fixture/flaps-world.ts'
-import { newToken } from './fixture/memory-directory.ts'
 
 const up = (app: string, host: string) =>
   `# TYPE fly_instance_up gauge\nfly_instance_up{app="${app}",host="${host}",instance="m-${host}"} 1\n`

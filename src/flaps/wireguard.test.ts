@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { Caveat } from '#macaroon'
+import { newToken } from './fixture/fixture-tokens.ts'
 import { FlapsWorld } from './fixture/flaps-world.ts'
-import { newToken } from './fixture/memory-directory.ts'
 
 const PEERS = '/orgs/birds/wireguard_peers'
 const KEY = 'KClDtGE1CYHuaaXeU8dRCpWwiX/5pFyGSGyjLk6axxk='
