@@ -4,6 +4,7 @@ import { errorCode, pollUntil } from '#base'
 import { askFlyd } from '#flyd'
 import {
   foundHosts,
+  gatewayUrl,
   type HostRole,
   hostStatus,
   loadHostConfig,
@@ -17,7 +18,6 @@ const GODWIT = resolve(import.meta.dirname, '../../bin/godwit')
 const COMMAND = 'host'
 const READY_MS = 180_000
 const POLL_MS = 100
-const API_PORT = 4280
 
 export interface BoxHost {
   readonly name: string
@@ -152,7 +152,7 @@ export class PlanetPlatform {
 
   /** Of a host's API, inside the planet. */
   apiUrl(host: string): string {
-    return `https://${this.world.node(host).plan.ipv4}:${API_PORT}`
+    return gatewayUrl(this.world.node(host).plan.ipv4)
   }
 
   /** The CA that a host's API is known by. */

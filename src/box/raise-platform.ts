@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { KeyRing, openAccounts, readKeyRing } from '#accounts'
 import { pollUntil, systemClock, systemRandom, ulidGenerator } from '#base'
 import { FlapsClient, type Profile, readProfile, writeProfile } from '#flaps-client'
+import { API_PORT } from '#host'
 import { type Progress, startForward, type Topology, type World } from '#planet'
 import { openLocalAuthority } from '#proxy'
 import { newKeyLine } from '#seal'
@@ -12,7 +13,6 @@ import { type BoxHost, PlanetPlatform, SMALL_SERVER } from './planet-platform.ts
 export type BoxRuntime = 'runc' | 'qemu'
 
 export const ORGANIZATION = 'demo'
-const API_PORT = 4280
 const FORWARD = 'api'
 /**
  * Browsers, and curl, find every name below `localhost` on loopback (RFC 6761, section 6.3); certificates for

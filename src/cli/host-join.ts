@@ -12,7 +12,6 @@ type Print = (text: string) => void
 
 const CONFIG_FILE = '/var/lib/godwit/host.toml'
 const JOIN_MS = 120_000
-const API_PORT = 4280
 
 interface Common {
   readonly config: string
@@ -55,16 +54,13 @@ function createCommand(print: Print): Command {
     .option('--address <ip>', 'its address, where the gateway sees it under another; needs --name')
     .option('--replace', 'it takes the name of a host that is dead; needs --name')
     .action(async (options: CreateOptions) => {
-      const { accounts, ca, address, formatJoinToken, caFingerprint } = await gateway(
-        options.config,
-      )
+      const { accounts, ca, url, formatJoinToken, caFingerprint } = await gateway(options.config)
       const { loadHostConfig, requireJoiningKey } = await import('#host')
       requireJoiningKey(loadHostConfig(options.config))
       const { role: roles, region, ttl: ttlMs, uses: usesMax, name: host, address: ip } = options
       const input = { roles, region, ttlMs, usesMax, host, ip, replaces: options.replace === true }
       const made = withAccounts(accounts, (open) => open.createJoinToken(operatorCall(), input))
       const token = formatJoinToken({ ...made, ca: caFingerprint(ca) })
-      const url = `https://${address.includes(':') ? `[${address}]` : address}:${API_PORT}`
       if (options.json) {
         const { secret: _, ...shown } = made
         return print(`${JSON.stringify({ ...shown, token, url })}\n`)
@@ -114,8 +110,8 @@ function revokeCommand(print: Print): Command {
 
 async function gateway(file: string) {
   const { loadHostConfig, gatewayPlaces, ...host } = await import('#host')
-  const { accounts, caFile, address } = gatewayPlaces(loadHostConfig(file))
-  return { ...host, accounts, address, ca: readFileSync(caFile, 'utf8') }
+  const { accounts, caFile, url } = gatewayPlaces(loadHostConfig(file))
+  return { ...host, accounts, url, ca: readFileSync(caFile, 'utf8') }
 }
 
 /** `godwit host remove`. */

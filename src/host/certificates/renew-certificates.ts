@@ -3,11 +3,11 @@ import { Value } from 'typebox/value'
 import type { Clock } from '#base'
 import { type SignedRenewal, signRenewal, type TrustRow } from '#trust'
 import { HostError } from '../errors.ts'
-import { type HostConfig, hasRole, selfOf } from '../host-config.ts'
+import { type HostConfig, hasRole } from '../host-config.ts'
 import { askToRenew } from '../join/ask-gateway.ts'
+import { gatewayUrl, ownGatewayUrl } from '../join/gateway-url.ts'
 import { readHostSecrets, takeSecrets, trustOf } from './host-secrets.ts'
 
-const API_PORT = 4280
 const ANSWER_MS = 20_000
 
 /** What came of asking. */
@@ -55,16 +55,10 @@ export async function renewCertificates(
 
 /** Each gateway signs with files of its own: a host that is one has no need of another. */
 function gatewaysOf(config: HostConfig): string[] {
-  if (hasRole(config, 'gateway')) {
-    const { listen } = config.gateway
-    return [listen === undefined ? urlOf(selfOf(config).address) : `https://${listen}`]
-  }
+  if (hasRole(config, 'gateway')) return [ownGatewayUrl(config)]
   const gateways = config.members.filter(({ roles }) => roles.includes('gateway'))
-  return gateways.map(({ address }) => urlOf(address))
+  return gateways.map(({ address }) => gatewayUrl(address))
 }
-
-const urlOf = (address: string): string =>
-  `https://${address.includes(':') ? `[${address}]` : address}:${API_PORT}`
 
 /** The first that answers. */
 async function askOneOf(

@@ -6,7 +6,8 @@ import { GODWIT, type PartOf, placesOf } from './derived-part.ts'
 import { logBytesMaxOf, natsClientOf } from './nats-part.ts'
 
 const ADMIN = '127.0.0.1:9280'
-const API_PORT = 4280
+/** Where a gateway's API listens unless its file says otherwise. */
+export const API_PORT = 4280
 const SECRETS_PORT = 4282
 /** On which hosts get the images that clients brought to gateways. */
 export const IMAGES_PORT = 4283
