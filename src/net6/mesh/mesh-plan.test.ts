@@ -77,7 +77,14 @@ class SimHost {
     this.routes = new Map(plan.routes.map((route) => [route.host, route]))
     for (const [generation, device] of this.devices) {
       const state = devices.get(generation) as MeshDeviceState
-      this.#perform(device, changesOf(state, plan.peers, this.known, nowMs))
+      this.#perform(
+        device,
+        changesOf(state, plan.peers, {
+          known: this.known,
+          nowMs,
+          stalled: plan.stalled.get(generation),
+        }),
+      )
     }
     this.known = new Map(
       plan.peers.flatMap(({ publicKey, endpoint }) => (endpoint ? [[publicKey, endpoint]] : [])),
@@ -196,7 +203,10 @@ test('50 hosts join, leave and change keys: established pairs lose nothing, unre
           }
         }
         for (const key of host.touched) {
-          const isNew = !keysBefore.has(`0 ${key}`) || !keysBefore.has(`1 ${key}`)
+          const isNew = [0, 1].some((generation) => {
+            const before = keysBefore.get(`${generation} ${key}`)
+            return before === undefined || before.handshakeMs === 0
+          })
           assert(isNew || !present.has(key), 'a peer was touched that nothing happened to')
         }
         host.touched = []
@@ -286,11 +296,14 @@ test('an endpoint that a peer moved to is left while it is heard there, and foll
     peers: [{ ...peer, handshakeMs }],
   })
   const same = new Map([['k', '192.0.2.1:1']])
-  assert.deepEqual(changesOf(device(1_000_000), wanted, same, 1_001_000), [])
+  assert.deepEqual(changesOf(device(1_000_000), wanted, { known: same, nowMs: 1_001_000 }), [])
   const follow = ['peer', 'k', 'endpoint', '192.0.2.1:1']
-  assert.deepEqual(changesOf(device(1_000_000), wanted, same, 2_000_000), follow)
+  assert.deepEqual(changesOf(device(1_000_000), wanted, { known: same, nowMs: 2_000_000 }), follow)
   assert.deepEqual(
-    changesOf(device(1_000_000), wanted, new Map([['k', '192.0.2.7:7']]), 1_001_000),
+    changesOf(device(1_000_000), wanted, {
+      known: new Map([['k', '192.0.2.7:7']]),
+      nowMs: 1_001_000,
+    }),
     follow,
   )
 })
@@ -309,12 +322,10 @@ test('changes bring any device to any plan, and then there are none', () => {
         allowedIp: meshPrefix(hostField(number), 0),
       }))
       const unique = new Map(wanted.map((one) => [one.allowedIp, one]))
-      const first = changesOf(
-        { publicKey: 'd', listenPort: 1, peers: [] },
-        [...unique.values()],
-        new Map(),
-        0,
-      )
+      const first = changesOf({ publicKey: 'd', listenPort: 1, peers: [] }, [...unique.values()], {
+        known: new Map(),
+        nowMs: 0,
+      })
       assert.equal(first.filter((word) => word === 'peer').length, unique.size)
       const made = [...unique.values()].map(({ publicKey, allowedIp }) => ({
         ...NEW_PEER(publicKey),
@@ -322,18 +333,53 @@ test('changes bring any device to any plan, and then there are none', () => {
         keepaliveS: 25,
       }))
       assert.deepEqual(
-        changesOf(
-          { publicKey: 'd', listenPort: 1, peers: made },
-          [...unique.values()],
-          new Map(),
-          0,
-        ),
+        changesOf({ publicKey: 'd', listenPort: 1, peers: made }, [...unique.values()], {
+          known: new Map(),
+          nowMs: 0,
+        }),
         [],
       )
       for (const { allowedIps } of made)
         assert.equal(parseMeshPrefix(allowedIps[0] ?? '').generation, 0)
     }),
   )
+})
+
+test('a new peer that shakes no hands is made anew some times, at one of both hosts, and then left', () => {
+  const { hosts } = readRows([
+    row(),
+    row({ id: 'own', six_pn_prefix: 'fdaa:a7b:2::/48', mesh_public_key: newKey() }),
+  ])
+  const LESSER = ''
+  const GREATER = '~'
+  /** What each look does, a second apart: `x` makes the peer anew, `.` does not. */
+  const looks = (ownKey: string, shakesAt = Number.POSITIVE_INFINITY) => {
+    const memory = new MeshMemory()
+    const own = { publicKey: ownKey, listenPort: 1 }
+    return Array.from({ length: 30 }, (_, look) => {
+      const handshakeMs = look >= shakesAt ? look : 0
+      const peers = look === 0 ? [] : [{ ...NEW_PEER(row().mesh_public_key), handshakeMs }]
+      const devices = new Map([[0, { ...own, peers }]])
+      const input = { hosts, ownId: 'own', current: 0, devices, nowMs: look * 1_000 }
+      return planMesh(input, memory)?.stalled.has(0) ? 'x' : '.'
+    }).join('')
+  }
+  assert.equal(looks(LESSER), '..x.x.x.x.'.padEnd(30, '.'))
+  assert.equal(looks(LESSER, 2), '.'.repeat(30))
+  assert.equal(looks(GREATER), '.'.repeat(30))
+})
+
+test('a peer that is made anew goes and comes back with all that it is to have', () => {
+  const wanted = [{ publicKey: 'k', allowedIp: 'fdaa:a7b:1::/48', endpoint: '192.0.2.1:1' }]
+  const peer = { ...NEW_PEER('k'), endpoint: '192.0.2.1:1', allowedIps: ['fdaa:a7b:1::/48'] }
+  const device = { publicKey: 'd', listenPort: 1, peers: [{ ...peer, keepaliveS: 25 }] }
+  const context = { known: new Map([['k', '192.0.2.1:1']]), nowMs: 1 }
+  assert.deepEqual(changesOf(device, wanted, context), [])
+  assert.deepEqual(changesOf(device, wanted, { ...context, stalled: ['k'] }), [
+    ...['peer', 'k', 'remove'],
+    ...['peer', 'k', 'endpoint', '192.0.2.1:1', 'allowed-ips', 'fdaa:a7b:1::/48'],
+    ...['persistent-keepalive', '25'],
+  ])
 })
 
 test('a dump of wg is read as it is written', () => {

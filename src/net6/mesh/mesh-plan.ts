@@ -10,12 +10,21 @@
 import type { HostRoute } from '../programs/map-layout.ts'
 import { GENERATION_COUNT, meshPrefix } from '../six-pn-address.ts'
 import type { MeshHost } from './host-rows.ts'
-import type { MeshDeviceState } from './wireguard-dump.ts'
+import type { MeshDeviceState, MeshPeerState } from './wireguard-dump.ts'
 
 /** An old key stays so long after its successor was first used: what is under way under it arrives. */
 export const RETIRE_MS = 60_000
 /** Hosts that were not heard for so long do not hold up the end of an old key. WireGuard: REJECT_AFTER_TIME. */
 export const SILENT_MS = 180_000
+
+/**
+ * A peer that is known so long without a handshake is made anew, by one of the two hosts and while they are new to
+ * each other: handshakes that cross each other fail at both ends, and WireGuard tries again after REKEY_TIMEOUT (5 s)
+ * at the earliest, at both ends at once. What is new tries at once.
+ */
+const STALLED_MS = 1_000
+/** Who is silent for longer is away. */
+const NEW_MS = 10_000
 
 export interface MeshPeer {
   readonly publicKey: string
@@ -42,6 +51,8 @@ export interface MeshPlan {
   readonly routes: readonly Omit<HostRoute, 'ifindex'>[]
   /** The device of this generation, which is not the current one, is not needed any more. */
   readonly isOldDeviceDone: boolean
+  /** By generation of a device: keys of peers that are to be made anew there. */
+  readonly stalled: ReadonlyMap<number, readonly string[]>
 }
 
 /** Since when something holds, for what must hold for a while. */
@@ -85,8 +96,35 @@ export function planMesh(input: MeshInput, memory: MeshMemory): MeshPlan | undef
     routes.push(routeOf(devices, host, old))
   }
   const usedMs = memory.heldMs('old device', isMoved(devices, others, nowMs), nowMs)
+  const stalled = stalledPeers(input, peers, memory, asked)
   memory.keep(asked)
-  return { peers, routes, isOldDeviceDone: usedMs >= RETIRE_MS }
+  return { peers, routes, isOldDeviceDone: usedMs >= RETIRE_MS, stalled }
+}
+
+/** Of two hosts the one whose key is the lesser looks to it. */
+function stalledPeers(
+  { devices, nowMs }: MeshInput,
+  wanted: readonly MeshPeer[],
+  memory: MeshMemory,
+  asked: Set<string>,
+): Map<number, readonly string[]> {
+  const stalled = new Map<number, readonly string[]>()
+  for (const [generation, { publicKey: ownKey, peers }] of devices) {
+    const handshakesMs = new Map(peers.map((peer) => [peer.publicKey, peer.handshakeMs]))
+    const keys = wanted.flatMap(({ publicKey }) => {
+      const handshakeMs = handshakesMs.get(publicKey)
+      if ((handshakeMs ?? 0) > 0 || ownKey > publicKey) return []
+      const [isNew, waits] = [`new ${generation} ${publicKey}`, `waits ${generation} ${publicKey}`]
+      asked.add(isNew).add(waits)
+      const newMs = memory.heldMs(isNew, true, nowMs)
+      const waitsMs = memory.heldMs(waits, handshakeMs === 0, nowMs)
+      if (waitsMs < STALLED_MS || newMs >= NEW_MS) return []
+      memory.heldMs(waits, false, nowMs)
+      return [publicKey]
+    })
+    if (keys.length > 0) stalled.set(generation, keys)
+  }
+  return stalled
 }
 
 /** The devices, newest first, for many questions: hosts may be thousands, and each looks every second. */
@@ -166,6 +204,14 @@ function isMoved(
 
 export const KEEPALIVE_S = 25
 
+export interface ChangeContext {
+  /** Endpoints as last taken from rows, by key. */
+  readonly known: ReadonlyMap<string, string>
+  readonly nowMs: number
+  /** Keys of peers that are to be made anew. @default none */
+  readonly stalled?: readonly string[] | undefined
+}
+
 /**
  * Words for one `wg set DEVICE` that brings a device to the planned peers, and names only those that change.
  * An endpoint that a peer has moved to by itself is left alone while it is heard there.
@@ -173,13 +219,14 @@ export const KEEPALIVE_S = 25
 export function changesOf(
   device: MeshDeviceState,
   wanted: readonly MeshPeer[],
-  known: ReadonlyMap<string, string>,
-  nowMs: number,
+  { known, nowMs, stalled = [] }: ChangeContext,
 ): string[] {
-  const present = new Map(device.peers.map((peer) => [peer.publicKey, peer]))
   const keys = new Set(wanted.map(({ publicKey }) => publicKey))
+  const stays = ({ publicKey }: MeshPeerState) =>
+    keys.has(publicKey) && !stalled.includes(publicKey)
+  const present = new Map(device.peers.filter(stays).map((peer) => [peer.publicKey, peer]))
   const words = device.peers
-    .filter(({ publicKey }) => !keys.has(publicKey))
+    .filter((peer) => !stays(peer))
     .flatMap(({ publicKey }) => ['peer', publicKey, 'remove'])
   for (const { publicKey, allowedIp, endpoint } of wanted) {
     const peer = present.get(publicKey)

@@ -178,7 +178,8 @@ export class Mesh {
       const plan = planMesh({ hosts, ownId, current, devices, nowMs }, this.#memory)
       if (plan === undefined) return
       for (const [generation, device] of devices) {
-        const words = changesOf(device, plan.peers, this.#endpoints, nowMs)
+        const stalled = plan.stalled.get(generation)
+        const words = changesOf(device, plan.peers, { known: this.#endpoints, nowMs, stalled })
         if (words.length === 0) continue
         await this.#options.system.run('wg', ['set', meshDevice(generation), ...words], { signal })
       }
