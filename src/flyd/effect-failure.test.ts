@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { EffectError } from './effects/effect-error.ts'
+import { EffectError } from './effect-error.ts'
 import { HostWorld } from './fixture/host-world.ts'
 import { fingerprint, MACHINE, type Story, stories } from './fixture/stories.ts'
 

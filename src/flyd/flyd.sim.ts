@@ -4,7 +4,7 @@ import { defineScenario } from '#sim'
 import { anySignal, createInput, HostWorld, reserve } from './fixture/host-world.ts'
 import { exitWith } from './fixture/simulated-hardware.ts'
 import type { LocalHost } from './local-host.ts'
-import type { MachineSeen } from './machine/machine-view.ts'
+import type { MachineSeen } from './model/machine-seen.ts'
 
 const nonce = { nonce: undefined }
 const stopOptions = { ...nonce, signal: undefined, timeoutMs: undefined }

@@ -1,7 +1,9 @@
 import type { Duplex } from 'node:stream'
-import type { MachineIdentity } from './machine/machine-identity.ts'
-import type { MachineDescription } from './machine/migration.ts'
 import type { MachineConfigJson, MachineJson, VolumeJson } from './machine-json.ts'
+import type { LeaseJson } from './model/lease.ts'
+import type { MachineDescription } from './model/machine-description.ts'
+import type { MachineIdentity } from './model/machine-identity.ts'
+import type { VersionJson } from './model/machine-version.ts'
 
 /**
  * A host as others use it: the machines and volumes that it owns. In its own process that is LocalHost;
@@ -61,10 +63,7 @@ export interface MachineHost {
   metrics(question: MetricsQuestion, signal: AbortSignal): Promise<MetricsAnswer>
   /** Newest first. */
   events(id: string, limit: number, signal: AbortSignal): Promise<readonly unknown[]>
-  versions(
-    id: string,
-    signal: AbortSignal,
-  ): Promise<readonly { version: string; user_config: unknown }[]>
+  versions(id: string, signal: AbortSignal): Promise<readonly VersionJson[]>
   /** Null removes a key. @throws FlydError flyd.state_bad: another version */
   changeMetadata(
     id: string,
@@ -161,15 +160,6 @@ export interface LeaseOptions extends Leased {
   readonly ttlS: number
   readonly owner: string
   readonly description: string
-}
-
-export interface LeaseJson {
-  readonly nonce: string
-  /** Unix seconds. */
-  readonly expires_at: number
-  readonly owner: string
-  readonly description: string
-  readonly version: string
 }
 
 export interface ConnectOptions {

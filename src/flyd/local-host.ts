@@ -16,7 +16,6 @@ import type {
   ExecResult,
   HostCreate,
   HostUpdate,
-  LeaseJson,
   LeaseOptions,
   MachineHost,
   MachineMemory,
@@ -26,24 +25,27 @@ import type {
   WaitOptions,
   WaitResult,
 } from './host.ts'
-import { syncRoom, volumeHold } from './machine/capacity.ts'
+import { syncRoom } from './machine/capacity.ts'
 import { ChangeFeed, viewOf } from './machine/change-feed.ts'
 import { GuestWatch } from './machine/guest-watch.ts'
-import { leaseHeld, leaseOf, newLease } from './machine/leases.ts'
+import { LeaseControl } from './machine/lease-control.ts'
 import { MachineControl } from './machine/machine-control.ts'
 import { machineJson } from './machine/machine-json-of.ts'
-import { isGone, type MachineRecord, subjectOf } from './machine/machine-record.ts'
+import { type MachineRecord, subjectOf } from './machine/machine-record.ts'
 import { MachineTable } from './machine/machine-table.ts'
-import type { MachineView } from './machine/machine-view.ts'
 import { MigrationControl } from './machine/migration-control.ts'
-import { beingMigrated } from './machine/state-checks.ts'
+import { checkChangeable } from './machine/state-checks.ts'
 import { Timetable } from './machine/timetable.ts'
 import { Waits } from './machine/waits.ts'
 import type { MachineJson } from './machine-json.ts'
+import type { LeaseJson } from './model/lease.ts'
+import { isGone } from './model/machine-state.ts'
+import type { MachineView } from './model/machine-view.ts'
 import type { WatchedMachines } from './standby/standby.ts'
 import { StandbyDuty } from './standby/standby-duty.ts'
 import { LocalVolumes } from './volume/local-volumes.ts'
 import { SnapshotTable } from './volume/snapshot-table.ts'
+import { volumeHold } from './volume/volume-hold.ts'
 import { type VolumeRecord, VolumeTable } from './volume/volume-table.ts'
 
 export interface LocalHostOptions {
@@ -78,6 +80,7 @@ export class LocalHost implements MachineHost {
   readonly #machines: MachineTable
   readonly #volumes: VolumeTable
   readonly #control: MachineControl
+  readonly #leases: LeaseControl
   readonly #watch: GuestWatch
   readonly #timetable: Timetable
   readonly #waits: Waits
@@ -143,6 +146,7 @@ export class LocalHost implements MachineHost {
     const { engine } = this
     const around = { ledger, engine, machines, volumes, book, clock, random, log, effects, newUlid }
     this.#control = new MachineControl(around)
+    this.#leases = new LeaseControl(around)
     this.migration = new MigrationControl(around)
     this.#watch = new GuestWatch({ ...around, control: this.#control })
     this.volumes = new LocalVolumes({ ...around, snapshots, hostId: options.hostId })
@@ -235,31 +239,17 @@ export class LocalHost implements MachineHost {
 
   async lease(id: string, signal: AbortSignal): Promise<LeaseJson | undefined> {
     signal.throwIfAborted()
-    return leaseOf(this.#record(id), this.#options.clock.nowMs())
+    return this.#leases.present(id)
   }
 
   async acquireLease(id: string, options: LeaseOptions, signal: AbortSignal): Promise<LeaseJson> {
     signal.throwIfAborted()
-    return this.ledger.transact((transaction) => {
-      const record = this.#changeable(id)
-      if (isGone(record)) throw machineNotFound()
-      const present = leaseOf(record, this.#options.clock.nowMs())
-      if (present !== undefined && present.nonce !== options.nonce) throw leaseHeld(id, present)
-      const lease = newLease(record, options, this.#options)
-      this.#machines.put(transaction, { ...record, lease })
-      return lease
-    })
+    return this.#leases.acquire(id, options)
   }
 
   async releaseLease(id: string, nonce: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    await this.ledger.transact((transaction) => {
-      const record = this.#changeable(id)
-      const present = leaseOf(record, this.#options.clock.nowMs())
-      if (present === undefined) throw refuse('flyd.not_found', 'not_found: lease not found')
-      if (present.nonce !== nonce) throw leaseHeld(id, present)
-      this.#machines.put(transaction, { ...record, lease: undefined })
-    })
+    await this.#leases.release(id, nonce)
   }
 
   async signal(id: string, name: string, signal: AbortSignal): Promise<void> {
@@ -322,7 +312,7 @@ export class LocalHost implements MachineHost {
   ): Promise<void> {
     signal.throwIfAborted()
     await this.ledger.transact((transaction) => {
-      const record = this.#changeable(id)
+      const record = checkChangeable(this.#machines.staged(id))
       if (version !== undefined && version !== record.version) {
         throw refuse('flyd.state_bad', 'failed_precondition: machine_version is not current')
       }
@@ -381,14 +371,6 @@ export class LocalHost implements MachineHost {
   #record(id: string): MachineRecord {
     const record = this.#machines.records.get(id)
     if (record === undefined) throw machineNotFound()
-    return record
-  }
-
-  /** Staged. @throws FlydError flyd.not_found; flyd.state_bad: it is being migrated */
-  #changeable(id: string): MachineRecord {
-    const record = this.#machines.staged(id)
-    if (record === undefined) throw machineNotFound()
-    if (record.migration !== undefined) throw beingMigrated()
     return record
   }
 

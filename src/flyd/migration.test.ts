@@ -5,7 +5,7 @@ import { exitWith } from './fixture/simulated-hardware.ts'
 import { MACHINE } from './fixture/stories.ts'
 import type { HostCreate } from './host.ts'
 import type { LocalHost } from './local-host.ts'
-import type { MachineDescription } from './machine/migration.ts'
+import type { MachineDescription } from './model/machine-description.ts'
 
 const nonce = { nonce: undefined }
 const stopOptions = { ...nonce, signal: undefined, timeoutMs: undefined }

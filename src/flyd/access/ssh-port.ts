@@ -3,7 +3,7 @@ import { type Clock, type Log, TokenBuckets } from '#base'
 import { formatSixPn, parseSixPn, type RelayLimitSizes, RelayLimits } from '#net6'
 import { joinDuplex } from '#ssh'
 import type { MachineHost } from '../host.ts'
-import type { MachineView } from '../machine/machine-view.ts'
+import type { MachineView } from '../model/machine-view.ts'
 import { SSH_PORT } from './machine-access.ts'
 
 export interface SshPortLimits {

@@ -1,6 +1,7 @@
 import { type Clock, type Log, type Random, startDeadline } from '#base'
-import type { Change, MachineSeen, MachineView } from '../machine/machine-view.ts'
 import { timeText } from '../machine-json.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import type { Change, MachineView } from '../model/machine-view.ts'
 import type { Row } from '../rows/row.ts'
 import { CheckCourse, type CheckReport } from './check-course.ts'
 import { type CheckSpec, checkSpecs } from './check-spec.ts'

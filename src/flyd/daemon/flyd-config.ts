@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox'
 import { loadConfig } from '#base'
 import { MESH, MTU_BYTES, STATE_FOLDER } from '#net6'
+import { SECRETS_PORT } from '../api/gateway-port.ts'
 import { HOST_API_PORT } from '../api/host-clients.ts'
-import { SECRETS_PORT } from '../effects/gateway-secrets.ts'
 import { IMAGES_PORT } from './host-addresses.ts'
 
 const closed = { additionalProperties: false }

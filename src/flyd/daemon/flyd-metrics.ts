@@ -3,7 +3,7 @@ import type { CapacityBook } from '#market'
 import type { SshPort } from '../access/ssh-port.ts'
 import type { CheckRunner } from '../checks/check-runner.ts'
 import type { Engine } from '../engine/engine.ts'
-import type { MachineView } from '../machine/machine-view.ts'
+import type { MachineView } from '../model/machine-view.ts'
 import type { RowPublisher } from '../rows/row-publisher.ts'
 
 export interface MetricsSource {

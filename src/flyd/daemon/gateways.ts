@@ -8,9 +8,9 @@ import {
 import type { ClusterKey } from '../api/cluster-key.ts'
 import { gatewaySecrets } from '../effects/gateway-secrets.ts'
 import { noSecrets, type SecretSource } from '../effects/secret-source.ts'
-import type { MachineView } from '../machine/machine-view.ts'
 import { gatewayMachineApi } from '../machine-api/gateway-machine-api.ts'
 import type { AskApi } from '../machine-api/serve-api-socket.ts'
+import type { MachineView } from '../model/machine-view.ts'
 import type { FlydConfig } from './flyd-config.ts'
 import type { HostAddresses } from './host-addresses.ts'
 

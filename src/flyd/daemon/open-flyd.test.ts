@@ -12,8 +12,9 @@ import {
   readHostField,
 } from '#net6'
 import type { HostCreate, MachineHost } from '../host.ts'
-import { machineHold, volumeHold } from '../machine/capacity.ts'
+import { machineHold } from '../machine/capacity.ts'
 import type { MachineConfigJson } from '../machine-json.ts'
+import { volumeHold } from '../volume/volume-hold.ts'
 import { askFlyd } from './admin-client.ts'
 import { loadFlydConfig } from './flyd-config.ts'
 import { openFlyd, type RunningFlyd } from './open-flyd.ts'

@@ -3,7 +3,7 @@ import { CheckRunner } from '../checks/check-runner.ts'
 import type { HostEffects } from '../effects/host-effects.ts'
 import type { LocalHost } from '../local-host.ts'
 import type { LogSink } from '../logs/machine-logs.ts'
-import type { MachineSeen } from '../machine/machine-view.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
 import type { RowPublisher } from '../rows/row-publisher.ts'
 
 const SCRIPT_MS_MAX = 60_000

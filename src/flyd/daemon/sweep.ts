@@ -1,6 +1,6 @@
 import type { Log } from '#base'
 import type { MachineEffects } from '../effects/machine-effects.ts'
-import type { MachineView } from '../machine/machine-view.ts'
+import type { MachineView } from '../model/machine-view.ts'
 
 /**
  * Removes what machines have left that nobody knows of: guests, networks, roots. Before anything of the log

@@ -1,7 +1,7 @@
 import { type Log, systemClock } from '#base'
 import type { HostEffects } from '../effects/host-effects.ts'
-import type { MachineView } from '../machine/machine-view.ts'
 import { HostMetrics } from '../metrics/host-metrics.ts'
+import type { MachineView } from '../model/machine-view.ts'
 import type { FlydConfig } from './flyd-config.ts'
 
 /** Of a proxy's figures: more than as many apps as it counts would have. */

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCode } from '#base'
-import type { GuestExit } from './machine-effects.ts'
+import type { GuestExit } from '../model/guest-exit.ts'
 
 /**
  * How the present guest of a machine ended, kept until it is booted anew: whoever asks again after a

@@ -1,5 +1,5 @@
 import { GodwitError } from '#base'
-import { EffectError } from './effect-error.ts'
+import { EffectError } from '../effect-error.ts'
 
 /** Of these a repetition may help, whatever their status says: somebody else is about to let go. */
 const passing: ReadonlySet<string> = new Set(['volume.in_use', 'guest.exists', 'guest.ended'])

@@ -1,12 +1,11 @@
 import { errorCode } from '#base'
 import type { ClusterKey } from '../api/cluster-key.ts'
+import { SECRETS_PORT } from '../api/gateway-port.ts'
 import { type SealedAnswer, SealedAsk } from '../api/sealed-answer.ts'
 import { signedPost } from '../api/signed-post.ts'
 import { refuse } from '../errors.ts'
 import type { SecretSource } from './secret-source.ts'
 
-/** What gateways give secrets out on, on the backhaul. */
-export const SECRETS_PORT = 4282
 export const SECRETS_PATH = '/v1/secrets'
 
 const ASK_MS_MAX = 5_000

@@ -20,8 +20,8 @@ import {
 import { LineSplitter } from '../logs/line-splitter.ts'
 import type { LogSink, LogStream } from '../logs/machine-logs.ts'
 import { type AskApi, serveApiSocket } from '../machine-api/serve-api-socket.ts'
+import type { GuestExit } from '../model/guest-exit.ts'
 import type { ExitRecords } from './exit-records.ts'
-import type { GuestExit } from './machine-effects.ts'
 
 export interface GuestSessionOptions {
   readonly id: string

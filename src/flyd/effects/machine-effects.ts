@@ -1,8 +1,10 @@
 import type { Duplex } from 'node:stream'
 import type { Figure } from '#observe'
 import type { ConnectOptions, ExecOptions, ExecResult, MachineMemory } from '../host.ts'
-import type { MachineIdentity } from '../machine/machine-identity.ts'
-import type { MachineConfigJson } from '../machine-json.ts'
+import type { GuestExit } from '../model/guest-exit.ts'
+import type { ImageRefJson } from '../model/image-ref.ts'
+import type { MachineNetwork, MachineSubject } from '../model/machine-subject.ts'
+import type { VolumeSubject } from '../model/volume-subject.ts'
 
 /**
  * The port through which state machines act on the world: images, disks, networks and guests of this host.
@@ -96,35 +98,6 @@ export interface VolumeEffects {
   removeSnapshot(snapshotId: string, signal: AbortSignal): Promise<void>
 }
 
-/** A machine as acts see it: who it is, and the version that is to run. */
-export interface MachineSubject extends MachineIdentity {
-  /** A ULID, the `instance_id` of the API. */
-  readonly version: string
-  readonly config: MachineConfigJson
-  readonly skipSecrets: boolean
-  readonly minSecretsVersion: number
-  /** What prepareImage answered for this version; undefined before it has. */
-  readonly imageRef: ImageRefJson | undefined
-  /** What makeNetwork answered; undefined before it has. */
-  readonly network: MachineNetwork | undefined
-}
-
-export interface MachineNetwork {
-  /** The machine's 6PN address. */
-  readonly privateIp: string
-  /** Known on this host alone. */
-  readonly privateIpv4: string
-}
-
-/** As `image_ref` of the API. Empty: unknown, or not there. */
-export interface ImageRefJson {
-  readonly registry: string
-  readonly repository: string
-  readonly tag: string
-  readonly digest: string
-  readonly labels: Readonly<Record<string, string>>
-}
-
 export interface TakenSnapshot {
   /** Of the volume when it was taken. */
   readonly volumeBytes: number
@@ -132,37 +105,6 @@ export interface TakenSnapshot {
   readonly storedBytes: number
 }
 
-export interface VolumeSubject {
-  readonly id: string
-  readonly appId: string
-  readonly orgId: string
-  readonly name: string
-  readonly sizeGb: number
-  readonly isEncrypted: boolean
-  readonly fstype: 'ext4' | 'raw'
-  readonly snapshotId: string | undefined
-  readonly sourceVolumeId: string | undefined
-  /** The machine that has it. */
-  readonly machineId: string | undefined
-}
-
 export type GuestPresence =
   | { readonly state: 'running' | 'suspended' | 'absent' }
   | { readonly state: 'ended'; readonly exit: GuestExit | undefined }
-
-/** How a guest ended. */
-export interface GuestExit {
-  /** Of the entrypoint; 128 + the signal that ended it. */
-  readonly exitCode: number
-  /** The signal that ended the entrypoint; -1: none. */
-  readonly signal: number
-  /** Of init or the machine itself. */
-  readonly guestExitCode: number
-  /** -1: none. */
-  readonly guestSignal: number
-  readonly isOutOfMemory: boolean
-  /** Wall clock, milliseconds. */
-  readonly exitedAtMs: number
-  /** What the runtime last said, for a crash. */
-  readonly error?: string
-}

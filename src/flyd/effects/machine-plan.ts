@@ -2,8 +2,8 @@ import { isIP } from 'node:net'
 import type { MachineConfig, MachineFile, MachineNetwork, MachineProcess } from '#machine'
 import { guestOf } from '../guest-size.ts'
 import type { MachineConfigJson } from '../machine-json.ts'
+import type { MachineSubject } from '../model/machine-subject.ts'
 import { fatal } from './fatal-errors.ts'
-import type { MachineSubject } from './machine-effects.ts'
 
 type Json = Readonly<Record<string, unknown>>
 

@@ -1,6 +1,7 @@
 import { type BlockDriver, formatOnce, growExt4, parseDeviceId } from '#volume'
+import type { VolumeSubject } from '../model/volume-subject.ts'
 import { act, fatal } from './fatal-errors.ts'
-import type { TakenSnapshot, VolumeEffects, VolumeSubject } from './machine-effects.ts'
+import type { TakenSnapshot, VolumeEffects } from './machine-effects.ts'
 
 const GIB = 2 ** 30
 

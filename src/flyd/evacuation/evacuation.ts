@@ -1,6 +1,7 @@
 import type { Log } from '#base'
-import { isGone } from '../machine/machine-record.ts'
-import type { MachineSeen, MachineView } from '../machine/machine-view.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import { isGone } from '../model/machine-state.ts'
+import type { MachineView } from '../model/machine-view.ts'
 import { type MoveOptions, moveMachine } from './move-machine.ts'
 
 export interface EvacuationOptions extends MoveOptions {

@@ -3,7 +3,7 @@ import type { ClusterKey } from '../api/cluster-key.ts'
 import { signedPost } from '../api/signed-post.ts'
 import { refuse } from '../errors.ts'
 import { guestOf } from '../guest-size.ts'
-import type { MachineSeen } from '../machine/machine-view.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
 import type { FoundPlace } from './move-machine.ts'
 
 export const PLACES_PATH = '/v1/places'

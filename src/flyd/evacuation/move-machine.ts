@@ -1,10 +1,10 @@
 import { type Clock, errorCode } from '#base'
 import type { HostMigration } from '../host.ts'
-import { isGone } from '../machine/machine-record.ts'
-import type { MachineSeen } from '../machine/machine-view.ts'
-import type { MachineDescription } from '../machine/migration.ts'
 import { keepsRoot } from '../machine/root-persistence.ts'
-import { volumeIdsOf } from '../volume/volume-table.ts'
+import type { MachineDescription } from '../model/machine-description.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import { isGone } from '../model/machine-state.ts'
+import { volumeIdsOf } from '../model/mounted-volumes.ts'
 
 /** Room that was reserved for a machine on another host. */
 export interface FoundPlace {

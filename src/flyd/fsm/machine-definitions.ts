@@ -1,8 +1,9 @@
 import type { Definition, Step } from '../engine/definition.ts'
 import type { Transaction } from '../engine/ledger.ts'
 import type { Outcome, Run } from '../engine/run.ts'
-import { exitRequest, type MachineRecord } from '../machine/machine-record.ts'
-import type { NewEvent } from '../machine/machine-table.ts'
+import { exitRequest } from '../machine/exit-request.ts'
+import type { MachineRecord } from '../machine/machine-record.ts'
+import type { NewEvent } from '../model/machine-event.ts'
 import { exitOf, type MachineStepsOptions, machineSteps, recordOf } from './machine-steps.ts'
 
 export interface MachineDefinitionsOptions extends MachineStepsOptions {

@@ -1,10 +1,5 @@
 import type { Clock } from '#base'
-import type {
-  GuestExit,
-  ImageRefJson,
-  MachineEffects,
-  MachineNetwork,
-} from '../effects/machine-effects.ts'
+import type { MachineEffects } from '../effects/machine-effects.ts'
 import type { Step } from '../engine/definition.ts'
 import type { Run } from '../engine/run.ts'
 import type { MachineRecord } from '../machine/machine-record.ts'
@@ -12,6 +7,9 @@ import { subjectOf } from '../machine/machine-record.ts'
 import type { MachineTable } from '../machine/machine-table.ts'
 import { keepsRoot, persistOf } from '../machine/root-persistence.ts'
 import type { StopPlan } from '../machine/stop-plan.ts'
+import type { GuestExit } from '../model/guest-exit.ts'
+import type { ImageRefJson } from '../model/image-ref.ts'
+import type { MachineNetwork } from '../model/machine-subject.ts'
 
 export interface MachineStepsOptions {
   readonly effects: MachineEffects
@@ -25,25 +23,6 @@ export interface StepInput {
   readonly stop?: StopPlan
   readonly delayMs?: number
 }
-
-/** From nothing to an entrypoint that runs. */
-export const LAUNCH = ['image', 'root', 'volumes', 'network', 'boot', 'entrypoint'] as const
-/**
- * From a suspended guest to one that goes on. What it stands on is made sure of first: the host may have been
- * started anew since. When it cannot be continued it boots, with the root that it has.
- */
-export const RESUME = [
-  'wake',
-  'volumes',
-  'network',
-  'resume',
-  'image',
-  'root',
-  'boot',
-  'entrypoint',
-] as const
-/** From whatever is there to nothing. */
-export const CLEAR = ['kill', 'offline', 'detach', 'unroot'] as const
 
 const MINUTE_MS = 60_000
 const quick = { deadlineMs: MINUTE_MS, triesMax: 5 } as const

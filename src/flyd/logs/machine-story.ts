@@ -1,7 +1,7 @@
 import { PLATFORM_ADDRESS } from '#net6'
 import type { LogLevel } from '#observe'
 import { SSH_PORT } from '../access/machine-access.ts'
-import type { MachineSeen } from '../machine/machine-view.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
 
 interface ExitSeen {
   readonly exit_code?: number

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { LogLevel, LogProvider } from '#observe'
-import type { Change, MachineSeen, MachineView } from '../machine/machine-view.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import type { Change, MachineView } from '../model/machine-view.ts'
 import type { LogStream } from './machine-logs.ts'
 import { ShippedLogs } from './shipped-logs.ts'
 

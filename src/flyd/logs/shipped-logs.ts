@@ -1,5 +1,6 @@
 import type { LogLevel, LogShipper, LogWriter } from '#observe'
-import type { MachineSeen, MachineView } from '../machine/machine-view.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import type { MachineView } from '../model/machine-view.ts'
 import type { LogSink, LogStream } from './machine-logs.ts'
 import { machineStory } from './machine-story.ts'
 

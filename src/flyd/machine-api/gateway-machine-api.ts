@@ -1,7 +1,7 @@
 import { errorCode } from '#base'
 import type { ClusterKey } from '../api/cluster-key.ts'
+import { SECRETS_PORT } from '../api/gateway-port.ts'
 import { signedPost } from '../api/signed-post.ts'
-import { SECRETS_PORT } from '../effects/gateway-secrets.ts'
 import { refuse } from '../errors.ts'
 import type { AskApi, MachineAnswer } from './serve-api-socket.ts'
 

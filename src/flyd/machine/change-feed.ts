@@ -1,7 +1,7 @@
 import type { Log } from '#base'
+import type { Change, MachineView } from '../model/machine-view.ts'
 import type { VolumeTable } from '../volume/volume-table.ts'
 import type { MachineTable } from './machine-table.ts'
-import type { Change, MachineView } from './machine-view.ts'
 
 /** Who looks at machines and volumes hears of each change, once it is in the log. */
 export class ChangeFeed {

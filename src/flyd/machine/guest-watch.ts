@@ -1,13 +1,16 @@
 import { type Clock, type Log, type Random, startDeadline } from '#base'
-import type { GuestExit, MachineEffects } from '../effects/machine-effects.ts'
+import type { MachineEffects } from '../effects/machine-effects.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Ledger } from '../engine/ledger.ts'
-import { CLEAR, LAUNCH } from '../fsm/machine-steps.ts'
+import type { GuestExit } from '../model/guest-exit.ts'
+import type { NewEvent } from '../model/machine-event.ts'
+import { exitRequest } from './exit-request.ts'
 import type { MachineControl } from './machine-control.ts'
-import { exitRequest, type MachineRecord, subjectOf } from './machine-record.ts'
-import type { MachineTable, NewEvent } from './machine-table.ts'
+import { type MachineRecord, subjectOf } from './machine-record.ts'
+import type { MachineTable } from './machine-table.ts'
 import { resourceOf } from './machine-writer.ts'
 import { decideRestart } from './restart-policy.ts'
+import { CLEAR, LAUNCH } from './step-sequences.ts'
 
 export interface GuestWatchOptions {
   readonly ledger: Ledger

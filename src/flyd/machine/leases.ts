@@ -1,7 +1,7 @@
 import type { Clock, Random } from '#base'
 import { refuse } from '../errors.ts'
-import type { LeaseJson } from '../host.ts'
 import { timeText } from '../machine-json.ts'
+import type { LeaseJson } from '../model/lease.ts'
 import type { MachineRecord } from './machine-record.ts'
 
 const NONCE_BYTES = 6

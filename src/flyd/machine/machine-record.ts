@@ -1,8 +1,10 @@
-import type { GuestExit, ImageRefJson, MachineSubject } from '../effects/machine-effects.ts'
-import type { LeaseJson } from '../host.ts'
 import type { MachineConfigJson } from '../machine-json.ts'
-import { identityOf } from './machine-identity.ts'
-import type { MachineSeen } from './machine-view.ts'
+import type { ImageRefJson } from '../model/image-ref.ts'
+import type { LeaseJson } from '../model/lease.ts'
+import type { EventJson } from '../model/machine-event.ts'
+import { identityOf } from '../model/machine-identity.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import type { MachineSubject } from '../model/machine-subject.ts'
 import type { RestartHistory } from './restart-policy.ts'
 
 /** All that is remembered of a machine but its older events and versions. */
@@ -41,23 +43,6 @@ export interface PreviousVersion {
   readonly launches: boolean
 }
 
-export interface EventJson {
-  readonly id: string
-  readonly type: string
-  readonly status: string
-  readonly source: EventSource
-  /** Milliseconds. */
-  readonly timestamp: number
-  readonly request?: unknown
-}
-
-export type EventSource = 'user' | 'flyd' | 'proxy'
-
-/** On the machine itself; the call for events has more. */
-export const RECENT_EVENTS = 5
-export const EVENTS_MAX = 100
-export const VERSIONS_MAX = 50
-
 export function subjectOf(record: MachineRecord): MachineSubject {
   const { version, config, skipSecrets, minSecretsVersion, imageRef } = record
   const { privateIp, privateIpv4 = '' } = record
@@ -71,36 +56,6 @@ export function subjectOf(record: MachineRecord): MachineSubject {
     network: privateIp === undefined ? undefined : { privateIp, privateIpv4 },
   }
 }
-
-/**
- * The `request` of an `exit` event. Both places: older clients read the first without looking whether it is
- * there, newer ones prefer the second.
- */
-export function exitRequest(
-  exit: GuestExit | undefined,
-  about: { requested: boolean; restarting: boolean; restartCount: number },
-): unknown {
-  const exitEvent = {
-    exit_code: exit?.exitCode ?? 0,
-    guest_exit_code: exit?.guestExitCode ?? 0,
-    guest_signal: exit?.guestSignal ?? -1,
-    signal: exit?.signal ?? -1,
-    oom_killed: exit?.isOutOfMemory ?? false,
-    requested_stop: about.requested,
-    restarting: about.restarting,
-    ...(exit === undefined ? {} : { exited_at: new Date(exit.exitedAtMs).toISOString() }),
-    ...(exit?.error === undefined ? {} : { error: exit.error }),
-  }
-  return {
-    exit_event: exitEvent,
-    MonitorEvent: { exit_event: exitEvent },
-    restart_count: about.restartCount,
-  }
-}
-
-/** It does not live here any more. */
-export const isGone = ({ state }: Pick<MachineSeen, 'state'>): boolean =>
-  state === 'destroyed' || state === 'migrated'
 
 /** The version that an update replaces runs, is to run, or can be continued. */
 export const oldHoldsCapacity = ({ state }: PreviousVersion): boolean =>

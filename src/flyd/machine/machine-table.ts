@@ -1,25 +1,14 @@
 import { idAfter } from '../engine/id-after.ts'
 import type { Transaction } from '../engine/ledger.ts'
+import { Records } from '../engine/records.ts'
 import type { Store } from '../engine/store.ts'
-import {
-  EVENTS_MAX,
-  type EventJson,
-  isGone,
-  type MachineRecord,
-  RECENT_EVENTS,
-  VERSIONS_MAX,
-} from './machine-record.ts'
-import type { MachineSeen } from './machine-view.ts'
-import { Records } from './records.ts'
-
-export interface VersionJson {
-  readonly version: string
-  readonly user_config: unknown
-}
-
-export type NewEvent = Pick<EventJson, 'type' | 'status' | 'source'> & {
-  readonly request?: unknown
-}
+import type { NewEvent } from '../model/machine-event.ts'
+import { EVENTS_MAX, type EventJson, RECENT_EVENTS } from '../model/machine-event.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import { isGone } from '../model/machine-state.ts'
+import type { VersionJson } from '../model/machine-version.ts'
+import { VERSIONS_MAX } from '../model/machine-version.ts'
+import type { MachineRecord } from './machine-record.ts'
 
 export interface MachineTableOptions {
   readonly store: Store

@@ -1,9 +1,10 @@
 import type { CapacityBook } from '#market'
 import type { Engine } from '../engine/engine.ts'
 import type { Ledger, Transaction } from '../engine/ledger.ts'
+import type { NewEvent } from '../model/machine-event.ts'
 import { syncRoom } from './capacity.ts'
 import type { MachineRecord } from './machine-record.ts'
-import type { MachineTable, NewEvent } from './machine-table.ts'
+import type { MachineTable } from './machine-table.ts'
 
 export interface MachineWriterOptions {
   readonly ledger: Ledger

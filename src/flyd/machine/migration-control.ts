@@ -1,20 +1,21 @@
 import { idAfter } from '../engine/id-after.ts'
 import type { Transaction } from '../engine/ledger.ts'
 import { machineNotFound, refuse } from '../errors.ts'
-import { CLEAR, LAUNCH } from '../fsm/machine-steps.ts'
-import { machineHold, spendReservation } from './capacity.ts'
+import type { MachineDescription } from '../model/machine-description.ts'
+import type { NewEvent } from '../model/machine-event.ts'
+import { isGone } from '../model/machine-state.ts'
+import { VERSIONS_MAX } from '../model/machine-version.ts'
+import type { Migration } from '../model/migration.ts'
+import { spendReservation } from '../room.ts'
+import { arrivedRecord } from './arrived-record.ts'
+import { machineHold } from './capacity.ts'
+import { describeMachine } from './describe-machine.ts'
 import { checkLease } from './leases.ts'
 import type { By, ControlOptions } from './machine-control.ts'
-import { isGone, type MachineRecord, VERSIONS_MAX } from './machine-record.ts'
-import type { NewEvent } from './machine-table.ts'
+import type { MachineRecord } from './machine-record.ts'
 import { MachineWriter, resourceOf } from './machine-writer.ts'
-import {
-  arrivedRecord,
-  describeMachine,
-  type MachineDescription,
-  type Migration,
-} from './migration.ts'
 import { beingMigrated } from './state-checks.ts'
+import { CLEAR, LAUNCH } from './step-sequences.ts'
 import { stopPlanOf } from './stop-plan.ts'
 
 export interface ArriveOptions {

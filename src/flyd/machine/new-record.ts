@@ -1,7 +1,7 @@
 import type { HostCreate } from '../host.ts'
-import { identityOf } from './machine-identity.ts'
+import { identityOf } from '../model/machine-identity.ts'
+import type { MachineState } from '../model/machine-state.ts'
 import type { MachineRecord, PreviousVersion } from './machine-record.ts'
-import type { MachineState } from './machine-view.ts'
 import { noRestarts } from './restart-policy.ts'
 import { nextDueMs, scheduleOf } from './schedule.ts'
 

@@ -1,6 +1,6 @@
 import { type Backoff, backoffMs, type Random } from '#base'
-import type { GuestExit } from '../effects/machine-effects.ts'
 import type { MachineConfigJson } from '../machine-json.ts'
+import type { GuestExit } from '../model/guest-exit.ts'
 
 /** Failures in a row, as far as they count together. */
 export interface RestartHistory {

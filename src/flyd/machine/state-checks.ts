@@ -1,8 +1,8 @@
 /** What a machine's state, or what it is made of, does not allow; with the documented texts. */
-import { refuse } from '../errors.ts'
+import { machineNotFound, refuse } from '../errors.ts'
 import type { HostUpdate } from '../host.ts'
+import type { MachineState } from '../model/machine-state.ts'
 import type { MachineRecord } from './machine-record.ts'
-import type { MachineState } from './machine-view.ts'
 import { scheduleOf } from './schedule.ts'
 
 export const stateBad = (verb: string, state: MachineState) =>
@@ -13,6 +13,13 @@ export const stateBad = (verb: string, state: MachineState) =>
 
 export const beingMigrated = () =>
   refuse('flyd.state_bad', 'failed_precondition: machine is being migrated')
+
+/** @throws FlydError flyd.not_found; flyd.state_bad: it is being migrated */
+export function checkChangeable(record: MachineRecord | undefined): MachineRecord {
+  if (record === undefined) throw machineNotFound()
+  if (record.migration !== undefined) throw beingMigrated()
+  return record
+}
 
 export function checkStart(state: MachineState): void {
   if (state === 'starting' || state === 'restarting') {

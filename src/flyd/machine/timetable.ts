@@ -1,8 +1,8 @@
 import type { Clock, Log } from '#base'
 import type { Ledger } from '../engine/ledger.ts'
+import { isGone } from '../model/machine-state.ts'
 import type { VolumeTable } from '../volume/volume-table.ts'
 import type { MachineControl } from './machine-control.ts'
-import { isGone } from './machine-record.ts'
 import type { MachineTable } from './machine-table.ts'
 import { nextDueMs, scheduleOf } from './schedule.ts'
 

@@ -1,8 +1,9 @@
 import { type Clock, startDeadline } from '#base'
 import { machineNotFound, refuse } from '../errors.ts'
 import type { WaitOptions, WaitResult } from '../host.ts'
-import { isGone, type MachineRecord } from './machine-record.ts'
-import type { MachineState } from './machine-view.ts'
+import type { MachineState } from '../model/machine-state.ts'
+import { isGone } from '../model/machine-state.ts'
+import type { MachineRecord } from './machine-record.ts'
 
 /** States that do not change by themselves. */
 const settled: readonly MachineState[] = ['started', 'stopped', 'suspended', 'failed', 'destroyed']

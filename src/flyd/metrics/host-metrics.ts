@@ -8,8 +8,10 @@ import {
   parseSelectors,
 } from '#observe'
 import type { MetricsAnswer, MetricsQuestion } from '../host.ts'
-import { isGone } from '../machine/machine-record.ts'
-import type { MachineSeen, MachineView, VolumeSeen } from '../machine/machine-view.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import { isGone } from '../model/machine-state.ts'
+import type { MachineView } from '../model/machine-view.ts'
+import type { VolumeSeen } from '../model/volume-seen.ts'
 import { appMetricsOf, scrapeApp } from './scrape-app.ts'
 import { exitFigures, volumeFigures } from './seen-figures.ts'
 

@@ -1,5 +1,6 @@
 import type { Figure } from '#observe'
-import type { MachineSeen, VolumeSeen } from '../machine/machine-view.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import type { VolumeSeen } from '../model/volume-seen.ts'
 
 const GB = 2 ** 30
 

@@ -1,5 +1,5 @@
 import { POLICY_PORTS_MAX, type PolicyPort, type TrafficPolicy } from '#net6'
-import { EffectError } from '../effects/effect-error.ts'
+import { EffectError } from '../effect-error.ts'
 
 /** Of table `network_policies`: JSON as the API took it (docs/machines-api.md). */
 export interface PolicyRow {

@@ -1,5 +1,6 @@
 import { guestOf } from '../guest-size.ts'
-import type { MachineSeen, VolumeSeen } from '../machine/machine-view.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import type { VolumeSeen } from '../model/volume-seen.ts'
 import type { Row } from './row.ts'
 
 /**

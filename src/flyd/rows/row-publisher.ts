@@ -1,5 +1,5 @@
 import { type Backoff, backoffMs, type Clock, type Log, type Random, startDeadline } from '#base'
-import type { Change, MachineView } from '../machine/machine-view.ts'
+import type { Change, MachineView } from '../model/machine-view.ts'
 import { isTheirs, machineRows, volumeRow } from './machine-rows.ts'
 import { ROW_COLUMNS, ROW_KEYS, type Row, type RowTable, rowText } from './row.ts'
 import {

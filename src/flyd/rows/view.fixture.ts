@@ -1,4 +1,6 @@
-import type { Change, MachineSeen, MachineView, VolumeSeen } from '../machine/machine-view.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import type { Change, MachineView } from '../model/machine-view.ts'
+import type { VolumeSeen } from '../model/volume-seen.ts'
 
 /** A view whose machines and volumes a test decides. */
 export class TestView implements MachineView {

@@ -1,11 +1,18 @@
 import { type Log, systemClock, systemRandom } from '#base'
 import { type ApiClient, MemberWatch } from '#corrosion'
-import type { LocalHost } from '../local-host.ts'
+import type { MachineView } from '../model/machine-view.ts'
 import { clusterRows } from './cluster-rows.ts'
+import type { WatchedMachines } from './standby.ts'
 import { StandbyWatch } from './standby-watch.ts'
 
+/** Whose standbys they are: reads `view`, and is told what they stand by for. */
+export interface WatchingHost {
+  readonly view: Pick<MachineView, 'machines'>
+  watchedChanged(watched: WatchedMachines): Promise<void>
+}
+
 export interface OpenStandbyWatchOptions {
-  readonly host: LocalHost
+  readonly host: WatchingHost
   readonly hostId: string
   /** Of the agent of this host. */
   readonly client: ApiClient

@@ -1,6 +1,6 @@
 import { type Clock, type Log, type Random, startDeadline } from '#base'
-import { isGone } from '../machine/machine-record.ts'
-import type { MachineSeen } from '../machine/machine-view.ts'
+import type { MachineSeen } from '../model/machine-seen.ts'
+import { isGone } from '../model/machine-state.ts'
 import { standbyFor, type WatchedMachines } from './standby.ts'
 
 /** A machine of any host, as its row has it. */

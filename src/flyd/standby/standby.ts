@@ -1,5 +1,5 @@
-import type { MachineState } from '../machine/machine-view.ts'
 import type { MachineConfigJson } from '../machine-json.ts'
+import type { MachineState } from '../model/machine-state.ts'
 
 /** What is known of the machines of other hosts. */
 export interface WatchedMachines {

@@ -4,9 +4,10 @@ import type { Engine } from '../engine/engine.ts'
 import type { Ledger } from '../engine/ledger.ts'
 import { FlydError, refuse, volumeNotFound } from '../errors.ts'
 import type { HostCreateVolume, HostVolumes, VolumeSettings } from '../host.ts'
-import { spendReservation, takeRoom, volumeHold } from '../machine/capacity.ts'
 import { timeText, type VolumeJson } from '../machine-json.ts'
+import { spendReservation, takeRoom } from '../room.ts'
 import { type SnapshotRecord, type SnapshotTable, snapshotJson } from './snapshot-table.ts'
+import { volumeHold } from './volume-hold.ts'
 import type { VolumeRecord, VolumeTable } from './volume-table.ts'
 
 export interface LocalVolumesOptions {

@@ -1,6 +1,6 @@
 import type { TakenSnapshot } from '../effects/machine-effects.ts'
+import { Records } from '../engine/records.ts'
 import type { Store } from '../engine/store.ts'
-import { Records } from '../machine/records.ts'
 import { timeText } from '../machine-json.ts'
 
 /** What a volume held at one instant, kept on the same host until its days are over. */

@@ -1,10 +1,11 @@
-import type { VolumeSubject } from '../effects/machine-effects.ts'
 import type { Transaction } from '../engine/ledger.ts'
+import { Records } from '../engine/records.ts'
 import type { Store } from '../engine/store.ts'
 import { refuse, volumeNotFound } from '../errors.ts'
-import type { VolumeSeen } from '../machine/machine-view.ts'
-import { Records } from '../machine/records.ts'
 import type { MachineConfigJson } from '../machine-json.ts'
+import { volumeIdsOf } from '../model/mounted-volumes.ts'
+import type { VolumeSeen } from '../model/volume-seen.ts'
+import type { VolumeSubject } from '../model/volume-subject.ts'
 
 export interface VolumeRecord extends VolumeSeen {
   readonly snapshotId: string | undefined
@@ -78,9 +79,6 @@ export class VolumeTable {
     if (record !== undefined) this.put(transaction, { ...record, machineId })
   }
 }
-
-export const volumeIdsOf = ({ mounts = [] }: MachineConfigJson): string[] =>
-  mounts.flatMap(({ volume }) => (volume === undefined || volume === '' ? [] : [volume]))
 
 export function volumeSubjectOf(record: VolumeRecord): VolumeSubject {
   const { id, appId, orgId, name, sizeGb, isEncrypted, fstype } = record

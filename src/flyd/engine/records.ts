@@ -1,5 +1,5 @@
-import type { Transaction } from '../engine/ledger.ts'
-import type { Store } from '../engine/store.ts'
+import type { Transaction } from './ledger.ts'
+import type { Store } from './store.ts'
 
 /**
  * Records of one kind, all of them in memory. `staged` is what the next decision stands on; `published` is
