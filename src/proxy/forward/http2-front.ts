@@ -13,6 +13,7 @@ import type { Client } from './client-set.ts'
 import type { Engine } from './engine.ts'
 import { requestHop } from './hop.ts'
 import { Http2Stream } from './http2-stream.ts'
+import type { FedStream, Http2StreamOwner } from './http2-stream-owner.ts'
 import type { Tunnel } from './tunnel.ts'
 
 const READS_PER_TURN = 4
@@ -27,7 +28,7 @@ const IDLE_STREAMS_KEPT = 1
 type State = 'open' | 'linger' | 'gone'
 
 /** One HTTP/2 connection of a client: moves bytes between its socket and the protocol; each stream is an exchange. */
-export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser {
+export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser, Http2StreamOwner {
   readonly engine: Engine
   readonly facts: ConnectionFacts
   readonly entrance: Entrance
@@ -39,7 +40,7 @@ export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser 
   readonly #out: FrameWriter
   readonly #free: Http2Stream[] = []
   /** Have sent data towards machines since it was flushed last. */
-  readonly #fed: Http2Stream[] = []
+  readonly #fed: FedStream[] = []
   readonly #flusher = { ready: () => this.#flush(), close: () => this.close() }
   #flushIsDue = false
   #state: State = 'open'
@@ -137,7 +138,7 @@ export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser 
   }
 
   /** The stream's machine has bytes in its outbox. */
-  fed(stream: Http2Stream): void {
+  fed(stream: FedStream): void {
     this.#fed.push(stream)
   }
 
