@@ -5,8 +5,7 @@ import { cacheOrderOf, REPLAY_CACHE_HEADERS } from '../replay/replay-cache-order
 import type { ReplayFailure } from '../replay/replay-headers.ts'
 import { REPLAY_CONTENT_TYPE, REPLAY_HEADER, type ReplayRequest } from '../replay/replay-request.ts'
 import type { Decision, LeaseResult, ResponseFacts, RouteRequest } from '../route.ts'
-import type { AppEntry } from '../routing-table/app-entry.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import type { AppEntry, ServiceEntry } from '../routing-table/app-tree.ts'
 import type { RoutedEntrance } from './entrances.ts'
 import type { MachineLease } from './machine-lease.ts'
 import {

@@ -11,9 +11,7 @@ import type {
   RouteRequest,
   Router,
 } from '../route.ts'
-import type { AppEntry } from '../routing-table/app-entry.ts'
-import type { PortRoute } from '../routing-table/port-route.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import type { AppEntry, PortRoute, ServiceEntry } from '../routing-table/app-tree.ts'
 import type { StaticPath } from '../statics/static-files.ts'
 import { STATIC_HEADER, STATICS_PORT, writeOrder } from '../statics/static-order.ts'
 import { Entrances, fits, type RoutedEntrance, SharedEntrance } from './entrances.ts'
