@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { RequestHop } from '../http1/write-request.ts'
 import type { ConnectionUser } from '../http2/connection-user.ts'
 import { type FrameOutlet, FrameWriter } from '../http2/frame-writer.ts'
+import type { Abuse } from '../http2/peer-budget.ts'
 import { ServerConnection } from '../http2/server-connection.ts'
 import { INPUT_MARGIN, input, type SocketChannel } from '../net/channel.ts'
 import { BROKEN, PEER_ENDED, READABLE, type Watcher, WRITABLE } from '../net/event-loop.ts'
@@ -212,7 +213,7 @@ export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser,
     return randomBytes(16).toString('base64')
   }
 
-  abused(code: 'h2-resets' | 'h2-flood'): void {
+  abused(code: Abuse): void {
     this.engine.counters.fault(code)
     this.#isAbused = true
   }
