@@ -1,11 +1,10 @@
-import { type Clock, errorCode, type Log, type Random } from '#base'
+import type { Clock, Log, Random } from '#base'
 import type { ActorId } from '../changes/actor-id.ts'
 import type { Changeset } from '../changes/changeset.ts'
 import { type HybridClock, ntp64Ms } from '../changes/hybrid-clock.ts'
 import { Broadcaster, type SendAction } from '../gossip/broadcaster.ts'
-import { NeedShares, needCount } from '../gossip/compute-needs.ts'
 import { type Arrival, Inbox } from '../gossip/inbox.ts'
-import { SyncSchedule } from '../gossip/sync-schedule.ts'
+import type { SyncPeer } from '../gossip/sync-schedule.ts'
 import type { Identity, Rumour } from '../membership/member.ts'
 import type { TouchedRow } from '../store/local-versions.ts'
 import type { Committed, Store } from '../store/store.ts'
@@ -14,7 +13,8 @@ import { decodeBroadcast, encodeBroadcast } from '../wire/broadcast.ts'
 import { LagMeter } from './lag-meter.ts'
 import { newNodeCounters } from './node-counters.ts'
 import { SwimShell } from './swim-shell.ts'
-import { pullFrom, serveSync } from './sync-sessions.ts'
+import { SyncRounds } from './sync-rounds.ts'
+import { serveSync } from './sync-sessions.ts'
 
 export interface ClusterNodeInit {
   readonly store: Store
@@ -54,7 +54,7 @@ export class ClusterNode {
   readonly #transport: Transport
   readonly #broadcaster: Broadcaster
   readonly #inbox = new Inbox()
-  readonly #schedule: SyncSchedule
+  readonly #sync: SyncRounds
   readonly #membership: SwimShell
   readonly #members = new Map<string, Identity>()
   readonly #timers = new Map<string, Disposable>()
@@ -85,7 +85,15 @@ export class ClusterNode {
     this.#transport = transport
     const { clock, random, store } = init
     this.#broadcaster = new Broadcaster(random)
-    this.#schedule = new SyncSchedule(random, clock.monotonicMs())
+    this.#sync = new SyncRounds({
+      context: this.#syncContext,
+      transport,
+      random,
+      log: init.log,
+      counters: this.counters,
+      peers: () => this.#syncPeers(),
+      apply: (changesets) => this.#apply(changesets.map((changeset) => ({ changeset }))),
+    })
     this.#membership = new SwimShell({
       self: { id: store.actor, address: transport.address, renewedAt: clock.nowMs() },
       clusterId: init.clusterId,
@@ -100,7 +108,7 @@ export class ClusterNode {
         memberDown: (identity) => this.#memberDown(identity),
       },
     })
-    this.#after('sync', this.#schedule.dueAtMs - clock.monotonicMs(), () => this.#syncRound())
+    this.#sync.start()
     this.#after('rtt', RTT_SAMPLE_MS, () => this.#sampleRtt())
   }
 
@@ -129,7 +137,7 @@ export class ClusterNode {
   /** Changes that were refused may fit now: ask for them soon. */
   schemaChanged(): void {
     this.settle()
-    this.#wakeSync()
+    this.#sync.wake()
   }
 
   get inboxLength(): number {
@@ -191,7 +199,7 @@ export class ClusterNode {
     const droppedBefore = this.#inbox.droppedCount
     const isNew = this.#inbox.offer({ changeset, broadcast: { from, frame: framed(payload) } })
     if (!isNew) this.counters.broadcastsKnown += 1
-    if (this.#inbox.droppedCount > droppedBefore) this.#wakeSync()
+    if (this.#inbox.droppedCount > droppedBefore) this.#sync.wake()
     this.#after('apply', APPLY_MS, () => this.#applySome())
   }
 
@@ -218,6 +226,7 @@ export class ClusterNode {
     this.settle()
     this.#membership.leave()
     this.#isStopped = true
+    this.#sync.stop()
     for (const timer of this.#timers.values()) timer[Symbol.dispose]()
     this.#timers.clear()
     await this.#transport.close()
@@ -228,16 +237,22 @@ export class ClusterNode {
     return { replica: store, clusterId, hlc, clock }
   }
 
+  #syncPeers(): SyncPeer[] {
+    return [...this.#members.values()].map(({ id, address }) => {
+      return { id, address, ring: this.#broadcaster.ringOf(id) }
+    })
+  }
+
   #memberUp(identity: Identity): void {
     this.#members.set(identity.id, identity)
     this.#broadcaster.peerUp(identity.id, identity.address)
-    this.#wakeSync()
+    this.#sync.wake()
   }
 
   #memberDown({ id }: Identity): void {
     this.#members.delete(id)
     this.#broadcaster.peerDown(id)
-    this.#schedule.forget(id)
+    this.#sync.forget(id)
   }
 
   #applySome(): void {
@@ -272,8 +287,8 @@ export class ClusterNode {
       this.#send(this.#broadcaster.passOn(frame, from, changeset.actor, nowMs))
     }
     this.settle()
-    if (outcomes.some(({ kind }) => kind === 'refused')) this.#wakeSync()
-    else if (store.syncState().need.size > 0) this.#wakeSync()
+    if (outcomes.some(({ kind }) => kind === 'refused')) this.#sync.wake()
+    else if (store.syncState().need.size > 0) this.#sync.wake()
   }
 
   #noteTime(changeset: Changeset, nowMs: number): void {
@@ -309,73 +324,6 @@ export class ClusterNode {
       if (rttMs !== undefined) this.#broadcaster.rttSampled(id, rttMs)
     }
     this.#after('rtt', RTT_SAMPLE_MS, () => this.#sampleRtt())
-  }
-
-  #wakeSync(): void {
-    const { clock } = this.#init
-    this.#schedule.wake(clock.monotonicMs())
-    if (this.#isSyncing) return
-    this.#timers.get('sync')?.[Symbol.dispose]()
-    this.#timers.delete('sync')
-    this.#after('sync', this.#schedule.dueAtMs - clock.monotonicMs(), () => this.#syncRound())
-  }
-
-  #isSyncing = false
-
-  #syncRound(): void {
-    this.#isSyncing = true
-    const { clock, log } = this.#init
-    void this.#syncWithPeers()
-      .catch((error) => {
-        log.error({ err: error }, 'a round of sync failed')
-        return true
-      })
-      .then((isMissing) => {
-        this.#isSyncing = false
-        const nowMs = clock.monotonicMs()
-        this.#schedule.finished(nowMs, isMissing)
-        this.#after('sync', this.#schedule.dueAtMs - nowMs, () => this.#syncRound())
-      })
-  }
-
-  /** True: something was missing, or still is. */
-  async #syncWithPeers(): Promise<boolean> {
-    const { store, clock } = this.#init
-    const state = store.syncState()
-    const missing = new Map([...state.need].map(([actor, ranges]) => [actor, ranges.length]))
-    const peers = [...this.#members.values()].map(({ id, address }) => {
-      return { id, address, ring: this.#broadcaster.ringOf(id) }
-    })
-    const chosen = this.#schedule.choose(peers, (actor: ActorId) => missing.get(actor) ?? 0)
-    if (chosen.length === 0) return false
-    const shares = new NeedShares()
-    const counts = await Promise.all(
-      chosen.map(({ id, address }) => {
-        this.#schedule.synced(id, clock.monotonicMs())
-        return this.#pull(address, shares)
-      }),
-    )
-    return counts.some((count) => count > 0) || needCount(store.syncState()) > 0
-  }
-
-  async #pull(address: string, shares: NeedShares): Promise<number> {
-    const take = async (changesets: Changeset[]) => {
-      if (this.#isStopped) return
-      this.counters.syncChangesetsReceived += changesets.length
-      this.#apply(changesets.map((changeset) => ({ changeset })))
-      // Whoever waits for the event loop has its turn between two batches.
-      await new Promise<void>((resolve) => this.#init.clock.setTimer(resolve, 0))
-    }
-    try {
-      return await pullFrom(address, this.#transport, this.#syncContext, shares, take)
-    } catch (error) {
-      this.counters.syncPullsFailed += 1
-      this.#init.log.debug(
-        { err: error, code: errorCode(error), peer: address },
-        'a sync ended early',
-      )
-      return 0
-    }
   }
 
   /** One timer a purpose: the one that is set already stays. */

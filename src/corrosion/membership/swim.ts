@@ -1,34 +1,18 @@
 import assert from 'node:assert/strict'
 import type { Random } from '#base'
+import { AnnounceSchedule } from './announce-schedule.ts'
 import { type Identity, type Rumour, supersedes } from './member.ts'
 import { MemberTable } from './member-table.ts'
+import { Probe } from './probe.ts'
 import { ProbeRound, shuffled } from './probe-round.ts'
+import { Relays } from './relays.ts'
 import { RumourMill } from './rumour-mill.ts'
 import type { SwimAction, SwimEvent } from './swim-event.ts'
-import { RUMOURS_MAX, type SwimMessage } from './swim-message.ts'
+import { RUMOURS_MAX, type SwimBody, type SwimMessage } from './swim-message.ts'
 import { checkSwimOptions, type SwimOptions } from './swim-options.ts'
 
-/** A probe of our own that is under way. One at a time. */
-interface Probe {
-  readonly number: number
-  readonly target: Identity
-  readonly indirectAtMs: number
-  readonly endsAtMs: number
-  isIndirect: boolean
-}
-
-/** A probe that we carry out for another node. */
-interface Relay {
-  readonly origin: string
-  readonly originProbe: number
-  readonly forgetAtMs: number
-}
-
-const RELAYS_MAX = 256
 /** A feed is several datagrams: a new node need not wait for gossip about everyone. */
 const FEED_DATAGRAMS = 16
-/** Feeds in a row that named nobody new, or were lost, after which a node has joined. */
-const BARREN_FEEDS_MAX = 12
 
 /**
  * Membership of a cluster without a centre: each node probes one member a period, asks others to probe
@@ -46,18 +30,17 @@ export class Swim {
   readonly #random: Random
   readonly #clusterId: number
   readonly #members = new MemberTable()
-  readonly #relays = new Map<number, Relay>()
+  readonly #relays = new Relays()
   readonly #mill = new RumourMill()
   readonly #round: ProbeRound
+  readonly #announces: AnnounceSchedule
   #self: Identity
   #incarnation = 0
   #probe: Probe | undefined
   #probeNumber = 0
   #probeAtMs: number
   #gossipAtMs: number
-  #announceAtMs: number
   #reviveAtMs: number
-  #barrenFeedsLeft = 0
   #isRingTurn = false
   #hasLeft = false
   #nowMs = 0
@@ -82,7 +65,8 @@ export class Swim {
     // Nodes that start together do not all speak at once.
     this.#probeAtMs = init.nowMs + init.random.next() * probePeriodMs
     this.#gossipAtMs = init.nowMs + init.random.next() * gossipPeriodMs
-    this.#announceAtMs = init.nowMs + init.random.next() * announcePeriodMs
+    const announceAtMs = init.nowMs + init.random.next() * announcePeriodMs
+    this.#announces = new AnnounceSchedule(init.options, announceAtMs)
     this.#reviveAtMs = init.nowMs + init.random.next() * revivePeriodMs
     for (const rumour of init.members ?? []) {
       if (rumour.identity.id === init.self.id || rumour.health === 'suspect') continue
@@ -100,14 +84,9 @@ export class Swim {
 
   /** When the shell must send `clockTicked` at the latest. */
   get wakeAtMs(): number {
-    let wakeAtMs = Math.min(this.#probeAtMs, this.#gossipAtMs, this.#announceAtMs)
+    let wakeAtMs = Math.min(this.#probeAtMs, this.#gossipAtMs, this.#announces.dueAtMs)
     if (this.#members.down.size > 0) wakeAtMs = Math.min(wakeAtMs, this.#reviveAtMs)
-    if (this.#probe !== undefined) {
-      wakeAtMs = Math.min(
-        wakeAtMs,
-        this.#probe.isIndirect ? this.#probe.endsAtMs : this.#probe.indirectAtMs,
-      )
-    }
+    if (this.#probe !== undefined) wakeAtMs = Math.min(wakeAtMs, this.#probe.dueAtMs)
     return Math.min(wakeAtMs, this.#members.nextDownAtMs)
   }
 
@@ -133,7 +112,7 @@ export class Swim {
       case 'joinRequested':
         this.#hasLeft = false
         for (const address of event.addresses) this.#send(address, { kind: 'announce' })
-        this.#joinSoon()
+        this.#announces.joinSoon(this.#nowMs)
         break
       case 'received':
         this.#receive(event.message)
@@ -152,7 +131,7 @@ export class Swim {
     this.#expireSuspects()
     if (this.#nowMs >= this.#probeAtMs) this.#startProbe()
     if (this.#nowMs >= this.#gossipAtMs) this.#gossip()
-    if (this.#nowMs >= this.#announceAtMs) this.#announce()
+    if (this.#nowMs >= this.#announces.dueAtMs) this.#announce()
     if (this.#nowMs >= this.#reviveAtMs) this.#revive()
   }
 
@@ -164,13 +143,7 @@ export class Swim {
     const target = this.#nextTarget()
     if (target === undefined) return
     this.#probeNumber += 1
-    this.#probe = {
-      number: this.#probeNumber,
-      target,
-      indirectAtMs: this.#nowMs + this.#options.ackTimeoutMs,
-      endsAtMs: this.#nowMs + this.#options.probePeriodMs,
-      isIndirect: false,
-    }
+    this.#probe = new Probe(this.#probeNumber, target, this.#options, this.#nowMs)
     this.#send(target.address, { kind: 'ping', probe: this.#probeNumber }, target.id)
   }
 
@@ -238,7 +211,9 @@ export class Swim {
     for (const rumour of message.rumours.slice(0, RUMOURS_MAX)) this.#hear(rumour)
     // One that is held for down must learn so, or it would go on unheard for ever.
     if (isHeldDown && known !== undefined) this.#mill.add(known)
-    if (message.kind === 'feed' && this.#members.size > sizeBefore) this.#joinSoon()
+    if (message.kind === 'feed' && this.#members.size > sizeBefore) {
+      this.#announces.joinSoon(this.#nowMs)
+    }
     this.#answer(message)
   }
 
@@ -271,20 +246,15 @@ export class Swim {
       this.#probe = undefined
       return
     }
-    const relay = this.#relays.get(probe)
-    if (relay === undefined) return
-    this.#relays.delete(probe)
-    this.#send(relay.origin, { kind: 'relayedAck', probe: relay.originProbe })
+    const relay = this.#relays.take(probe)
+    if (relay !== undefined)
+      this.#send(relay.origin, { kind: 'relayedAck', probe: relay.originProbe })
   }
 
   #relay(originProbe: number, origin: string, target: Identity): void {
-    for (const [number, { forgetAtMs }] of this.#relays) {
-      if (forgetAtMs <= this.#nowMs || this.#relays.size >= RELAYS_MAX) this.#relays.delete(number)
-      else break // the oldest stand first
-    }
     this.#probeNumber += 1
     const forgetAtMs = this.#nowMs + this.#options.probePeriodMs
-    this.#relays.set(this.#probeNumber, { origin, originProbe, forgetAtMs })
+    this.#relays.add(this.#probeNumber, { origin, originProbe, forgetAtMs }, this.#nowMs)
     this.#send(target.address, { kind: 'ping', probe: this.#probeNumber }, target.id)
   }
 
@@ -346,16 +316,8 @@ export class Swim {
     }
   }
 
-  #joinSoon(): void {
-    this.#barrenFeedsLeft = BARREN_FEEDS_MAX
-    this.#announceAtMs = Math.min(this.#announceAtMs, this.#nowMs + this.#options.joinPeriodMs)
-  }
-
   #announce(): void {
-    const { announcePeriodMs, joinPeriodMs } = this.#options
-    const isJoining = this.#barrenFeedsLeft > 0
-    if (isJoining) this.#barrenFeedsLeft -= 1
-    this.#announceAtMs = this.#nowMs + (isJoining ? joinPeriodMs : announcePeriodMs)
+    this.#announces.announced(this.#nowMs)
     if (this.#hasLeft) return
     this.#members.forgetDown(this.#nowMs)
     for (const { address } of this.#pick(1)) this.#send(address, { kind: 'announce' })
@@ -402,7 +364,7 @@ export class Swim {
   }
 
   /** Sends with rumours; what is bad news of `about`, the receiver, goes first of all. */
-  #send(to: string, body: Body, about?: string): void {
+  #send(to: string, body: SwimBody, about?: string): void {
     const tellsMax = Math.ceil(this.#options.tellsPerDecade * Math.log10(this.#members.size + 10))
     const own = about === undefined ? undefined : this.#members.rumourOf(about)
     const rumours = this.#mill.take(RUMOURS_MAX, tellsMax)
@@ -411,22 +373,16 @@ export class Swim {
     } else this.#sendWith(to, body, rumours)
   }
 
-  #sendWith(to: string, body: Body, rumours: readonly Rumour[]): void {
-    const { clusterId, from, incarnation } = this.#envelope()
-    const message = { clusterId, from, incarnation, rumours, ...body } as SwimMessage
-    this.#actions.push({ type: 'send', to, message })
-  }
-
-  #envelope() {
-    return { clusterId: this.#clusterId, from: this.#self, incarnation: this.#incarnation }
+  #sendWith(to: string, body: SwimBody, rumours: readonly Rumour[]): void {
+    const envelope = {
+      clusterId: this.#clusterId,
+      from: this.#self,
+      incarnation: this.#incarnation,
+    }
+    this.#actions.push({ type: 'send', to, message: { ...envelope, rumours, ...body } })
   }
 
   #ownRumour(health: Rumour['health']): Rumour {
     return { identity: this.#self, incarnation: this.#incarnation, health }
   }
 }
-
-type Body =
-  | { readonly kind: 'ping' | 'ack' | 'relayedAck'; readonly probe: number }
-  | { readonly kind: 'pingRequest'; readonly probe: number; readonly target: Identity }
-  | { readonly kind: 'announce' | 'feed' | 'gossip' }

@@ -1,6 +1,6 @@
 import { FrameReader } from '../wire/frame.ts'
 import { UNI_STREAMS_MAX } from './quic-config.ts'
-import type { QuicLink } from './quic-link.ts'
+import type { QuicStreamOwner } from './quic-stream-owner.ts'
 import { abandonStream, readStream } from './quiche-stream.ts'
 
 /** Of one peer: frames of all its streams that are not whole yet. */
@@ -8,10 +8,10 @@ export const PARTIAL_BYTES_MAX = 32 * 1024 * 1024
 
 /** The frames that a peer sends on its uni streams. One is usual, some are allowed. */
 export class InboundFrames {
-  readonly #link: QuicLink
+  readonly #link: QuicStreamOwner
   readonly #readers = new Map<number, FrameReader>()
 
-  constructor(link: QuicLink) {
+  constructor(link: QuicStreamOwner) {
     this.#link = link
   }
 

@@ -1,29 +1,22 @@
 // HOT: `receivePacket` and `flush` run for every packet. Nothing is read from quiche that it does not
 // say is there: each call into it costs a fraction of a microsecond, an iterator of streams ten.
-import type { Quiche } from '@matrixai/quic/native/quiche.js'
 import type { Connection } from '@matrixai/quic/native/types.js'
-import type { Clock } from '#base'
 import { TransportError } from './errors.ts'
 import type { Outbox } from './outbox.ts'
 import { isNamed, UDP_PAYLOAD_BYTES_MAX } from './quic-config.ts'
 import { InboundFrames, PARTIAL_BYTES_MAX } from './quic-frames.ts'
 import type { QuicIdentity } from './quic-identity.ts'
 import { QuicSessions } from './quic-sessions.ts'
+import type { QuicStreamOwner, StreamListener } from './quic-stream-owner.ts'
 import { writeStream } from './quiche-stream.ts'
 import { type SessionEnd, sessionReset } from './session-end.ts'
-import type { BiSession, TransportCounters } from './transport.ts'
 
 /** What a connection needs of the transport that owns it. */
-export interface LinkOwner {
-  readonly quiche: Quiche
-  readonly clock: Clock
-  readonly counters: TransportCounters
+export interface LinkOwner extends StreamListener {
   sendPacket(packet: Buffer, host: string, port: number): void
   /** `flush` of the link is wanted before the event loop waits again. */
   flushSoon(link: QuicLink): void
   datagramReceived(bytes: Uint8Array, from: string): void
-  frameReceived(payload: Uint8Array, from: string): void
-  sessionOpened(session: BiSession): void
   /** Whether what its peer showed is of an authority that is trusted now: files change while a connection is being made. */
   trusts(link: QuicLink): boolean
   /** Both sides are who they should be. */
@@ -59,7 +52,7 @@ const EMPTY = new Uint8Array()
 let sparePacket: Buffer | undefined
 
 /** One QUIC connection, and what goes through it. */
-export class QuicLink {
+export class QuicLink implements QuicStreamOwner {
   readonly address: string
   readonly id: string
   readonly firstId: string | undefined

@@ -1,6 +1,6 @@
 import { TransportError } from './errors.ts'
 import { SESSIONS_MAX } from './quic-config.ts'
-import type { QuicLink } from './quic-link.ts'
+import type { QuicStreamOwner } from './quic-stream-owner.ts'
 import { abandonStream, createStream, endStream, readStream, writeStream } from './quiche-stream.ts'
 import { SessionEnd, type SessionPipe, sessionReset } from './session-end.ts'
 
@@ -9,11 +9,11 @@ const FIRST_ID = { client: 0, server: 1 } as const
 
 /** The sessions of one connection, ours and the peer's, each on a stream. */
 export class QuicSessions implements Iterable<SessionEnd> {
-  readonly #link: QuicLink
+  readonly #link: QuicStreamOwner
   readonly #sessions = new Map<number, SessionEnd>()
   #nextId: number
 
-  constructor(link: QuicLink) {
+  constructor(link: QuicStreamOwner) {
     this.#link = link
     this.#nextId = FIRST_ID[link.role]
   }

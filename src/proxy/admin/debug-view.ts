@@ -1,7 +1,7 @@
 import type { Explanation } from '../balance/explain.ts'
 import { wishOf } from '../balance/wish.ts'
 import type { ProxyRouter } from '../router/router.ts'
-import type { AppEntry } from '../routing-table/app-entry.ts'
+import type { AppEntry } from '../routing-table/app-tree.ts'
 
 /** What `godwit proxy explain` asks. */
 export interface ExplainQuestion {

@@ -2,14 +2,11 @@
 import assert from 'node:assert/strict'
 import {
   encodeFrame,
-  encodeHeader,
   Frame,
   FrameKind,
   FrameReader,
-  HEADER_BYTES,
   HEARS_LEAVING,
   malformed,
-  PAYLOAD_BYTES_MAX,
   PROTOCOL_VERSION,
   REUSABLE,
 } from './frame.ts'
@@ -200,7 +197,8 @@ export class LinkCore {
       this.#roundAt += 1
       stream.isScheduled = false
       if (!stream.canSend || this.#streams.get(stream.id) !== stream) continue
-      bytes += this.#emit(stream, out)
+      bytes += stream.takeFrame(out)
+      if (stream.hasSentEnd && stream.hasReceivedEnd) this.#drop(stream)
       if (stream.canSend) this.#schedule(stream)
     }
     if (this.#roundAt === this.#round.length) {
@@ -256,44 +254,9 @@ export class LinkCore {
     this.#handlers.writable()
   }
 
-  /** One frame of a stream: data up to the maximum, or its end. @returns bytes */
-  #emit(stream: LinkStream, out: Buffer[]): number {
-    if (stream.queuedBytes === 0) {
-      stream.hasSentEnd = true
-      out.push(encodeFrame(FrameKind.end, stream.id, undefined, stream.isReusable ? REUSABLE : 0))
-      if (stream.hasReceivedEnd) this.#drop(stream)
-      return HEADER_BYTES
-    }
-    const size = Math.min(stream.queuedBytes, stream.sendCredit, PAYLOAD_BYTES_MAX)
-    out.push(encodeHeader(FrameKind.data, 0, stream.id, size))
-    let left = size
-    while (left > 0) {
-      const chunk = stream.queue[0] as Buffer
-      if (chunk.length <= left) {
-        stream.queue.shift()
-        out.push(chunk)
-        left -= chunk.length
-      } else {
-        out.push(chunk.subarray(0, left))
-        stream.queue[0] = chunk.subarray(left)
-        left = 0
-      }
-    }
-    stream.queuedBytes -= size
-    stream.sendCredit -= size
-    if (stream.wasFull && stream.queuedBytes < WINDOW_BYTES / 2) {
-      stream.wasFull = false
-      stream.handlers.drained()
-    }
-    return HEADER_BYTES + size
-  }
-
   #drop(stream: LinkStream): void {
     this.#streams.delete(stream.id)
-    stream.queue.length = 0
-    stream.queuedBytes = 0
-    stream.wantsEnd = true
-    stream.hasSentEnd = true
+    stream.clear()
   }
 
   #handle(frame: Frame, nowMs: number): void {

@@ -1,3 +1,12 @@
+import {
+  encodeFrame,
+  encodeHeader,
+  FrameKind,
+  HEADER_BYTES,
+  PAYLOAD_BYTES_MAX,
+  REUSABLE,
+} from './frame.ts'
+
 /** Why a stream ended before both directions had. */
 export const ResetReason = {
   /** The other end of the stream broke: the machine's connection, or the client's. */
@@ -60,5 +69,44 @@ export class LinkStream {
     if (this.hasSentEnd) return false
     if (this.queuedBytes > 0) return this.sendCredit > 0
     return this.wantsEnd
+  }
+
+  /** Takes one frame of what waits into `out`: data up to the maximum, or the end. HOT. @returns bytes */
+  takeFrame(out: Buffer[]): number {
+    if (this.queuedBytes === 0) {
+      this.hasSentEnd = true
+      out.push(encodeFrame(FrameKind.end, this.id, undefined, this.isReusable ? REUSABLE : 0))
+      return HEADER_BYTES
+    }
+    const size = Math.min(this.queuedBytes, this.sendCredit, PAYLOAD_BYTES_MAX)
+    out.push(encodeHeader(FrameKind.data, 0, this.id, size))
+    let left = size
+    while (left > 0) {
+      const chunk = this.queue[0] as Buffer
+      if (chunk.length <= left) {
+        this.queue.shift()
+        out.push(chunk)
+        left -= chunk.length
+      } else {
+        out.push(chunk.subarray(0, left))
+        this.queue[0] = chunk.subarray(left)
+        left = 0
+      }
+    }
+    this.queuedBytes -= size
+    this.sendCredit -= size
+    if (this.wasFull && this.queuedBytes < WINDOW_BYTES / 2) {
+      this.wasFull = false
+      this.handlers.drained()
+    }
+    return HEADER_BYTES + size
+  }
+
+  /** It is over: nothing of it is sent any more. */
+  clear(): void {
+    this.queue.length = 0
+    this.queuedBytes = 0
+    this.wantsEnd = true
+    this.hasSentEnd = true
   }
 }

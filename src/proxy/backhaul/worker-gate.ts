@@ -1,7 +1,6 @@
 import { NO_WISH } from '../balance/wish.ts'
 import type { RoutingCore } from '../router/routing-core.ts'
-import type { MachineEntry } from '../routing-table/machine-entry.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import type { MachineEntry, ServiceEntry } from '../routing-table/app-tree.ts'
 import type { OpenFacts } from './open-facts.ts'
 
 /** A machine that stopped so recently is not woken for a request that has another one. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { seededRandom } from '#base'
-import type { PortRoute } from '../routing-table/port-route.ts'
+import type { PortRoute } from '../routing-table/app-tree.ts'
 import { type MachineOptions, TableFixture } from '../routing-table/table.fixture.ts'
 import { Chooser, STARTING_MS } from './chooser.ts'
 import { explain } from './explain.ts'

@@ -1,7 +1,6 @@
 // HOT: `choose` runs for every request; bench/routing.ts has its cost.
 import type { Random } from '#base'
-import type { PortRoute, RegionCandidates } from '../routing-table/port-route.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import type { PortRoute, RegionCandidates, ServiceEntry } from '../routing-table/app-tree.ts'
 import type { Topology } from '../routing-table/topology.ts'
 import { expandRegions } from './region-list.ts'
 import { NO_WISH, type Wish } from './wish.ts'

@@ -1,5 +1,4 @@
-import type { PortRoute, RegionCandidates } from '../routing-table/port-route.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import type { PortRoute, RegionCandidates, ServiceEntry } from '../routing-table/app-tree.ts'
 import type { Chooser, NoChoice } from './chooser.ts'
 import type { Wish } from './wish.ts'
 

@@ -1,7 +1,6 @@
 import { globalServicesIpv4 } from '#net6'
-import type { MachineEntry } from '../routing-table/machine-entry.ts'
+import type { MachineEntry, ServiceEntry } from '../routing-table/app-tree.ts'
 import type { RoutingTable } from '../routing-table/routing-table.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
 import type { DatagramDrop } from './datagram-drop.ts'
 import { DATAGRAM_BYTES_MAX, type DatagramHead } from './datagram-frame.ts'
 import { type Endpoint, endpointOf, ipOf, ipText, numberOf } from './endpoint.ts'

@@ -4,7 +4,7 @@ import { EAGAIN } from '../net/libc.ts'
 import type { Memory } from '../net/memory.ts'
 import { Outbox } from '../net/outbox.ts'
 import type { LeaseResult } from '../route.ts'
-import type { Engine } from './engine.ts'
+import type { BackendOwner } from './backend-owner.ts'
 
 /** Who has a connection to a machine: an user, or a raw connection until its tunnel stands. */
 export interface BackendUser {
@@ -39,7 +39,7 @@ export interface BackendKind {
 
 /** One connection to a machine: connecting, then serving one exchange at a time, or idle in the pool. */
 export class BackendConnection implements Watcher {
-  readonly #engine: Engine
+  readonly #owner: BackendOwner
   readonly channel: Channel
   readonly outbox: Outbox
   readonly #kind: BackendKind
@@ -62,10 +62,10 @@ export class BackendConnection implements Watcher {
    * @param isRemote over the backhaul: what is sent before it is connected goes out, for the other end holds it; and
    *   the other end's deadlines count, which may be those of a start
    */
-  constructor(engine: Engine, channel: Channel, kind: BackendKind, isRemote = false) {
-    this.#engine = engine
+  constructor(owner: BackendOwner, channel: Channel, kind: BackendKind, isRemote = false) {
+    this.#owner = owner
     this.channel = channel
-    this.outbox = new Outbox(channel, engine.backendStage, engine.waiting, isRemote)
+    this.outbox = new Outbox(channel, owner.backendStage, owner.waiting, isRemote)
     this.#kind = kind
     this.isRemote = isRemote
   }
@@ -118,7 +118,7 @@ export class BackendConnection implements Watcher {
     while (this.#isReadable && this.user?.takesResponse === true) {
       if (reads === READS_PER_TURN) {
         this.user.responseFlush()
-        this.#engine.loop.again(this)
+        this.#owner.loop.again(this)
         return
       }
       reads += 1
@@ -143,7 +143,7 @@ export class BackendConnection implements Watcher {
     this.isClosed = true
     this.user = undefined
     this.outbox.dispose()
-    this.channel.close(this.#engine.loop, isAbort)
-    this.#engine.counters.backendsOpen -= 1
+    this.channel.close(this.#owner.loop, isAbort)
+    this.#owner.counters.backendsOpen -= 1
   }
 }

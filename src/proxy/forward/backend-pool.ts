@@ -4,7 +4,7 @@ import { openConnection, socketError } from '../net/socket.ts'
 import { encodeSocketAddress, type SocketAddress } from '../net/socket-address.ts'
 import type { ToRemote } from '../route.ts'
 import { BackendConnection, type BackendKind } from './backend-connection.ts'
-import type { Engine } from './engine.ts'
+import type { BackendOwner } from './backend-owner.ts'
 import { type RemoteClient, RemoteConnection } from './remote-connection.ts'
 
 /** Machines whose pools are remembered; the emptiest go first. */
@@ -14,12 +14,12 @@ const SOCKET_BROKE = 0x008 // EPOLLERR
 
 /** One machine's port: its idle connections, the most recently used last. */
 class MachinePool {
-  readonly #engine: Engine
+  readonly #owner: BackendOwner
   readonly address: SocketAddress
   readonly idle: BackendConnection[] = []
 
-  constructor(engine: Engine, address: string, port: number) {
-    this.#engine = engine
+  constructor(owner: BackendOwner, address: string, port: number) {
+    this.#owner = owner
     this.address = encodeSocketAddress(address, port)
   }
 
@@ -27,8 +27,8 @@ class MachinePool {
   connect(): BackendConnection | number {
     const fd = openConnection(this.address)
     if (fd < 0) return fd
-    const connection = new BackendConnection(this.#engine, new TcpChannel(fd), this.#kindOf(fd))
-    this.#engine.loop.add(fd, connection)
+    const connection = new BackendConnection(this.#owner, new TcpChannel(fd), this.#kindOf(fd))
+    this.#owner.loop.add(fd, connection)
     return connection
   }
 
@@ -41,11 +41,11 @@ class MachinePool {
   }
 
   #give(connection: BackendConnection): void {
-    if (this.idle.length >= this.#engine.limits.idlePerMachineMax || this.#engine.isDraining) {
+    if (this.idle.length >= this.#owner.limits.idlePerMachineMax || this.#owner.isDraining) {
       connection.close()
       return
     }
-    connection.idleSinceMs = this.#engine.loop.nowMs
+    connection.idleSinceMs = this.#owner.loop.nowMs
     connection.isDoubtful = true
     this.idle.push(connection)
   }
@@ -66,12 +66,12 @@ function connectResult(fd: number, flags: number): string | undefined {
 
 /** Idle connections to machines, the most recently used first, each kept a few seconds. */
 export class BackendPool {
-  readonly #engine: Engine
+  readonly #owner: BackendOwner
   /** By address, then by port: a joined key would be a new string for each request. */
   readonly #machines = new Map<string, Map<number, MachinePool>>()
 
-  constructor(engine: Engine) {
-    this.#engine = engine
+  constructor(owner: BackendOwner) {
+    this.#owner = owner
   }
 
   /** An idle connection; undefined when there is none. HOT. */
@@ -88,14 +88,14 @@ export class BackendPool {
 
   /** The same through the proxy of another host. @returns undefined: there is no way to it now. */
   connectRemote(to: ToRemote, client: RemoteClient): BackendConnection | undefined {
-    const connection = RemoteConnection.open(this.#engine, to, client)
+    const connection = RemoteConnection.open(this.#owner, to, client)
     if (connection !== undefined) this.#count()
     return connection
   }
 
   #count(): void {
-    this.#engine.counters.backendsOpen += 1
-    this.#engine.counters.backendConnects += 1
+    this.#owner.counters.backendsOpen += 1
+    this.#owner.counters.backendConnects += 1
   }
 
   #machine(address: string, port: number): MachinePool {
@@ -107,7 +107,7 @@ export class BackendPool {
     }
     let machine = ports.get(port)
     if (machine === undefined) {
-      machine = new MachinePool(this.#engine, address, port)
+      machine = new MachinePool(this.#owner, address, port)
       ports.set(port, machine)
     }
     return machine
@@ -126,7 +126,7 @@ export class BackendPool {
 
   /** Closes what has been idle too long. */
   sweep(nowMs: number): void {
-    const oldestMs = nowMs - this.#engine.limits.backendIdleMs
+    const oldestMs = nowMs - this.#owner.limits.backendIdleMs
     for (const { idle } of this.#all()) {
       let count = 0
       while (count < idle.length && (idle[count] as BackendConnection).idleSinceMs < oldestMs)

@@ -1,4 +1,5 @@
-import type { Engine } from './engine.ts'
+import type { Counters } from '../observe/counters.ts'
+import type { ProxyLimits } from './limits.ts'
 
 /** A connection of a client, whatever it speaks. */
 export interface Client {
@@ -13,12 +14,14 @@ export interface Client {
 
 /** All connections of clients in this process, and how many each address has. */
 export class ClientSet {
-  readonly #engine: Engine
+  readonly #limits: ProxyLimits
+  readonly #counters: Counters
   readonly #clients = new Set<Client>()
   readonly #perAddress = new Map<string, number>()
 
-  constructor(engine: Engine) {
-    this.#engine = engine
+  constructor(limits: ProxyLimits, counters: Counters) {
+    this.#limits = limits
+    this.#counters = counters
   }
 
   get size(): number {
@@ -27,7 +30,7 @@ export class ClientSet {
 
   /** Whether one more connection of this address is taken. */
   admits(address: string): boolean {
-    const { connectionsMax, connectionsPerAddressMax } = this.#engine.limits
+    const { connectionsMax, connectionsPerAddressMax } = this.#limits
     if (this.#clients.size >= connectionsMax) return false
     return (this.#perAddress.get(groupOf(address)) ?? 0) < connectionsPerAddressMax
   }
@@ -35,8 +38,8 @@ export class ClientSet {
   add(client: Client): void {
     this.#clients.add(client)
     this.#count(client.address, 1)
-    this.#engine.counters.connectionsOpen += 1
-    this.#engine.counters.connectionsAccepted += 1
+    this.#counters.connectionsOpen += 1
+    this.#counters.connectionsAccepted += 1
   }
 
   /** `next` goes on with the connection of `client`, which ends. */
@@ -51,8 +54,8 @@ export class ClientSet {
   remove(client: Client): void {
     if (!this.#clients.delete(client)) return
     this.#count(client.address, -1)
-    this.#engine.counters.connectionsOpen -= 1
-    this.#engine.counters.connectionsClosed += 1
+    this.#counters.connectionsOpen -= 1
+    this.#counters.connectionsClosed += 1
   }
 
   #count(address: string, change: 1 | -1): void {

@@ -8,11 +8,12 @@ import type { AccessLog } from '../observe/access-log.ts'
 import type { Counters } from '../observe/counters.ts'
 import type { Router } from '../route.ts'
 import { TlsContexts } from '../tls/tls-contexts.ts'
+import type { BackendOwner } from './backend-owner.ts'
 import { BackendPool } from './backend-pool.ts'
 import { ClientSet } from './client-set.ts'
 import { H2cSessions } from './h2c-sessions.ts'
 import type { ProxyLimits } from './limits.ts'
-import type { RemoteOpener } from './remote-connection.ts'
+import type { RemoteOpener } from './remote-opener.ts'
 import { RequestIds } from './request-id.ts'
 import type { TrustedBalancers } from './trusted-balancers.ts'
 import { WebSockets } from './web-sockets.ts'
@@ -40,7 +41,7 @@ const SAVED_BYTES = 4 << 10
 const WAITING_BYTES = 64 << 10
 
 /** What all connections of one process share. */
-export class Engine {
+export class Engine implements BackendOwner {
   readonly loop: EventLoop
   readonly router: Router
   readonly limits: ProxyLimits
@@ -94,6 +95,6 @@ export class Engine {
     this.waiting = new MemoryPool({ size: WAITING_BYTES, bytesMax: options.limits.bufferBytesMax })
     this.backends = new BackendPool(this)
     this.h2c = new H2cSessions(this)
-    this.clients = new ClientSet(this)
+    this.clients = new ClientSet(options.limits, options.counters)
   }
 }

@@ -37,7 +37,6 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   readonly #question: RouteQuestion
   readonly #upstream: Upstream
   // of the request
-  #isHead = false
   #isIdempotent = false
   #isUpgrade = false
   // of the response
@@ -106,7 +105,6 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
    * @returns false when the proxy is at its memory bound.
    */
   begin(head: RequestHead, start: number, end: number): boolean {
-    this.#isHead = head.isHead
     this.#isIdempotent = head.isIdempotent
     this.#isUpgrade = head.isUpgrade
     this.#isAnswered = false
@@ -155,7 +153,7 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
       this.#retry('connect-failed', backend)
       return
     }
-    this.#reader.begin(this.#isHead)
+    this.#reader.begin(head.isHead)
     const { isConnecting } = backend
     this.#phase = isConnecting ? Phase.connecting : Phase.waiting
     this.#request.send(to, head, backend.outbox)

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { ChannelDuplex } from '../net/channel-duplex.ts'
 import type { ToMachine, ToRemote } from '../route.ts'
 import { BackendConnection, type BackendKind, type BackendUser } from './backend-connection.ts'
-import type { Engine } from './engine.ts'
+import type { BackendOwner } from './backend-owner.ts'
 import { H2cChannel } from './h2c-channel.ts'
 import { type RemoteClient, RemoteConnection } from './remote-connection.ts'
 
@@ -27,22 +27,22 @@ interface Session {
  * this host carries many exchanges; over the backhaul each has its own, for the worker counts streams.
  */
 export class H2cSessions {
-  readonly #engine: Engine
+  readonly #owner: BackendOwner
   readonly #byMachine = new Map<string, Set<Session>>()
 
-  constructor(engine: Engine) {
-    this.#engine = engine
+  constructor(owner: BackendOwner) {
+    this.#owner = owner
   }
 
   /** @returns undefined: there is no way to the machine's host now */
   connect(to: ToMachine | ToRemote, client: RemoteClient): BackendConnection | undefined {
-    const channel = new H2cChannel(this.#engine.loop)
-    const connection = new BackendConnection(this.#engine, channel, kind, false)
-    channel.watchedBy(this.#engine.loop, connection)
+    const channel = new H2cChannel(this.#owner.loop)
+    const connection = new BackendConnection(this.#owner, channel, kind, false)
+    channel.watchedBy(this.#owner.loop, connection)
     if (to.kind === 'machine') {
       this.#join(this.#sessionOf(to.address, to.port), channel, connection)
     } else if (!this.#connectRemote(to, client, channel, connection)) return undefined
-    this.#engine.counters.backendsOpen += 1
+    this.#owner.counters.backendsOpen += 1
     return connection
   }
 
@@ -79,10 +79,10 @@ export class H2cSessions {
     channel: H2cChannel,
     connection: BackendConnection,
   ): boolean {
-    const { loop } = this.#engine
-    const link = RemoteConnection.open(this.#engine, to, client)
+    const { loop } = this.#owner
+    const link = RemoteConnection.open(this.#owner, to, client)
     if (link === undefined) return false
-    this.#engine.counters.backendsOpen += 1
+    this.#owner.counters.backendsOpen += 1
     const user: BackendUser = {
       takesResponse: false,
       isRepeatable: true,
@@ -94,7 +94,7 @@ export class H2cSessions {
         }
         const duplex = new ChannelDuplex(link.channel, link.outbox, loop)
         duplex.once('close', () => {
-          this.#engine.counters.backendsOpen -= 1
+          this.#owner.counters.backendsOpen -= 1
         })
         duplex.on('leaving', () => channel.leaving())
         link.channel.watchedBy(loop, duplex)
@@ -114,7 +114,7 @@ export class H2cSessions {
   }
 
   #join(session: Session, channel: H2cChannel, connection: BackendConnection): void {
-    const { loop } = this.#engine
+    const { loop } = this.#owner
     session.streams += 1
     channel.begin(session.http2, () => {
       session.streams -= 1

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { RequestHop } from '../http1/write-request.ts'
 import type { ConnectionUser } from '../http2/connection-user.ts'
 import { type FrameOutlet, FrameWriter } from '../http2/frame-writer.ts'
+import type { Abuse } from '../http2/peer-budget.ts'
 import { ServerConnection } from '../http2/server-connection.ts'
 import { INPUT_MARGIN, input, type SocketChannel } from '../net/channel.ts'
 import { BROKEN, PEER_ENDED, READABLE, type Watcher, WRITABLE } from '../net/event-loop.ts'
@@ -13,6 +14,7 @@ import type { Client } from './client-set.ts'
 import type { Engine } from './engine.ts'
 import { requestHop } from './hop.ts'
 import { Http2Stream } from './http2-stream.ts'
+import type { FedStream, Http2StreamOwner } from './http2-stream-owner.ts'
 import type { Tunnel } from './tunnel.ts'
 
 const READS_PER_TURN = 4
@@ -27,7 +29,7 @@ const IDLE_STREAMS_KEPT = 1
 type State = 'open' | 'linger' | 'gone'
 
 /** One HTTP/2 connection of a client: moves bytes between its socket and the protocol; each stream is an exchange. */
-export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser {
+export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser, Http2StreamOwner {
   readonly engine: Engine
   readonly facts: ConnectionFacts
   readonly entrance: Entrance
@@ -39,7 +41,7 @@ export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser 
   readonly #out: FrameWriter
   readonly #free: Http2Stream[] = []
   /** Have sent data towards machines since it was flushed last. */
-  readonly #fed: Http2Stream[] = []
+  readonly #fed: FedStream[] = []
   readonly #flusher = { ready: () => this.#flush(), close: () => this.close() }
   #flushIsDue = false
   #state: State = 'open'
@@ -137,7 +139,7 @@ export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser 
   }
 
   /** The stream's machine has bytes in its outbox. */
-  fed(stream: Http2Stream): void {
+  fed(stream: FedStream): void {
     this.#fed.push(stream)
   }
 
@@ -211,7 +213,7 @@ export class Http2Front implements Watcher, Client, FrameOutlet, ConnectionUser 
     return randomBytes(16).toString('base64')
   }
 
-  abused(code: 'h2-resets' | 'h2-flood'): void {
+  abused(code: Abuse): void {
     this.engine.counters.fault(code)
     this.#isAbused = true
   }

@@ -20,7 +20,7 @@ import { ExchangeRecord } from './exchange-record.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { responseVia } from './hop.ts'
 import { type ChannelStream, Http2Channel } from './http2-channel.ts'
-import type { Http2Front } from './http2-front.ts'
+import type { Http2StreamOwner } from './http2-stream-owner.ts'
 import { HttpFacts } from './request-facts.ts'
 import { Tunnel } from './tunnel.ts'
 
@@ -29,7 +29,7 @@ const requestHead = new RequestHead()
 
 /** One stream of a client's connection: a request, and its response. Reused for later ones of the same connection. */
 export class Http2Stream extends ServerStream implements Downstream, ChannelStream {
-  readonly #front: Http2Front
+  readonly #owner: Http2StreamOwner
   readonly #facts: HttpFacts
   readonly #exchange: Exchange
   readonly #record: ExchangeRecord
@@ -54,10 +54,10 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
   /** Infinity: there is no body that must keep a pace. */
   #bodyStartMs = Number.POSITIVE_INFINITY
 
-  constructor(front: Http2Front) {
+  constructor(owner: Http2StreamOwner) {
     super()
-    const { engine, entrance, facts, serverName, hop } = front
-    this.#front = front
+    const { engine, entrance, facts, serverName, hop } = owner
+    this.#owner = owner
     this.#facts = new HttpFacts(entrance, facts, true, serverName)
     this.#exchange = new Exchange(engine, this, this.#facts, hop)
     this.#record = new ExchangeRecord(engine, facts.clientAddress)
@@ -78,7 +78,7 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
   // ---- the request
 
   begin(lines: RequestLines): void {
-    const { engine } = this.#front
+    const { engine } = this.#owner
     this.#isToldInFull = false
     this.#trailer = undefined
     this.#requestTrailer = undefined
@@ -96,11 +96,11 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
         : parseRequestHead(bytes, 0, length, requestHead, engine.limits)
     if (end < 0 || end !== length) {
       this.failed(end < 0 ? faultStatus(end) : 400, faultName(end < 0 ? end : -2))
-      this.#front.flush()
+      this.#owner.flush()
       return
     }
     if (this.hasPeerEnded && requestHead.contentLength > 0) {
-      this.#front.connection.reset(this, Code.protocolError)
+      this.#owner.connection.reset(this, Code.protocolError)
       return
     }
     this.bodyLeft = requestHead.contentLength
@@ -109,7 +109,7 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
       this.#bodyStartMs = engine.loop.nowMs
     if (!this.#exchange.begin(requestHead, 0, end)) {
       this.failed(503, 'memory')
-      this.#front.flush()
+      this.#owner.flush()
     } else if (!this.#exchange.isRequestDone) this.#feed()
     else this.#exchange.requestFlush()
   }
@@ -118,7 +118,7 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
   #feed(): void {
     if (this.#isFed) return
     this.#isFed = true
-    this.#front.fed(this)
+    this.#owner.fed(this)
   }
 
   flushRequest(): void {
@@ -135,12 +135,12 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
     }
     if (!this.#isWebSocket && this.#upload.memory === undefined && this.#exchange.takesRequest) {
       this.#exchange.requestData(memory, start, length)
-      this.#front.connection.returned(this, length)
+      this.#owner.connection.returned(this, length)
       this.#feed()
     } else if (!this.#upload.add(memory, start, start + length)) {
-      this.#front.engine.counters.fault('memory')
-      this.#front.connection.returned(this, length)
-      this.#front.connection.reset(this, Code.internalError)
+      this.#owner.engine.counters.fault('memory')
+      this.#owner.connection.returned(this, length)
+      this.#owner.connection.reset(this, Code.internalError)
     }
   }
 
@@ -165,16 +165,16 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
     this.#upload.take()
     this.#exchange.requestData(memory, 0, end)
     this.#upload.giveBack(memory)
-    this.#front.connection.returned(this, end)
+    this.#owner.connection.returned(this, end)
     if (this.hasPeerEnded) this.#endRequest()
     this.#exchange.requestFlush()
-    this.#front.flush()
+    this.#owner.flush()
   }
 
   // ---- the response
 
   get takesResponse(): boolean {
-    return this.#download.memory === undefined && this.#front.takesResponse
+    return this.#download.memory === undefined && this.#owner.takesResponse
   }
 
   responseHead(head: ResponseHead): void {
@@ -182,7 +182,7 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
     if (isUpgrade && !this.#isWebSocket) return
     this.#hasHead ||= head.status >= 200 || isUpgrade
     this.#touch()
-    const { connection } = this.#front
+    const { connection } = this.#owner
     connection.fields(this, false, (out) =>
       writeResponseFields(connection.encoder, out, head, this.#hop, isUpgrade),
     )
@@ -193,15 +193,15 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
     const taken = this.#download.memory === undefined ? this.#sendNow(memory, start, length) : 0
     if (taken === length || !this.isOpen) return
     if (this.#download.add(memory, start + taken, start + length)) {
-      this.#front.hold(length - taken)
+      this.#owner.hold(length - taken)
       return
     }
-    this.#front.engine.counters.fault('memory')
-    this.#front.connection.reset(this, Code.internalError)
+    this.#owner.engine.counters.fault('memory')
+    this.#owner.connection.reset(this, Code.internalError)
   }
 
   #sendNow(memory: Memory, start: number, length: number): number {
-    return this.#front.connection.data(this, memory.bytes, start, length)
+    return this.#owner.connection.data(this, memory.bytes, start, length)
   }
 
   windowOpened(): void {
@@ -214,7 +214,7 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
     this.#touch()
     const taken = this.#sendNow(memory, this.#downloadAt, end - this.#downloadAt)
     this.#downloadAt += taken
-    this.#front.hold(-taken)
+    this.#owner.hold(-taken)
     if (this.#downloadAt < end) return
     this.#download.give()
     this.#downloadAt = 0
@@ -240,7 +240,7 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
   }
 
   #endResponse(): void {
-    const { connection } = this.#front
+    const { connection } = this.#owner
     const trailer = this.#trailer
     if (!this.hasEnded) {
       if (trailer === undefined) connection.endData(this)
@@ -252,16 +252,16 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
   }
 
   responseFlush(): void {
-    this.#front.flush()
+    this.#owner.flush()
   }
 
   failed(status: number, code: string, location?: string): void {
     this.#exchange.status = status
     this.#record.code = code
-    if (code !== '') this.#front.engine.counters.fault(code)
+    if (code !== '') this.#owner.engine.counters.fault(code)
     this.#recorded()
     if (!this.isOpen) return
-    const { connection } = this.#front
+    const { connection } = this.#owner
     if (this.#hasHead) {
       connection.reset(this, Code.internalError)
       return
@@ -274,8 +274,8 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
 
   broken(): void {
     this.#recorded()
-    this.#front.connection.reset(this, Code.internalError)
-    this.#front.flush()
+    this.#owner.connection.reset(this, Code.internalError)
+    this.#owner.flush()
   }
 
   // ---- a WebSocket
@@ -284,7 +284,7 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
   upgraded(backend: BackendConnection, extra: Buffer, isWebSocket: boolean): void {
     this.#recorded()
     this.#wasUpgraded = true
-    const { engine, entrance, tunnels } = this.#front
+    const { engine, entrance, tunnels } = this.#owner
     const channel = new Http2Channel(engine.loop, this)
     this.#channel = channel
     const { memory, end } = this.#upload
@@ -293,7 +293,7 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
     const outbox = new Outbox(channel, engine.clientStage, engine.waiting)
     const tunnel: Tunnel = new Tunnel({
       engine,
-      address: this.#front.address,
+      address: this.#owner.address,
       client: { channel, outbox, isEnding: this.hasPeerEnded },
       backend,
       lease: this.#exchange.takeLease(),
@@ -307,25 +307,25 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
   }
 
   send(memory: Memory, start: number, length: number): number {
-    const taken = this.#front.takesResponse ? this.#sendNow(memory, start, length) : 0
-    this.#front.flush()
+    const taken = this.#owner.takesResponse ? this.#sendNow(memory, start, length) : 0
+    this.#owner.flush()
     return taken
   }
 
   endSending(): void {
-    this.#front.connection.endData(this)
-    this.#front.flush()
+    this.#owner.connection.endData(this)
+    this.#owner.flush()
   }
 
   read(length: number): void {
-    this.#front.connection.returned(this, length)
-    this.#front.flush()
+    this.#owner.connection.returned(this, length)
+    this.#owner.flush()
   }
 
   leave(isAbort: boolean): void {
     this.#channel = undefined
-    this.#front.connection.reset(this, isAbort ? Code.cancel : Code.noError)
-    this.#front.flush()
+    this.#owner.connection.reset(this, isAbort ? Code.cancel : Code.noError)
+    this.#owner.flush()
   }
 
   // ---- ends
@@ -337,12 +337,12 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
   }
 
   #touch(): void {
-    const { engine, entrance } = this.#front
+    const { engine, entrance } = this.#owner
     this.#deadlineMs = engine.loop.nowMs + (entrance.idleTimeoutMs ?? engine.limits.exchangeIdleMs)
   }
 
   sweep(nowMs: number): void {
-    const { engine, connection } = this.#front
+    const { engine, connection } = this.#owner
     if (this.#channel !== undefined) return // the tunnel has its own deadlines
     if (this.#exchange.connectingMs(nowMs) > engine.limits.connectMs)
       this.#exchange.connectTimedOut()
@@ -355,12 +355,12 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
       if (!this.#exchange.isActive || !this.takesResponse) connection.reset(this, Code.cancel)
       else this.#exchange.timedOut()
     }
-    this.#front.flush()
+    this.#owner.flush()
   }
 
   /** As for HTTP/1.1, until there is an answer: from then on both may talk, each at its leisure. */
   #isTooSlow(nowMs: number): boolean {
-    const { bodyGraceMs, bodyBytesPerSecondMin } = this.#front.engine.limits
+    const { bodyGraceMs, bodyBytesPerSecondMin } = this.#owner.engine.limits
     const lateMs = nowMs - this.#bodyStartMs - bodyGraceMs
     if (lateMs < 0 || !this.#exchange.takesRequest || this.#hasHead) return false
     return this.#bodyBytes < (lateMs * bodyBytesPerSecondMin) / 1000
@@ -370,14 +370,14 @@ export class Http2Stream extends ServerStream implements Downstream, ChannelStre
     if (this.#upload.memory === undefined) return
     const { end } = this.#upload
     this.#upload.give()
-    this.#front.connection.returned(this, end)
+    this.#owner.connection.returned(this, end)
   }
 
   closed(): void {
     this.#exchange.abort()
     this.#dropUpload()
     if (this.#download.memory !== undefined) {
-      this.#front.hold(this.#downloadAt - this.#download.end)
+      this.#owner.hold(this.#downloadAt - this.#download.end)
       this.#download.give()
       this.#downloadAt = 0
     }

@@ -1,5 +1,5 @@
 import type { BackhaulStream } from '../backhaul/dialer.ts'
-import { ResetReason, type StreamHandlers } from '../backhaul/link-stream.ts'
+import { ResetReason } from '../backhaul/link-stream.ts'
 import type { Channel } from '../net/channel.ts'
 import {
   BROKEN,
@@ -16,14 +16,7 @@ import { ReceivedChunks } from '../net/received-chunks.ts'
 import type { ConnectionFacts, ToRemote } from '../route.ts'
 import type { ClientFacts } from '../router/open-remote.ts'
 import { BackendConnection, type BackendKind } from './backend-connection.ts'
-import type { Engine } from './engine.ts'
-
-/** Opens a stream to a machine of another host: see openRemote. Undefined: there is no way to it now. */
-export type RemoteOpener = (
-  decision: ToRemote,
-  client: ClientFacts,
-  handlers: StreamHandlers,
-) => BackhaulStream | undefined
+import type { BackendOwner } from './backend-owner.ts'
 
 /** What of a client goes to the other host. */
 export interface RemoteClient {
@@ -141,18 +134,18 @@ class RemoteChannel implements Channel {
 export class RemoteConnection extends BackendConnection {
   readonly #channel: RemoteChannel
 
-  private constructor(engine: Engine, channel: RemoteChannel) {
-    super(engine, channel, kind, true)
+  private constructor(owner: BackendOwner, channel: RemoteChannel) {
+    super(owner, channel, kind, true)
     this.#channel = channel
   }
 
   static open(
-    engine: Engine,
+    owner: BackendOwner,
     to: ToRemote,
     { connection: facts, serverName, requestId }: RemoteClient,
   ): RemoteConnection | undefined {
-    const channel = new RemoteChannel(engine.loop)
-    const connection = new RemoteConnection(engine, channel)
+    const channel = new RemoteChannel(owner.loop)
+    const connection = new RemoteConnection(owner, channel)
     const client: ClientFacts = {
       clientAddress: facts.clientAddress,
       clientPort: facts.clientPort,
@@ -162,39 +155,39 @@ export class RemoteConnection extends BackendConnection {
       serverName,
       requestId,
     }
-    const stream = engine.openRemote?.(to, client, {
-      accepted: (_load, connectUs) => connection.#accepted(engine, connectUs),
-      refused: (code) => connection.#refused(engine, code),
+    const stream = owner.openRemote?.(to, client, {
+      accepted: (_load, connectUs) => connection.#accepted(owner, connectUs),
+      refused: (code) => connection.#refused(owner, code),
       data: (chunk) => channel.came(chunk),
       ended: () => channel.peerEnded(),
-      reset: (reason) => connection.#reset(engine, reason),
+      reset: (reason) => connection.#reset(owner, reason),
       drained: () => channel.drained(),
       leaving: () => channel.leaving(),
     })
     if (stream === undefined) return undefined
     channel.begin(stream, connection)
-    engine.loop.letNodeRun()
+    owner.loop.letNodeRun()
     return connection
   }
 
-  #accepted(engine: Engine, connectUs: number): void {
+  #accepted(owner: BackendOwner, connectUs: number): void {
     if (this.isClosed) return
     this.isDoubtful = connectUs === 0 // idle until now
-    engine.loop.enter(this, () => this.established())
+    owner.loop.enter(this, () => this.established())
   }
 
   /** The codes of a machine that does not listen begin with PC; all others are the worker's own word. */
-  #refused(engine: Engine, code: string): void {
+  #refused(owner: BackendOwner, code: string): void {
     if (this.isClosed) return
     const result = code.startsWith('PC') ? 'connect-failed' : 'refused'
-    engine.loop.enter(this, () => this.user?.connectFailed(this, result, code))
+    owner.loop.enter(this, () => this.user?.connectFailed(this, result, code))
   }
 
   /** When the path broke, nobody knows how far the request came. */
-  #reset(engine: Engine, reason: ResetReason): void {
+  #reset(owner: BackendOwner, reason: ResetReason): void {
     if (this.isClosed) return
     if (this.isConnecting && this.user?.isRepeatable === true) {
-      this.#refused(engine, 'PC03')
+      this.#refused(owner, 'PC03')
       return
     }
     if (reason === ResetReason.linkDown) this.isDoubtful = true

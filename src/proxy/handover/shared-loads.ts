@@ -1,6 +1,6 @@
 import type { Clock } from '#base'
+import type { ServiceEntry } from '../routing-table/app-tree.ts'
 import type { RoutingTable } from '../routing-table/routing-table.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
 import type { HandoverLine } from './handover-line.ts'
 import type { ServiceLoad } from './handover-message.ts'
 

@@ -33,26 +33,40 @@ class Budget {
   }
 }
 
+/** What a peer did too much of. */
+export type Abuse = 'h2-resets' | 'h2-flood'
+
 /**
  * What a peer may have us do for nothing (RFC 9113, section 10.5). WINDOW_UPDATE, PRIORITY and frames of other types cost
  * nothing as long as streams and what was sent explain them.
  */
 export class PeerBudget {
+  readonly #spent: (abuse: Abuse) => void
   readonly #resets = new Budget(RESETS_MAX)
   readonly #idleFrames = new Budget(IDLE_FRAMES_MAX)
   #extras = 0
+  /** When what is counted next came. */
+  nowMs = 0
 
-  /** @returns false: it was one too many; so of all that follow */
-  reset(nowMs: number): boolean {
-    return this.#resets.take(nowMs)
+  /** @param spent told of each that was one too many; so are all that follow */
+  constructor(spent: (abuse: Abuse) => void) {
+    this.#spent = spent
   }
 
-  idleFrame(nowMs: number): boolean {
-    return this.#idleFrames.take(nowMs)
+  reset(): void {
+    if (!this.#resets.take(this.nowMs)) this.#spent('h2-resets')
   }
 
-  extraFrame(nowMs: number): boolean {
-    if (this.#extras === 0) return this.idleFrame(nowMs)
+  /** @returns false: it was one too many */
+  idleFrame(): boolean {
+    const isFine = this.#idleFrames.take(this.nowMs)
+    if (!isFine) this.#spent('h2-flood')
+    return isFine
+  }
+
+  /** @returns false: it was one too many */
+  extraFrame(): boolean {
+    if (this.#extras === 0) return this.idleFrame()
     this.#extras = Math.min(this.#extras, EXTRAS_MAX) - 1
     return true
   }

@@ -3,6 +3,7 @@ import { isText, latin1 } from '../http1/field-lines.ts'
 import { Field, fieldOf, hasUnderscore } from '../http1/field-name.ts'
 import { HeadWriter } from '../http1/head-writer.ts'
 import { AUTHORITY, FIELD_VALUE, NAME_FOLD, TARGET, TOKEN } from '../http1/octets.ts'
+import { cleanTrailer } from '../http1/trailer.ts'
 import type { FieldSink } from './hpack-decoder.ts'
 
 /** Octets of all fields, with 32 for each (RFC 9113, section 6.5.2): what we announce and take. */
@@ -282,8 +283,16 @@ export class RequestLines implements FieldSink {
     } else if (hasBody && !this.#hasLength && !this.#isTrailer) out.piece(CHUNKED)
     out.lineEnd()
   }
+
+  /** The last field of a trailer section was told. @returns a copy of what of it is handed on, if anything is */
+  endTrailer(): Buffer | undefined {
+    this.end(false, NO_KEY)
+    const cleaned = cleanTrailer(this.bytes.subarray(0, this.length))
+    return Buffer.isBuffer(cleaned) ? cleaned : undefined
+  }
 }
 
+const NO_KEY = () => '' // a trailer upgrades nothing
 const TRAILERS = Buffer.from('trailers')
 const CONTENT_TYPE = Buffer.from('content-type')
 const GRPC = Buffer.from('application/grpc')

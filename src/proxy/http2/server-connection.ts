@@ -1,5 +1,4 @@
 import type { HeadWriter } from '../http1/head-writer.ts'
-import { cleanTrailer } from '../http1/trailer.ts'
 import type { Memory, MemoryPool } from '../net/memory.ts'
 import type { ConnectionUser } from './connection-user.ts'
 import { Code, Flag, readUint31, Type, WINDOW_MAX } from './frame.ts'
@@ -8,7 +7,7 @@ import type { FrameWriter } from './frame-writer.ts'
 import { HeadBlock } from './head-block.ts'
 import { HpackDecoder } from './hpack-decoder.ts'
 import { HpackEncoder } from './hpack-encoder.ts'
-import { PeerBudget } from './peer-budget.ts'
+import { type Abuse, PeerBudget } from './peer-budget.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { MALFORMED, RequestLines, TOO_LARGE } from './request-lines.ts'
 import { SendWindow } from './send-window.ts'
@@ -30,8 +29,7 @@ export class ServerConnection implements FrameSink {
   readonly streams = new Map<number, ServerStream>()
   readonly #receive: ReceiveWindow
   readonly #send: SendWindow
-  readonly #budget = new PeerBudget()
-  #nowMs = 0
+  readonly #budget = new PeerBudget((code) => this.#abused(code))
   #lastId = 0
   #hasSettings = false
   /** Streams above are not served: they came after the last GOAWAY. */
@@ -64,7 +62,7 @@ export class ServerConnection implements FrameSink {
 
   /** memory[start, end) came. HOT. */
   receive(memory: Memory, start: number, end: number, nowMs: number): void {
-    this.#nowMs = nowMs
+    this.#budget.nowMs = nowMs
     this.#reader.read(memory, start, end)
   }
 
@@ -111,10 +109,10 @@ export class ServerConnection implements FrameSink {
         case Type.priority:
           if (id === 0) this.broken(Code.protocolError)
           else if (end - start !== 5) this.#refuse(id, Code.frameSizeError)
-          else this.#extraFrame()
+          else this.#budget.extraFrame()
           break // what it asks for nobody has to do (RFC 9113, section 5.3.2)
         default:
-          this.#extraFrame() // of other types nothing is to be made (section 5.5)
+          this.#budget.extraFrame() // of other types nothing is to be made (section 5.5)
       }
   }
 
@@ -161,7 +159,7 @@ export class ServerConnection implements FrameSink {
     }
     if (isNew) this.#request(id, endsStream)
     else if (stream === undefined)
-      this.#idleFrame() // it was reset a moment ago
+      this.#budget.idleFrame() // it was reset a moment ago
     else if (stream.hasPeerEnded) this.#refuse(id, Code.streamClosed)
     else if (!endsStream || requestLines.result !== 0) this.#refuse(id, Code.protocolError)
     else this.#requestEnded(stream, true)
@@ -188,14 +186,8 @@ export class ServerConnection implements FrameSink {
       this.#refuse(stream.id, Code.protocolError)
       return
     }
-    let trailer: Buffer | undefined
-    if (hasTrailer) {
-      requestLines.end(false, this.#user.webSocketKey)
-      const cleaned = cleanTrailer(requestLines.bytes.subarray(0, requestLines.length))
-      if (Buffer.isBuffer(cleaned)) trailer = cleaned
-    }
     stream.hasPeerEnded = true
-    stream.requestEnded(trailer)
+    stream.requestEnded(hasTrailer ? requestLines.endTrailer() : undefined)
     if (stream.isOpen && stream.hasEnded) this.#close(stream)
   }
 
@@ -206,7 +198,7 @@ export class ServerConnection implements FrameSink {
       const stream = this.streams.get(id)
       if (stream === undefined) return
       this.#close(stream)
-      this.#countReset()
+      this.#budget.reset()
     }
   }
 
@@ -215,7 +207,7 @@ export class ServerConnection implements FrameSink {
     const length = end - start
     if (id !== 0) this.broken(Code.protocolError)
     else if (isAck ? length !== 0 : length % 6 !== 0) this.broken(Code.frameSizeError)
-    else if (!isAck && this.#idleFrame()) {
+    else if (!isAck && this.#budget.idleFrame()) {
       this.#hasSettings = true
       const code = applySettings(bytes, start, end, this.encoder, this.#send, this.streams)
       if (code !== Code.noError) this.broken(code)
@@ -226,7 +218,7 @@ export class ServerConnection implements FrameSink {
   #ping(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
     if (id !== 0) this.broken(Code.protocolError)
     else if (end - start !== 8) this.broken(Code.frameSizeError)
-    else if ((flags & Flag.ack) === 0 && this.#idleFrame())
+    else if ((flags & Flag.ack) === 0 && this.#budget.idleFrame())
       this.#out.frame(Type.ping, Flag.ack, 0, bytes, start, end)
   }
 
@@ -235,7 +227,7 @@ export class ServerConnection implements FrameSink {
       this.broken(Code.frameSizeError)
       return
     }
-    if (!this.#extraFrame()) return
+    if (!this.#budget.extraFrame()) return
     const more = readUint31(bytes, start)
     if (id === 0) {
       if (more === 0) this.broken(Code.protocolError)
@@ -267,11 +259,11 @@ export class ServerConnection implements FrameSink {
       return
     }
     const stream = this.streams.get(id)
-    if (stream === undefined) this.#idleFrame()
+    if (stream === undefined) this.#budget.idleFrame()
     else if (stream.hasPeerEnded) this.#refuse(id, Code.streamClosed)
     else if (length > stream.receiveWindow) this.#refuse(id, Code.flowControlError)
     else {
-      if (length === 0 && (flags & Flag.endStream) === 0) this.#idleFrame()
+      if (length === 0 && (flags & Flag.endStream) === 0) this.#budget.idleFrame()
       stream.receiveWindow -= length
       this.#dataStream = stream
     }
@@ -363,28 +355,10 @@ export class ServerConnection implements FrameSink {
     this.#out.short(Type.rstStream, 0, id, code)
     const stream = this.streams.get(id)
     if (stream !== undefined) this.#close(stream)
-    this.#countReset()
+    this.#budget.reset()
   }
 
-  #countReset(): void {
-    if (!this.#budget.reset(this.#nowMs)) this.#abused('h2-resets')
-  }
-
-  /** @returns false: it was one too many */
-  #idleFrame(): boolean {
-    return this.#isFine(this.#budget.idleFrame(this.#nowMs))
-  }
-
-  #extraFrame(): boolean {
-    return this.#isFine(this.#budget.extraFrame(this.#nowMs))
-  }
-
-  #isFine(isFine: boolean): boolean {
-    if (!isFine) this.#abused('h2-flood')
-    return isFine
-  }
-
-  #abused(code: 'h2-resets' | 'h2-flood'): void {
+  #abused(code: Abuse): void {
     if (this.isOver) return
     this.isOver = true
     this.#user.abused(code)

@@ -1,5 +1,5 @@
 import type { Entrance, Handlers, ResponseRules } from '../route.ts'
-import type { PortRoute } from '../routing-table/port-route.ts'
+import type { PortRoute } from '../routing-table/app-tree.ts'
 import type { PortSpec, TlsOptions } from '../routing-table/port-spec.ts'
 
 const NO_HANDLERS: Handlers = { pgTls: false, tls: false, http: false, proxyProto: 0 }

@@ -1,7 +1,6 @@
 // HOT: one for each request.
 import type { Decision, Lease, LeaseResult, ResponseFacts } from '../route.ts'
-import type { PortRoute } from '../routing-table/port-route.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import type { PortRoute, ServiceEntry } from '../routing-table/app-tree.ts'
 import type { RequestSubject } from './request-subject.ts'
 
 /** Who follows what becomes of leases. */

@@ -4,8 +4,7 @@ import { REPLAY_CACHE_HEADERS } from '../replay/replay-cache-order.ts'
 import type { ReplayFailure } from '../replay/replay-headers.ts'
 import { replayFailed, replaySource } from '../replay/replay-headers.ts'
 import type { ReplayRequest } from '../replay/replay-request.ts'
-import type { PortRoute } from '../routing-table/port-route.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import type { PortRoute, ServiceEntry } from '../routing-table/app-tree.ts'
 import type { RequestSubject } from './request-subject.ts'
 
 /** A request on its way to where a replay sends it. */

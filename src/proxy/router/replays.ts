@@ -5,8 +5,8 @@ import { cacheOrderOf, REPLAY_CACHE_HEADERS } from '../replay/replay-cache-order
 import type { ReplayFailure } from '../replay/replay-headers.ts'
 import { REPLAY_CONTENT_TYPE, REPLAY_HEADER, type ReplayRequest } from '../replay/replay-request.ts'
 import type { Decision, LeaseResult, ResponseFacts, RouteRequest } from '../route.ts'
-import type { AppEntry } from '../routing-table/app-entry.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import type { AppEntry, ServiceEntry } from '../routing-table/app-tree.ts'
+import type { DecisionMaker } from './decision-maker.ts'
 import type { RoutedEntrance } from './entrances.ts'
 import type { MachineLease } from './machine-lease.ts'
 import {
@@ -17,7 +17,6 @@ import {
   wishOfReplay,
 } from './replay-state.ts'
 import { subjectOf } from './request-subject.ts'
-import type { ProxyRouter } from './router.ts'
 
 /** Ends after which a request asks for no other machine. */
 const FINAL: readonly LeaseResult[] = ['done', 'broken', 'timed-out', 'client-gone']
@@ -28,17 +27,17 @@ const FINAL: readonly LeaseResult[] = ['done', 'broken', 'timed-out', 'client-go
  */
 export class Replays {
   readonly cache: ReplayCache
-  readonly #router: ProxyRouter
+  readonly #maker: DecisionMaker
   readonly #mayReplay: (source: AppEntry, target: AppEntry) => boolean
   /** By request id: those that may come again for another attempt. */
   readonly #states = new Map<string, ReplayState>()
   /** Figures to export. */
   readonly counters = { replayed: 0, invalid: 0, fallback: 0, cacheHit: 0 }
 
-  constructor(router: ProxyRouter, mayReplay: (source: AppEntry, target: AppEntry) => boolean) {
-    this.#router = router
+  constructor(maker: DecisionMaker, mayReplay: (source: AppEntry, target: AppEntry) => boolean) {
+    this.#maker = maker
     this.#mayReplay = mayReplay
-    this.cache = new ReplayCache(router.core.limits.replayCacheEntries)
+    this.cache = new ReplayCache(maker.core.limits.replayCacheEntries)
   }
 
   /** Another attempt of a request that is being replayed; undefined for every other request. HOT. */
@@ -47,11 +46,11 @@ export class Replays {
     const state = this.#states.get(request.requestId)
     if (state === undefined) return undefined
     state.attempts += 1
-    const { limits } = this.#router.core
+    const { limits } = this.#maker.core
     const attemptsMax = state.wish.isMachineForced ? limits.forcedAttempts : limits.attempts
     if (state.attempts >= attemptsMax) return this.#fail(state, 'retries_exhausted')
     if (this.#leftMs(state) <= 0) return this.#fail(state, 'timeout')
-    return this.#router
+    return this.#maker
       .pause(state.attempts, request.signal)
       .then(() => this.#send(state, request.signal))
   }
@@ -65,7 +64,7 @@ export class Replays {
     entrance: RoutedEntrance,
   ): Decision | Promise<Decision> | 'bypass' | undefined {
     if (this.cache.size === 0 || request.attempts.length > 0) return undefined
-    const { core } = this.#router
+    const { core } = this.#maker
     const rules = entrance.spec.http.replayCache
     const found = this.cache.find(request, rules, core.clock.monotonicMs())
     if (found === undefined) return undefined
@@ -83,9 +82,9 @@ export class Replays {
     const subject = subjectOf(request, entrance, false)
     const headers = headersOfReplay(cached.replay, undefined, 'hit', 0)
     if (typeof taken !== 'string') {
-      return this.#router.decide(taken, target, wish, subject, { headers })
+      return this.#maker.decide(taken, target, wish, subject, { headers })
     }
-    return this.#router.choose(target, wish, subject, { headers }, request.signal)
+    return this.#maker.choose(target, wish, subject, { headers }, request.signal)
   }
 
   /** The head of a response. HOT: two looks at its headers. */
@@ -132,16 +131,16 @@ export class Replays {
     const count = (before?.count ?? 0) + 1
     if (replay === undefined || before?.isFallback) return this.#refuse(lease, 'PA03')
     if (!canReplay) return this.#refuse(lease, 'PA01')
-    if (count > this.#router.core.limits.replays) return this.#refuse(lease, 'PA02')
+    if (count > this.#maker.core.limits.replays) return this.#refuse(lease, 'PA02')
     const { entrance } = subject
     const source = service.machine.app ?? entrance.route.app
     const route = this.#targetOf(replay, entrance, source)
-    const { topology } = this.#router.core.table
+    const { topology } = this.#maker.core.table
     const sourceRoute = source.route('tcp', entrance.port, topology) ?? entrance.route
     if (route === 'PA04' || route === 'PA05') return this.#refuse(lease, route)
     this.#remember(lease, replay)
     this.counters.replayed += 1
-    const { core } = this.#router
+    const { core } = this.#maker
     const status: CacheStatus = subject.isBypass ? 'bypass' : 'miss'
     const state: ReplayState = {
       subject,
@@ -165,7 +164,7 @@ export class Replays {
 
   /** The route of the target: the same public port of the app that is named. */
   #targetOf(replay: ReplayRequest, entrance: RoutedEntrance, source = entrance.route.app) {
-    const { table } = this.#router.core
+    const { table } = this.#maker.core
     const app = replay.app === undefined ? source : table.appByName(replay.app)
     if (app === undefined) return 'PA04'
     if (app !== source && !this.#mayReplay(source, app)) return 'PA05'
@@ -177,24 +176,24 @@ export class Replays {
     const rules = entrance.spec.http.replayCache
     const about: CacheSubject = { host, target, header: (name) => sessionHeaders?.get(name) }
     if (replay.cache?.kind === 'invalidate') this.cache.invalidate(about, rules)
-    else this.cache.keep(about, rules, replay, this.#router.core.clock.monotonicMs())
+    else this.cache.keep(about, rules, replay, this.#maker.core.clock.monotonicMs())
   }
 
   #send(state: ReplayState, signal: AbortSignal | undefined): Decision | Promise<Decision> {
-    const { core } = this.#router
+    const { core } = this.#maker
     const { route, wish, headers, target, subject } = state
     const leftMs = this.#leftMs(state)
     if (leftMs <= 0) return this.#fail(state, 'timeout')
     this.#keep(state)
     const taken = core.take(route, wish)
     const decide = (service: ServiceEntry) =>
-      this.#router.decide(service, route, wish, subject, { headers, target })
+      this.#maker.decide(service, route, wish, subject, { headers, target })
     if (typeof taken !== 'string') return decide(taken)
     if (taken === 'nobody') return this.#fail(state, 'no_candidate')
     return new Promise((resolve) => {
       let giveUp: (() => void) | undefined
       const timer = core.clock.setTimer(() => end(() => this.#fail(state, 'timeout')), leftMs)
-      const onAbort = () => end(() => this.#router.refuse({ code: 'PR03' }))
+      const onAbort = () => end(() => this.#maker.refuse({ code: 'PR03' }))
       const end = (answer: () => Decision | Promise<Decision>) => {
         timer[Symbol.dispose]()
         signal?.removeEventListener('abort', onAbort)
@@ -213,10 +212,10 @@ export class Replays {
     reason: ReplayFailure['reason'],
     code = 'PR03',
   ): Decision | Promise<Decision> {
-    const back = fallbackOf(state, reason, this.#router.core.clock.monotonicMs())
+    const back = fallbackOf(state, reason, this.#maker.core.clock.monotonicMs())
     if (back === undefined) {
       this.#states.delete(state.subject.requestId)
-      return this.#router.refuse({ code })
+      return this.#maker.refuse({ code })
     }
     this.counters.fallback += 1
     return this.#send(back, undefined)
@@ -225,19 +224,19 @@ export class Replays {
   #refuse(lease: MachineLease, code: string): Decision {
     this.counters.invalid += 1
     this.#states.delete(lease.subject.requestId)
-    return this.#router.refuse({ code })
+    return this.#maker.refuse({ code })
   }
 
   #leftMs({ replay, sinceMs }: ReplayState): number {
-    const limitMs = replay.timeoutMs ?? this.#router.core.limits.waitMs
-    return limitMs - (this.#router.core.clock.monotonicMs() - sinceMs)
+    const limitMs = replay.timeoutMs ?? this.#maker.core.limits.waitMs
+    return limitMs - (this.#maker.core.clock.monotonicMs() - sinceMs)
   }
 
   #keep(state: ReplayState): void {
     const { requestId } = state.subject
     this.#states.delete(requestId)
     this.#states.set(requestId, state)
-    if (this.#states.size <= this.#router.core.limits.replaysRemembered) return
+    if (this.#states.size <= this.#maker.core.limits.replaysRemembered) return
     for (const oldest of this.#states.keys()) {
       this.#states.delete(oldest)
       break

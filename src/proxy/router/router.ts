@@ -11,11 +11,10 @@ import type {
   RouteRequest,
   Router,
 } from '../route.ts'
-import type { AppEntry } from '../routing-table/app-entry.ts'
-import type { PortRoute } from '../routing-table/port-route.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import type { AppEntry, PortRoute, ServiceEntry } from '../routing-table/app-tree.ts'
 import type { StaticPath } from '../statics/static-files.ts'
 import { STATIC_HEADER, STATICS_PORT, writeOrder } from '../statics/static-order.ts'
+import type { DecisionExtras, DecisionMaker } from './decision-maker.ts'
 import { Entrances, fits, type RoutedEntrance, SharedEntrance } from './entrances.ts'
 import { type LeaseOwner, MachineLease } from './machine-lease.ts'
 import { isInNetwork } from './private-network.ts'
@@ -30,19 +29,13 @@ export interface ProxyRouterOptions {
   readonly mayReplay?: (source: AppEntry, target: AppEntry) => boolean
 }
 
-/** More of a decision than the machine. */
-export interface DecisionExtras {
-  readonly headers?: ReadonlyMap<string, string | false> | undefined
-  readonly target?: string | undefined
-}
-
 /** Pauses between attempts when every candidate has failed once. */
 const RETRY_BACKOFF = { baseMs: 50, capMs: 2_000 }
 const NO_EXTRAS: DecisionExtras = {}
 const UNAVAILABLE_HEADER = 'fly-preferred-instance-unavailable'
 
 /** The decisions, as the data plane asks for them: see route.ts. Answers from memory. */
-export class ProxyRouter implements Router, LeaseOwner {
+export class ProxyRouter implements Router, LeaseOwner, DecisionMaker {
   readonly core: RoutingCore
   readonly replays: Replays
   readonly #entrances = new Entrances()
@@ -88,7 +81,6 @@ export class ProxyRouter implements Router, LeaseOwner {
     return this.choose(entrance.route, wish, subject, extras, request.signal)
   }
 
-  /** A machine for the subject, at once or after waiting for one. */
   choose(
     route: PortRoute,
     wish: Wish,
@@ -214,7 +206,6 @@ export class ProxyRouter implements Router, LeaseOwner {
     )
   }
 
-  /** Before attempt number `attempt`. Also ends when the signal aborts. */
   pause(attempt: number, signal: AbortSignal | undefined): Promise<void> {
     const { clock, random } = this.core
     const waitMs = backoffMs(Math.min(attempt, 10), RETRY_BACKOFF, random)

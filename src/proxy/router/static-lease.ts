@@ -1,11 +1,10 @@
 import type { Wish } from '../balance/wish.ts'
 import type { Decision, ResponseFacts } from '../route.ts'
-import type { PortRoute } from '../routing-table/port-route.ts'
-import type { ServiceEntry } from '../routing-table/service-entry.ts'
+import type { PortRoute, ServiceEntry } from '../routing-table/app-tree.ts'
 import { STATIC_HEADER, STATIC_MISS } from '../statics/static-order.ts'
+import type { DecisionExtras } from './decision-maker.ts'
 import { type LeaseOwner, MachineLease } from './machine-lease.ts'
 import type { RequestSubject } from './request-subject.ts'
-import type { DecisionExtras } from './router.ts'
 
 /** What a machine was chosen for. */
 export interface Chosen {

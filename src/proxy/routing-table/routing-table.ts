@@ -1,10 +1,7 @@
 import { AddressBook, type AddressEntry } from './address-book.ts'
-import { AppEntry } from './app-entry.ts'
+import { AppEntry, MachineEntry, type PortRoute, ServiceEntry } from './app-tree.ts'
 import { HostnameIndex } from './hostname-index.ts'
-import { MachineEntry } from './machine-entry.ts'
 import { keyOf, number, type PlatformRow, type TableName, text } from './platform-rows.ts'
-import type { PortRoute } from './port-route.ts'
-import { ServiceEntry } from './service-entry.ts'
 import { Topology } from './topology.ts'
 
 /** Why there is no route, in the order in which a connection meets it. */

@@ -1,4 +1,4 @@
-import type { MachineEntry } from '../routing-table/machine-entry.ts'
+import type { MachineEntry } from '../routing-table/app-tree.ts'
 import type { RoutingTable } from '../routing-table/routing-table.ts'
 import { chooseVictim, loadOf } from './autostop-rule.ts'
 import { AUTOSTOP_TIMES, type AutostopTimes } from './autostop-times.ts'

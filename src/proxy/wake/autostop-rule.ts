@@ -1,5 +1,4 @@
-import type { AppEntry } from '../routing-table/app-entry.ts'
-import type { MachineEntry } from '../routing-table/machine-entry.ts'
+import type { AppEntry, MachineEntry } from '../routing-table/app-tree.ts'
 import { AUTOSTOP_TIMES, type AutostopTimes } from './autostop-times.ts'
 
 /** What to stop, and why; or why nothing is stopped. For `/debug`. */

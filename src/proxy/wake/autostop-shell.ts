@@ -1,5 +1,5 @@
 import type { Clock } from '#base'
-import type { MachineEntry } from '../routing-table/machine-entry.ts'
+import type { MachineEntry } from '../routing-table/app-tree.ts'
 import type { RoutingTable } from '../routing-table/routing-table.ts'
 import { type AutostopAction, AutostopCore } from './autostop-core.ts'
 import type { AutostopTimes } from './autostop-times.ts'

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { type Clock, errorCode, httpStatusOf, startDeadline } from '#base'
-import type { MachineEntry } from '../routing-table/machine-entry.ts'
+import type { MachineEntry } from '../routing-table/app-tree.ts'
 import type { MachineWaker, StopResult, WakeErrorCode, WakeResult } from './machine-waker.ts'
 
 /** What is asked of a machine's host: the part of flyd's API that the proxy needs. */

@@ -1,4 +1,4 @@
-import type { MachineEntry } from '../routing-table/machine-entry.ts'
+import type { MachineEntry } from '../routing-table/app-tree.ts'
 
 /** What became of a start. */
 export type WakeResult =

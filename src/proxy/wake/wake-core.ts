@@ -1,5 +1,5 @@
 import { type Backoff, backoffMs, type Random } from '#base'
-import type { MachineEntry } from '../routing-table/machine-entry.ts'
+import type { MachineEntry } from '../routing-table/app-tree.ts'
 import type { RoutingTable } from '../routing-table/routing-table.ts'
 import type { WakeErrorCode, WakeResult } from './machine-waker.ts'
 

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import type { MachineEntry } from './machine-entry.ts'
 import { json, number, type PlatformRow, text } from './platform-rows.ts'
 import { type PortSpec, parsePortSpecs } from './port-spec.ts'
 
@@ -8,9 +7,8 @@ export const DEFAULT_SOFT_LIMIT = 20
 const AVOID_MS = 500
 const AVOID_MS_MAX = 10_000
 
-/** One port inside a machine: what a connection is sent to, and how much of it there is. */
-export class ServiceEntry {
-  readonly machine: MachineEntry
+/** One port inside a machine: what rows tell of it, and how much is sent there. */
+export class ServiceFacts {
   readonly protocol: 'tcp' | 'udp'
   readonly internalPort: number
   ports: readonly PortSpec[] = []
@@ -35,8 +33,7 @@ export class ServiceEntry {
   /** Of ours, included in `#told`. */
   #ownWhenTold = 0
 
-  constructor(machine: MachineEntry, protocol: 'tcp' | 'udp', internalPort: number) {
-    this.machine = machine
+  constructor(protocol: 'tcp' | 'udp', internalPort: number) {
     this.protocol = protocol
     this.internalPort = internalPort
   }

@@ -1,8 +1,6 @@
 import { StaticFiles } from '../statics/static-files.ts'
-import type { AppEntry } from './app-entry.ts'
 import type { HostEntry } from './host-entry.ts'
 import { json, number, type PlatformRow, text } from './platform-rows.ts'
-import type { ServiceEntry } from './service-entry.ts'
 
 /** Whether a machine may get a connection, as far as rows tell. */
 export type Availability =
@@ -28,11 +26,10 @@ const AVAILABILITY: Readonly<Record<string, Availability>> = {
   replacing: 'changing',
 }
 
-/** A machine as the rows of its host tell. */
-export class MachineEntry {
+/** A machine as the rows of its host tell, and what this proxy learned of it. */
+export class MachineFacts {
   readonly id: string
   isKnown = false
-  app: AppEntry | undefined
   host: HostEntry | undefined
   region = ''
   state = ''
@@ -61,7 +58,6 @@ export class MachineEntry {
   /** A start failed: none before this monotonic time. */
   noStartBeforeMs = Number.NEGATIVE_INFINITY
   startFailures = 0
-  readonly services = new Set<ServiceEntry>()
   /** Status of service checks by name. */
   readonly checks = new Map<string, string>()
 
@@ -104,7 +100,7 @@ export class MachineEntry {
     return true
   }
 
-  /** `nowMs` is monotonic. Does not touch `app` and `host`. */
+  /** `nowMs` is monotonic. Does not touch `host`. */
   put(row: PlatformRow, nowMs: number): void {
     const state = text(row, 'state')
     const isFirst = !this.isKnown
