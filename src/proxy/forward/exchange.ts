@@ -36,9 +36,6 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
   #phase: Phase = Phase.idle
   readonly #question: RouteQuestion
   readonly #upstream: Upstream
-  // of the request
-  #isIdempotent = false
-  #isUpgrade = false
   // of the response
   readonly #reader: ResponseReader
   #isPersistent = false
@@ -64,7 +61,7 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
     return this.#phase !== Phase.idle
   }
   get isRepeatable(): boolean {
-    return this.#isIdempotent
+    return this.#request.isIdempotent
   }
   get isRequestDone(): boolean {
     return this.#request.isDone
@@ -105,8 +102,6 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
    * @returns false when the proxy is at its memory bound.
    */
   begin(head: RequestHead, start: number, end: number): boolean {
-    this.#isIdempotent = head.isIdempotent
-    this.#isUpgrade = head.isUpgrade
     this.#isAnswered = false
     this.#out = this.#client
     if (this.#facts.entrance.compress) this.#beginCompression(head)
@@ -301,14 +296,14 @@ export class Exchange implements BackendUser, ResponseSink, RouteAsker {
     this.#closeBackend()
     // An idle connection may die under the request, and a path to another host: the machine has hardly acted on
     // it then, and for an idempotent one it would not matter (RFC 9110, section 9.2.2).
-    if (isDoubtful && isUntouched && this.#isIdempotent && this.#request.isWhole)
+    if (isDoubtful && isUntouched && this.isRepeatable && this.#request.isWhole)
       this.#retry('no-response', 'PC03')
     else this.#breakOff('no-response', 502, result === 0 ? 'PU02' : 'PC03')
   }
 
   switched(head: ResponseHead, memory: Memory, start: number, end: number): void {
     const backend = this.#upstream.connection
-    if (!this.#isUpgrade || backend === undefined || !head.hasConnectionUpgrade) {
+    if (!this.#request.isUpgrade || backend === undefined || !head.hasConnectionUpgrade) {
       this.#breakOff('no-response', 502, 'PU02')
       return
     }

@@ -24,6 +24,8 @@ export class RequestSender {
   readonly #requestId: Buffer
   #isChunked = false
   #trailer: Buffer | undefined
+  isIdempotent = false
+  isUpgrade = false
   /** All of it has come from the client. */
   isDone = true
   /** Microseconds since 1970. */
@@ -46,6 +48,8 @@ export class RequestSender {
   /** With the head that was just parsed. HOT. @returns false when the proxy is at its memory bound */
   begin(head: RequestHead, start: number, end: number): boolean {
     this.startUs = Math.round((performance.timeOrigin + performance.now()) * 1000)
+    this.isIdempotent = head.isIdempotent
+    this.isUpgrade = head.isUpgrade
     this.#isChunked = head.isChunked
     this.#trailer = undefined
     this.isDone = !head.hasBody
