@@ -39,6 +39,7 @@ export class HandoverDoor implements Watcher, Disposable {
   #line: HandoverLine | undefined
   #loads: SharedLoads | undefined
   #isOpen = true
+  #hasHandedOver = false
 
   /** @throws ProxyError proxy.listen_failed, proxy.address_bad */
   constructor(options: HandoverDoorOptions) {
@@ -52,6 +53,11 @@ export class HandoverDoor implements Watcher, Disposable {
     return this.#replaced.promise
   }
 
+  /** Another process serves, if it lives: all that was this one's alone is its by now. */
+  get hasHandedOver(): boolean {
+    return this.#hasHandedOver
+  }
+
   ready(flags: number): void {
     if ((flags & BROKEN) !== 0) return
     const fd = acceptLocally(this.#fd)
@@ -62,11 +68,10 @@ export class HandoverDoor implements Watcher, Disposable {
 
   #begin(fd: number): void {
     const { loop, clock, log, prepare } = this.#options
-    let hasHandedOver = false
     const ended = () => {
       late[Symbol.dispose]()
       this.#hangUp()
-      if (hasHandedOver) this.#replaced.resolve()
+      if (this.#hasHandedOver) this.#replaced.resolve()
     }
     const line: HandoverLine = new HandoverLine(loop, fd, {
       said: (message, descriptors) => {
@@ -74,12 +79,12 @@ export class HandoverDoor implements Watcher, Disposable {
         if (message.type === 'loads') {
           this.#loads ??= new SharedLoads(line, { ...this.#options.loads, clock })
           this.#loads.heard(message.loads)
-        } else if (message.type === 'taken' && hasHandedOver) {
+        } else if (message.type === 'taken' && this.#hasHandedOver) {
           late[Symbol.dispose]()
           this.#replaced.resolve()
         }
-        if (message.type !== 'serving' || hasHandedOver) return
-        hasHandedOver = true
+        if (message.type !== 'serving' || this.#hasHandedOver) return
+        this.#hasHandedOver = true
         for (const message of flowMessages(this.#options.handOver())) line.say(message)
       },
       ended,

@@ -59,7 +59,9 @@ test('a successor gets every socket, however many, and connections wait in them 
   const client = stage.opened.adopt(connect(last.port, '127.0.0.1'), (one) => one.destroy())
   await once(client, 'connect')
   using predecessor = await Predecessor.meet(stage.path, { clock, log })
+  assert(!door.hasHandedOver)
   await predecessor.replaced()
+  assert(door.hasHandedOver, 'before it hears that all of it was taken')
   await door.replaced
   for (const { fd } of sockets) close(fd)
   const taken = predecessor.takeAll('tcp')

@@ -21,7 +21,7 @@ import { openAcme } from './run-acme.ts'
 import { type Serving, serve } from './serve.ts'
 import { serveMetrics } from './serve-metrics.ts'
 import type { RoutingConfig, StaticConfig } from './static-config.ts'
-import { untilTold } from './until-told.ts'
+import { type Told, untilTold } from './until-told.ts'
 
 /** The APIs of all hosts, by which machines are started and stopped. */
 export interface HostApis extends Disposable {
@@ -52,14 +52,15 @@ export async function runRouting(
   const running = await openProxy(config, routing, openHosts, log, opened)
   tellReady()
   log.info({ pid: process.pid, host: routing.host, isEdge: routing.is_edge }, 'the proxy serves')
-  const { ticketKey, moved } = running
-  const replaced = running.replaced.then(() => true)
+  const { ticketKey, moved, door } = running
   const told = untilTold({ isWorker: false, isDetached: true, sockets: () => [], ticketKey, log })
-  const isReplaced = await firstOf(
-    replaced,
-    told.then(() => false),
-    moved.then(() => false),
+  const why = await firstOf<'replaced' | 'moved' | Told>(
+    door.replaced.then(() => 'replaced'),
+    moved.then(() => 'moved'),
+    told,
   )
+  // A supervisor ends this process as soon as its successor serves, which may be before this one hears of it.
+  const isReplaced = why === 'followed' || door.hasHandedOver
   log.info('the proxy drains')
   const deadlineMs = config.drain_s * 1000
   const { lingerMs } = { ...defaultLimits, ...limitsOf(config) }
@@ -77,8 +78,8 @@ interface RunningProxy {
   readonly ticketKey: Buffer
   /** Resolves when this host was given another number in the network: end the process, and start it again. */
   readonly moved: Promise<void>
-  /** Resolves when another process has taken over. */
-  readonly replaced: Promise<void>
+  /** Where another process takes over. */
+  readonly door: HandoverDoor
 }
 
 async function openProxy(
@@ -193,7 +194,7 @@ async function openProxy(
     opened.defer(() => admin.close())
   }
   const { moved } = backhaul
-  return { routing, serving: started, entrances, ticketKey, moved, replaced: door.replaced }
+  return { routing, serving: started, entrances, ticketKey, moved, door }
 }
 
 function heldSockets(

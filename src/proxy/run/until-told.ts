@@ -20,11 +20,13 @@ export interface TakeoverOptions {
   readonly log: Log
 }
 
-/** Ends when this process is to drain: it was told to, or its successor serves. */
-export function untilTold(options: TakeoverOptions): Promise<void> {
+/** Why a process is to drain: it was told to, or the successor that it started serves. */
+export type Told = 'to_end' | 'followed'
+
+export function untilTold(options: TakeoverOptions): Promise<Told> {
   const { isWorker, sockets, ticketKey, isDetached: detached, log } = options
   return new Promise((resolve) => {
-    process.once('SIGTERM', () => resolve()).once('SIGINT', () => resolve())
+    process.once('SIGTERM', () => resolve('to_end')).once('SIGINT', () => resolve('to_end'))
     if (isWorker) return
     let isUpgrading = false
     process.on('SIGUSR2', () => {
@@ -35,7 +37,7 @@ export function untilTold(options: TakeoverOptions): Promise<void> {
       childReady(successor).then(
         () => {
           successor.unref() // it outlives this process
-          resolve()
+          resolve('followed')
         },
         (error: unknown) => {
           isUpgrading = false
