@@ -26,6 +26,7 @@ static struct source listener = {.fd = -1, .ready = on_listener};
 static struct source channel = {.fd = -1, .ready = on_channel};
 static bool is_port;         /* stays open when the host goes, and says so by EPOLLHUP */
 static uint64_t retry_at_ms = UINT64_MAX;
+static bool (*take_frame)(const struct frame *frame);
 static struct frame_parser parser;
 static uint8_t inbox[INBOX_BYTES];
 static size_t inbox_start, inbox_end;
@@ -64,7 +65,7 @@ static bool parse_inbox(void) {
 		if (!outbox_has_room_for_answer()) return false;
 		inbox_start += frame_parse(&parser, inbox + inbox_start, inbox_end - inbox_start, &frame, &result);
 		if (result == FRAME_READY && frame.type == F_HELLO) greeted = true;
-		if (result == FRAME_READY && !session_take(&frame)) result = FRAME_LOST;
+		if (result == FRAME_READY && !take_frame(&frame)) result = FRAME_LOST;
 		if (result != FRAME_LOST) continue;
 		session_lose();
 		frame_reset(&parser); /* the connection stays: the host begins anew with its preamble */
@@ -206,7 +207,8 @@ static int open_port(const char *wanted) {
 	return 0;
 }
 
-int channel_open(const char *where) {
+int channel_open(const char *where, bool (*take)(const struct frame *frame)) {
+	take_frame = take;
 	const char *colon = strchr(where, ':');
 	uint64_t number = 0;
 	if (colon == NULL) return fail_with(EINVAL, "channel", where);

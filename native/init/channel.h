@@ -2,8 +2,11 @@
 #ifndef CHANNEL_H
 #define CHANNEL_H
 #include <stdint.h>
-/* "virtio:NAME", "vsock:PORT", "unix:PATH", "listen:FD" or "fd:FD". */
-int channel_open(const char *where);
+
+#include "frame.h"
+/* "virtio:NAME", "vsock:PORT", "unix:PATH", "listen:FD" or "fd:FD". Each frame of the host goes to `take`, which
+ * answers false when the host broke the protocol: it begins anew then. */
+int channel_open(const char *where, bool (*take)(const struct frame *frame));
 /* After each turn of the loop: reads on if it had stopped, and writes what there is. */
 void channel_push(void);
 /* When channel_push must be called again although nothing happened. */

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "failure.h"
-#include "machine.h"
+#include "machine-kind.h"
 #include "record.h"
 
 #ifndef RNDRESEEDCRNG

@@ -17,10 +17,12 @@
 #include <unistd.h>
 
 #include "channel.h"
+#include "dispatch.h"
 #include "entrypoint.h"
 #include "failure.h"
 #include "loop.h"
 #include "machine.h"
+#include "machine-kind.h"
 #include "shutdown.h"
 #include "stream.h"
 
@@ -81,10 +83,11 @@ static int watch_signals(void) {
 }
 
 static int open_channel(const char *where) {
-	if (where != NULL) return channel_open(where);
+	if (where != NULL) return channel_open(where, dispatch_frame);
 	char vsock[24];
 	snprintf(vsock, sizeof vsock, "vsock:%d", VSOCK_PORT);
-	return channel_open("virtio:godwit.agent") == 0 ? 0 : channel_open(vsock);
+	if (channel_open("virtio:godwit.agent", dispatch_frame) == 0) return 0;
+	return channel_open(vsock, dispatch_frame);
 }
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }

@@ -11,6 +11,7 @@
 #include "devices.h"
 #include "etc-files.h"
 #include "failure.h"
+#include "machine-kind.h"
 #include "modules.h"
 #include "mounts.h"
 #include "network.h"
@@ -18,21 +19,17 @@
 #include "root.h"
 #include "stats.h"
 
-static bool virtual = true, rooted;
-
-bool machine_is_virtual(void) { return virtual; }
-
-void machine_is_container(void) { virtual = false; }
+static bool rooted;
 
 int machine_boot(void) {
-	if (!virtual) return 0;
+	if (!machine_is_virtual()) return 0;
 	if (mounts_make_first() < 0) return -1;
 	oom_watch();
 	return modules_load();
 }
 
 int machine_find_devices_anew(void) {
-	if (!virtual) return 0;
+	if (!machine_is_virtual()) return 0;
 	if (rooted) return fail_with(EBUSY, "device", "the root is mounted");
 	return devices_find_anew();
 }
@@ -66,7 +63,7 @@ static int load_file_systems(void) {
 }
 
 static int take_root(void) {
-	if (!virtual || rooted) return 0;
+	if (!machine_is_virtual() || rooted) return 0;
 	if (load_file_systems() < 0 || root_enter() < 0 || mounts_make_rest() < 0) return -1;
 	rooted = true;
 	return 0;
@@ -75,7 +72,7 @@ static int take_root(void) {
 int machine_prepare(void) {
 	if (take_root() < 0 || set_hostname() < 0 || etc_files_write() < 0) return -1;
 	/* A container's network, disks and swap are the host's to make. */
-	if (virtual && (network_configure() < 0 || start_swap() < 0)) return -1;
+	if (machine_is_virtual() && (network_configure() < 0 || start_swap() < 0)) return -1;
 	if (mounts_make_volumes() < 0) return -1;
 	stats_keep("/");
 	return 0;

@@ -4,13 +4,10 @@
  */
 #ifndef MACHINE_H
 #define MACHINE_H
-#include <stdbool.h>
 /* Before the channel: what it takes to find the host. */
 int machine_boot(void);
 /* After CONFIGURE. Once for the root, each time for the rest. */
 int machine_prepare(void);
 /* Of a machine that was started from a template. */
 int machine_find_devices_anew(void);
-bool machine_is_virtual(void);
-void machine_is_container(void);
 #endif

@@ -10,7 +10,7 @@
 
 #include "config.h"
 #include "failure.h"
-#include "machine.h"
+#include "machine-kind.h"
 #include "root.h"
 #include "stats.h"
 

@@ -14,7 +14,7 @@
 #include "entrypoint.h"
 #include "failure.h"
 #include "loop.h"
-#include "machine.h"
+#include "machine-kind.h"
 #include "mounts.h"
 #include "outbox.h"
 #include "session.h"
