@@ -5,7 +5,7 @@ import { existsSync, globSync, readFileSync, statSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import { Cgroup } from '../cgroup/cgroup.ts'
-import { TrialDisks } from '../contract-machine.ts'
+import { TrialDisks } from '../contract/trial-disks.ts'
 import type { Guest } from '../runtime.ts'
 import { tracesOnHost } from '../traces-on-host.ts'
 import { userIdOf } from '../user-id.ts'

@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type TestContext, test } from 'node:test'
-import type { Running, RuntimeSubject } from './contract.ts'
+import { test } from 'node:test'
+import type { Bench } from './bench.ts'
+import { run } from './trial-machine.ts'
 
 const CHANGE_MS = 180_000
 
 /** A machine runs with less of its memory, and the host gets back what it does not need. */
-export function testMemory(
-  { isVirtual }: RuntimeSubject,
-  run: (t: TestContext, script: string) => Promise<Running>,
-): void {
+export function testMemory(bench: Bench): void {
   test('a machine has less memory while it runs, and more again, and dies of neither', async (t) => {
-    const { agent, guest, spec } = await run(t, 'sleep 1000')
+    const { agent, guest, spec } = await run(t, bench, 'sleep 1000')
     const all = spec.memoryMib
     assert.equal((await guest.memory()).limitMib, all)
     const less = all - 16
@@ -28,6 +26,7 @@ export function testMemory(
   test('the host gets back what a machine does not need, and the machine may use it again', async (t) => {
     const { agent, guest, spec } = await run(
       t,
+      bench,
       'dd if=/dev/zero of=/root/file bs=1M count=24 2>/dev/null; echo filled; sleep 1000',
     )
     await once(agent.stdout, 'data')
@@ -42,10 +41,10 @@ export function testMemory(
   test('a machine keeps the memory that it needs', async (t) => {
     const fill = 'i=0; x=0123456789abcdef; while [ $i -lt 20 ]; do i=$((i+1)); x=$x$x; done' // 16 MiB
     const hold = `${fill}; echo held; while :; do sleep 1; done`
-    const { agent, guest, spec } = await run(t, hold)
+    const { agent, guest, spec } = await run(t, bench, hold)
     await once(agent.stdout, 'data')
     const limit = guest.limitMemory(4, { deadlineMs: CHANGE_MS })
-    if (isVirtual) assert.ok((await limit) > 4)
+    if (bench.subject.isVirtual) assert.ok((await limit) > 4)
     else {
       await assert.rejects(limit, { code: 'guest.memory_held' })
       assert.equal((await guest.memory()).limitMib, spec.memoryMib)

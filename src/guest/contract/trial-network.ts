@@ -2,8 +2,8 @@
 import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import { systemRandom } from '#base'
-import type { GuestConfig } from './agent/machine-config.ts'
-import type { GuestNetwork } from './guest-spec.ts'
+import type { GuestConfig } from '../agent/machine-config.ts'
+import type { GuestNetwork } from '../guest-spec.ts'
 
 const MAC = '02:67:6f:64:77:69'
 const GUEST = '10.77.0.2'

@@ -13,8 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type MachineId, newMachineId, systemRandom } from '#base'
-import type { GuestConfig } from './agent/machine-config.ts'
-import type { GuestSpec } from './guest-spec.ts'
+import type { GuestSpec } from '../guest-spec.ts'
 
 const ROOT_BYTES = 24 << 20
 const VOLUME_MIB = 16
@@ -82,19 +81,4 @@ function makeExt4(path: string, bytes: number, from?: string): void {
   truncateSync(path, bytes)
   const content = from === undefined ? [] : ['-d', from]
   execFileSync('mkfs.ext4', ['-q', '-F', ...content, path], { stdio: ['ignore', 'ignore', 'pipe'] })
-}
-
-/** What init is told to run a shell script. */
-export function scriptConfig(
-  spec: GuestSpec,
-  script: string,
-  changes: Partial<GuestConfig> = {},
-): GuestConfig {
-  return {
-    argv: ['/bin/sh', '-c', script],
-    env: { PATH: '/bin', HOME: '/root' },
-    hostname: spec.id,
-    root: { device: 'root', type: 'ext4' },
-    ...changes,
-  }
 }
