@@ -3,8 +3,9 @@
  * once. Prints what each found; exits 1 when any of them found something.
  */
 import { execFile, execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { checkFiles } from './imports.ts'
+import { existsSync, readFileSync } from 'node:fs'
+import { findCircles } from './circles.ts'
+import { checkImports } from './imports.ts'
 
 interface Outcome {
   readonly name: string
@@ -35,7 +36,12 @@ function runTool(name: string, tool: string, args: string[]): Promise<Outcome> {
 function checkDirection(): Outcome {
   const startedMs = performance.now()
   const listed = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.ts'])
-  const violations = checkFiles(listed.toString().split('\n').filter(isFile))
+  const files = listed.toString().split('\n').filter(isFile)
+  const sources = new Map(files.map((file) => [file, readFileSync(file, 'utf8')]))
+  const violations = [
+    ...[...sources].flatMap(([file, source]) => checkImports(file, source)),
+    ...findCircles(sources),
+  ]
   const output = violations
     .map(({ file, line, specifier, why }) => `${file}:${line} imports '${specifier}': ${why}\n`)
     .join('')

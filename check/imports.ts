@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { layerOf, sideSteps } from './layers.ts'
 
@@ -22,11 +21,6 @@ export function checkImports(file: string, source: string): Violation[] {
     if (why !== undefined) violations.push({ file, line, specifier, why })
   }
   return violations
-}
-
-/** The same for files on disk. */
-export function checkFiles(files: readonly string[]): Violation[] {
-  return files.flatMap((file) => checkImports(file, readFileSync(file, 'utf8')))
 }
 
 const importPattern =
