@@ -26,6 +26,7 @@ import { assertUnheld, withHolder, withoutHolder } from '../holders.ts'
 import { PoolLock } from '../pool-lock.ts'
 import { assertExtendable, type Making, notFound, sameDevice } from '../same-device.ts'
 import { deviceOf, holderWords, makingWords, volumeName } from './device-volume.ts'
+import { dropHalfMade } from './half-made.ts'
 import { dmsetup, type LogicalVolume, logicalVolumes, lvm } from './lvm.ts'
 import { mendPool } from './mend-pool.ts'
 import { findPool, mapperName, type PoolStatus, parsePoolStatus } from './pool-status.ts'
@@ -47,6 +48,7 @@ export class LvmThinDriver implements BlockDriver {
   readonly kind = 'lvm-thin'
   readonly #group: string
   readonly #pool: string
+  readonly #folder: string
   readonly #drafts: string
   readonly #lock: PoolLock
   /** A command of LVM has failed, perhaps in the middle of something. */
@@ -55,9 +57,9 @@ export class LvmThinDriver implements BlockDriver {
   private constructor({ group, pool, runFolder = '/run/godwit/volume' }: LvmThinOptions) {
     this.#group = group
     this.#pool = pool
-    const folder = join(runFolder, `${group}-${pool}`)
-    this.#drafts = join(folder, 'drafts')
-    this.#lock = new PoolLock(join(folder, 'lock'))
+    this.#folder = join(runFolder, `${group}-${pool}`)
+    this.#drafts = join(this.#folder, 'drafts')
+    this.#lock = new PoolLock(join(this.#folder, 'lock'))
   }
 
   /**
@@ -291,6 +293,7 @@ export class LvmThinDriver implements BlockDriver {
   async #mend(signal?: AbortSignal): Promise<void> {
     const nameIn = (volume: string, layer?: string) => mapperName(this.#group, volume, layer)
     const parts = [`${this.#pool}_tmeta`, `${this.#pool}_tdata`].map((part) => nameIn(part))
+    const noted = { group: this.#group, pool: this.#pool, file: join(this.#folder, 'metadata') }
     await mendPool(
       {
         path: this.#path(this.#pool),
@@ -298,6 +301,7 @@ export class LvmThinDriver implements BlockDriver {
         devices: [...parts, nameIn(this.#pool, 'tpool'), nameIn(this.#pool)],
         volumeDevices: async (within) =>
           (await this.#volumes('lv_name!=""', within)).map(({ name }) => nameIn(name)),
+        dropHalfMade: (within) => dropHalfMade(noted, within),
         make: (name, within) =>
           this.#createThin(
             name,
