@@ -1,9 +1,5 @@
 /**
- * Devices as thin volumes of LVM. The group's own metadata is the only state: what a device is made of and
- * who holds it are its tags, so that each change is one commit of LVM.
- *
- *   d.ID   a device; `_` of the id is written `.`, for LVM keeps names with some words after `_` to itself
- *   t.*    a device that is being imported
+ * Devices as thin volumes of LVM. The group's own metadata is the only state (device-volume.ts).
  *
  * A device is active (has a node) while it is held, and only then: a host that starts activates none.
  */
@@ -22,13 +18,15 @@ import type {
   PoolStats,
 } from '../block-driver.ts'
 import { copyToZeros } from '../copy-sparse.ts'
-import { type DeviceId, parseDeviceId } from '../device-id.ts'
+import type { DeviceId } from '../device-id.ts'
 import { deviceSize, SIZE_STEP_BYTES } from '../device-size.ts'
 import { DraftFolder } from '../draft-folder.ts'
 import { VolumeError } from '../errors.ts'
 import { assertUnheld, withHolder, withoutHolder } from '../holders.ts'
 import { PoolLock } from '../pool-lock.ts'
 import { assertExtendable, type Making, notFound, sameDevice } from '../same-device.ts'
+import { deviceOf, holderWords, makingWords, volumeName } from './device-volume.ts'
+import { dropHalfMade } from './half-made.ts'
 import { dmsetup, type LogicalVolume, logicalVolumes, lvm } from './lvm.ts'
 import { mendPool } from './mend-pool.ts'
 import { findPool, mapperName, type PoolStatus, parsePoolStatus } from './pool-status.ts'
@@ -50,6 +48,7 @@ export class LvmThinDriver implements BlockDriver {
   readonly kind = 'lvm-thin'
   readonly #group: string
   readonly #pool: string
+  readonly #folder: string
   readonly #drafts: string
   readonly #lock: PoolLock
   /** A command of LVM has failed, perhaps in the middle of something. */
@@ -58,9 +57,9 @@ export class LvmThinDriver implements BlockDriver {
   private constructor({ group, pool, runFolder = '/run/godwit/volume' }: LvmThinOptions) {
     this.#group = group
     this.#pool = pool
-    const folder = join(runFolder, `${group}-${pool}`)
-    this.#drafts = join(folder, 'drafts')
-    this.#lock = new PoolLock(join(folder, 'lock'))
+    this.#folder = join(runFolder, `${group}-${pool}`)
+    this.#drafts = join(this.#folder, 'drafts')
+    this.#lock = new PoolLock(join(this.#folder, 'lock'))
   }
 
   /**
@@ -93,7 +92,13 @@ export class LvmThinDriver implements BlockDriver {
     const making: Making = { made: 'cloned', origin: source, isReadOnly }
     const act = async (name: string) => {
       const mode = ['--permission', isReadOnly ? 'r' : 'rw', '--type', 'thin']
-      const words = ['--name', name, ...newVolume(making), ...mode, this.#path(nameOf(source))]
+      const words = [
+        '--name',
+        name,
+        ...makingWords(making),
+        ...mode,
+        this.#path(volumeName(source)),
+      ]
       await lvm('lvcreate', words, signal)
     }
     return await this.#make(id, making, act, signal)
@@ -136,7 +141,7 @@ export class LvmThinDriver implements BlockDriver {
       assertExtendable(device, wantedBytes)
       if (device.sizeBytes === wantedBytes) return device
       await this.#assertRoom(signal)
-      await lvm('lvextend', ['--size', `${wantedBytes}b`, this.#path(nameOf(id))], signal)
+      await lvm('lvextend', ['--size', `${wantedBytes}b`, this.#path(volumeName(id))], signal)
       return { ...device, sizeBytes: wantedBytes }
     }, signal)
   }
@@ -146,18 +151,18 @@ export class LvmThinDriver implements BlockDriver {
       const device = await this.find(id, signal)
       if (device === undefined) return
       assertUnheld(device)
-      await lvm('lvremove', ['--force', this.#path(nameOf(id))], signal)
+      await lvm('lvremove', ['--force', this.#path(volumeName(id))], signal)
     }, signal)
   }
 
   async attach(id: DeviceId, options: AttachOptions, signal?: AbortSignal): Promise<Attachment> {
     return await this.#held(async () => {
-      const [volume] = await this.#volumes(`lv_name=${nameOf(id)}`, signal)
+      const [volume] = await this.#volumes(`lv_name=${volumeName(id)}`, signal)
       if (volume === undefined) throw notFound(id)
       const device = deviceOf(volume)
       await this.#writeHolders(device, withHolder(device, options), signal)
       if (!volume.isActive) await lvm('lvchange', [...ACTIVATE, this.#path(volume.name)], signal)
-      return { path: this.#node(nameOf(id)), isReadOnly: options.readOnly ?? false }
+      return { path: this.#node(volumeName(id)), isReadOnly: options.readOnly ?? false }
     }, signal)
   }
 
@@ -167,13 +172,13 @@ export class LvmThinDriver implements BlockDriver {
       if (device === undefined) return
       const left = withoutHolder(device, holder)
       if (left.length === 0)
-        await lvm('lvchange', ['--activate', 'n', this.#path(nameOf(id))], signal)
+        await lvm('lvchange', ['--activate', 'n', this.#path(volumeName(id))], signal)
       await this.#writeHolders(device, left, signal)
     }, signal)
   }
 
   async find(id: DeviceId, signal?: AbortSignal): Promise<Device | undefined> {
-    const [volume] = await this.#volumes(`lv_name=${nameOf(id)}`, signal)
+    const [volume] = await this.#volumes(`lv_name=${volumeName(id)}`, signal)
     return volume === undefined ? undefined : deviceOf(volume)
   }
 
@@ -214,7 +219,7 @@ export class LvmThinDriver implements BlockDriver {
     signal?: AbortSignal,
   ): Promise<Device> {
     const { origin } = making
-    const names = [id, ...(origin === undefined ? [] : [origin])].map(nameOf)
+    const names = [id, ...(origin === undefined ? [] : [origin])].map(volumeName)
     return await this.#held(async () => {
       const select = names.map((name) => `lv_name=${name}`).join(' || ')
       const found = (await this.#volumes(`(${select})`, signal)).map(deviceOf)
@@ -223,7 +228,7 @@ export class LvmThinDriver implements BlockDriver {
       const source = found.find((device) => device.id === origin)
       if (origin !== undefined && source === undefined) throw notFound(origin)
       await this.#assertRoom(signal)
-      await act(nameOf(id))
+      await act(volumeName(id))
       const sizeBytes = making.sizeBytes ?? source?.sizeBytes
       if (sizeBytes === undefined) return await this.#get(id, signal)
       return { id, holders: [], ...making, sizeBytes }
@@ -232,16 +237,13 @@ export class LvmThinDriver implements BlockDriver {
 
   async #createThin(name: string, making: Making, signal?: AbortSignal): Promise<void> {
     const size = ['--virtualsize', `${making.sizeBytes}b`, '--thinpool', this.#path(this.#pool)]
-    await lvm('lvcreate', ['--name', name, ...newVolume(making), ...size], signal)
+    await lvm('lvcreate', ['--name', name, ...makingWords(making), ...size], signal)
   }
 
   async #writeHolders(device: Device, holders: readonly DeviceHolder[], signal?: AbortSignal) {
-    const [before, after] = [device.holders, holders].map((some) => some.map(holderTag))
-    const words = [
-      ...(before ?? []).filter((tag) => !after?.includes(tag)).flatMap((tag) => ['--deltag', tag]),
-      ...(after ?? []).filter((tag) => !before?.includes(tag)).flatMap((tag) => ['--addtag', tag]),
-    ]
-    if (words.length > 0) await lvm('lvchange', [...words, this.#path(nameOf(device.id))], signal)
+    const words = holderWords(device.holders, holders)
+    if (words.length > 0)
+      await lvm('lvchange', [...words, this.#path(volumeName(device.id))], signal)
   }
 
   async #get(id: DeviceId, signal?: AbortSignal): Promise<Device> {
@@ -291,6 +293,7 @@ export class LvmThinDriver implements BlockDriver {
   async #mend(signal?: AbortSignal): Promise<void> {
     const nameIn = (volume: string, layer?: string) => mapperName(this.#group, volume, layer)
     const parts = [`${this.#pool}_tmeta`, `${this.#pool}_tdata`].map((part) => nameIn(part))
+    const noted = { group: this.#group, pool: this.#pool, file: join(this.#folder, 'metadata') }
     await mendPool(
       {
         path: this.#path(this.#pool),
@@ -298,6 +301,7 @@ export class LvmThinDriver implements BlockDriver {
         devices: [...parts, nameIn(this.#pool, 'tpool'), nameIn(this.#pool)],
         volumeDevices: async (within) =>
           (await this.#volumes('lv_name!=""', within)).map(({ name }) => nameIn(name)),
+        dropHalfMade: (within) => dropHalfMade(noted, within),
         make: (name, within) =>
           this.#createThin(
             name,
@@ -345,33 +349,8 @@ export class LvmThinDriver implements BlockDriver {
   }
 }
 
-const nameOf = (id: DeviceId) => `d.${id.replaceAll('_', '.')}`
-const idOf = (name: string) => parseDeviceId(name.slice(2).replaceAll('.', '_'))
 const draftName = (draft: DraftFolder) => `t.${basename(draft.path)}`
 const byId = (one: Device, two: Device) => (one.id < two.id ? -1 : 1)
-const holderTag = ({ holder, isReadOnly }: DeviceHolder) => `${isReadOnly ? 'r' : 'w'}=${holder}`
-
-function newVolume({ made, origin }: Making): string[] {
-  const tags = [`made=${made}`, ...(origin === undefined ? [] : [`origin=${origin}`])]
-  const inactive = ['--activate', 'n', '--setactivationskip', 'y']
-  return ['--yes', ...inactive, ...tags.flatMap((tag) => ['--addtag', tag])]
-}
-
-function deviceOf({ name, sizeBytes, tags, isReadOnly }: LogicalVolume): Device {
-  const tagValue = (key: string) =>
-    tags.find((tag) => tag.startsWith(`${key}=`))?.slice(key.length + 1)
-  const origin = tagValue('origin')
-  const made = (['empty', 'imported', 'cloned'] as const).find((one) => one === tagValue('made'))
-  if (made === undefined) throw foreign(name)
-  const holders = tags.flatMap((tag) => {
-    const [, kind, holder] = /^([rw])=(.*)$/.exec(tag) ?? []
-    return holder === undefined ? [] : [{ holder: parseDeviceId(holder), isReadOnly: kind === 'r' }]
-  })
-  return {
-    ...{ id: idOf(name), sizeBytes, made, isReadOnly, holders },
-    ...(origin === undefined ? {} : { origin: parseDeviceId(origin) }),
-  }
-}
 
 async function fileSize(path: string): Promise<number> {
   try {
@@ -390,13 +369,5 @@ function full(what: string, values: Record<string, unknown>, fix: string): Volum
     what,
     values,
     fix: `remove machines, volumes or unused images, or make it larger: ${fix}`,
-  })
-}
-
-function foreign(name: string): VolumeError {
-  return new VolumeError('volume.pool_broken', {
-    what: 'a logical volume of the pool that is not ours',
-    values: { name },
-    fix: 'rename it, so that it does not begin with d.',
   })
 }

@@ -69,7 +69,7 @@ export interface LogicalVolume {
   readonly thinId: number
   /** Of a pool: what happens to writes when it is full. */
   readonly whenFull: string
-  /** Of a pool: number of its last change. */
+  /** Of a pool: number of its last change. Of a volume: that number before its making was the next. */
   readonly transaction: string
 }
 
