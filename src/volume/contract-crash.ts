@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
 import test from 'node:test'
-import { type Random, seededRandom, systemClock } from '#base'
+import { errorCode, pollUntil, type Random, seededRandom, systemClock } from '#base'
 import { testSeed } from '#property'
 import type { BlockDriver, Device } from './block-driver.ts'
 import { parseDeviceId } from './device-id.ts'
@@ -73,6 +73,28 @@ async function runAndKill(orders: object, random: Random, lifeMs: number): Promi
   }
   const [code, signal] = await gone
   assert.equal(signal, 'SIGKILL', `the worker ended by itself: ${code}`)
+  // What it was just starting may hold its files for a moment longer.
+  await pollUntil('the end of all that it started', () => isGone(child.pid), { deadlineMs: 30_000 })
+}
+
+/** No process of a group is left, but those whose parent has still to ask how they ended. */
+const isGone = (group: number | undefined): boolean =>
+  readdirSync('/proc').every((name) => {
+    if (!/^\d+$/.test(name)) return true
+    const [state, , processGroup] = statOf(name)
+    return Number(processGroup) !== group || state === 'Z'
+  })
+
+/** Source: proc(5), /proc/pid/stat, from its third field on. */
+function statOf(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ')
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ESRCH') return [] // it has just ended
+    throw error
+  }
 }
 
 async function checkDevice(driver: BlockDriver, device: Device): Promise<void> {
