@@ -114,12 +114,13 @@ function stalledPeers(
     const keys = wanted.flatMap(({ publicKey }) => {
       const handshakeMs = handshakesMs.get(publicKey)
       if ((handshakeMs ?? 0) > 0 || ownKey > publicKey) return []
-      const [isNew, waits] = [`new ${generation} ${publicKey}`, `waits ${generation} ${publicKey}`]
-      asked.add(isNew).add(waits)
-      const newMs = memory.heldMs(isNew, true, nowMs)
-      const waitsMs = memory.heldMs(waits, handshakeMs === 0, nowMs)
-      if (waitsMs < STALLED_MS || newMs >= NEW_MS) return []
-      memory.heldMs(waits, false, nowMs)
+      const peerKey = `${generation} ${publicKey}`
+      const [known, silent] = [`known ${peerKey}`, `silent ${peerKey}`]
+      asked.add(known).add(silent)
+      const knownMs = memory.heldMs(known, true, nowMs)
+      const silentMs = memory.heldMs(silent, handshakeMs === 0, nowMs)
+      if (silentMs < STALLED_MS || knownMs >= NEW_MS) return []
+      memory.heldMs(silent, false, nowMs) // what is made anew has its second, too
       return [publicKey]
     })
     if (keys.length > 0) stalled.set(generation, keys)
@@ -222,8 +223,8 @@ export function changesOf(
   { known, nowMs, stalled = [] }: ChangeContext,
 ): string[] {
   const keys = new Set(wanted.map(({ publicKey }) => publicKey))
-  const stays = ({ publicKey }: MeshPeerState) =>
-    keys.has(publicKey) && !stalled.includes(publicKey)
+  const anew = new Set(stalled)
+  const stays = ({ publicKey }: MeshPeerState) => keys.has(publicKey) && !anew.has(publicKey)
   const present = new Map(device.peers.filter(stays).map((peer) => [peer.publicKey, peer]))
   const words = device.peers
     .filter((peer) => !stays(peer))

@@ -23,6 +23,7 @@ export interface TakeoverOptions {
 /** Why a process is to drain: it was told to, or the successor that it started serves. */
 export type Told = 'to_end' | 'followed'
 
+/** Resolves when this process is to drain. */
 export function untilTold(options: TakeoverOptions): Promise<Told> {
   const { isWorker, sockets, ticketKey, isDetached: detached, log } = options
   return new Promise((resolve) => {
